@@ -1,0 +1,1 @@
+"""carlake: an event-driven lakehouse for vehicle telemetry on Apache Iceberg."""

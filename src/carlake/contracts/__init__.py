@@ -1,0 +1,1 @@
+"""Contracts: which records carlake understands, as files (`*.yaml`) and not as code."""

@@ -1,0 +1,1 @@
+"""Engines: what computes. `protocol.py` says what an engine must do."""

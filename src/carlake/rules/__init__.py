@@ -1,0 +1,1 @@
+"""Alert rules: thresholds are data (`alerts.yaml`, and a user's own files)."""

@@ -1,0 +1,1 @@
+"""The tables, one file each, named as the table: columns, scope and SELECT together."""

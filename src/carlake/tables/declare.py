@@ -1,0 +1,42 @@
+"""All tables of a lake, in the order in which they are refreshed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from carlake.rules.rule import AlertRule
+from carlake.tables import bronze_car_data, gold_car_current_state, gold_fuel_efficiency_monthly, ops_runs
+from carlake.tables.gold_performance_alerts_log import alerts
+from carlake.tables.quarantine_car_data import quarantine
+from carlake.tables.silver_car_telemetry import silver
+from carlake.tables.table import Column, Table
+
+BRONZE, QUARANTINE, SILVER = "bronze_car_data", "quarantine_car_data", "silver_car_telemetry"
+GOLD = ("gold_car_current_state", "gold_fuel_efficiency_monthly", "gold_performance_alerts_log")
+OPS_RUNS = "ops_runs"
+
+
+def declare(
+    contracts: Mapping[str, str],
+    rules: tuple[AlertRule, ...],
+    extra: tuple[Column, ...] = (),
+    silver_partition: Literal["month", "day"] = "month",
+) -> dict[str, Table]:
+    """Every table by its name, sources before what reads them.
+
+    contracts   name -> canonical text of each contract, in order
+    rules       the alert rules
+    extra       the columns that contracts add to silver
+    """
+    tables = (
+        bronze_car_data.TABLE,
+        # Silver before quarantine: a record that a new contract accepts must reach silver before it leaves quarantine.
+        silver(contracts, extra, silver_partition),
+        quarantine(contracts),
+        gold_car_current_state.TABLE,
+        gold_fuel_efficiency_monthly.TABLE,
+        alerts(rules),
+        ops_runs.TABLE,
+    )
+    return {table.name: table for table in tables}

@@ -1,0 +1,86 @@
+"""What a table is: columns with unit and meaning, a scope, and one SELECT over one source."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+ColumnType = Literal["string", "int", "long", "double", "decimal(18,3)", "timestamptz", "date", "binary"]
+Reads = Literal["delta", "scope"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: name, type, what it means, and what values it may hold.
+
+    `unit` is a UCUM code ("km", "Cel", "%"), empty where a unit makes no sense. `minimum` and `maximum` are the
+    inclusive range a landed value must lie in. `personal` marks data about a person. `volatile` marks times of
+    computing, which do not make a row a different row.
+    """
+
+    name: str
+    type: ColumnType
+    doc: str
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    personal: bool = False
+    volatile: bool = False
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: a declaration that the one rule (`carlake.refresh`) keeps right.
+
+    name       the table's name in the namespace, without it
+    doc        one sentence: what one row is
+    source     name of the table it is made from, "landing" for bronze, None where nothing feeds it
+    scope      the keys that a refresh replaces whole: own column name -> expression over the source's columns
+    reads      "delta": only the changed source rows are needed; "scope": all source rows of each touched key
+    select     SQL over the relations `source` and `self` (both cut to the touched keys); it may use {today} and {now}
+    columns    the declared columns, in order
+    partition  Iceberg partition fields as (column, transform)
+    sort       the order of rows inside files
+    parses     source rows go through the contracts first (`Engine.parse`)
+    stale      SQL condition over the table's own rows: those that the passing of time alone made wrong; may use {today}
+    inputs     further text that decides the table's content (contracts, rules), part of its definition
+    """
+
+    name: str
+    doc: str
+    source: str | None
+    scope: Mapping[str, str]
+    reads: Reads
+    select: str
+    columns: tuple[Column, ...]
+    partition: tuple[tuple[str, str], ...] = ()
+    sort: tuple[str, ...] = ()
+    parses: Literal["", "accepted", "quarantined"] = ""
+    stale: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def definition(self) -> str:
+        """Hash of all that decides the table's rows; a bookmark made by another definition is not continued."""
+        parts = {"select": self.select, "scope": repr(dict(self.scope)), "columns": repr([(c.name, c.type) for c in self.columns])}
+        return digest(repr(sorted({**parts, **self.inputs}.items())))
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The columns that make two rows the same row: all but the volatile ones."""
+        return tuple(column.name for column in self.columns if not column.volatile)
+
+    def column(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)
+
+
+def digest(text: str) -> str:
+    """Twelve hex digits of SHA-256: short enough to read, long enough not to collide among definitions."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""Upkeep: verify, trace, and what mends a lake."""
