@@ -1,0 +1,288 @@
+"""What a lake is: one folder, `landing/ archive/ warehouse/ catalog.db carlake.toml`.
+
+Iceberg records absolute paths, so a lake works only where it was made. `carlake.toml` records that place, and a lake
+that lies elsewhere is recognised before anything of it is touched. `.carlake/` holds the lock and temporary files;
+losing it loses no row.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+import json
+import os
+import shlex
+import tomllib
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from carlake.errors import LakeError
+from carlake.version import VERSION
+
+FORMAT = 1
+"""The format of lakes that this carlake makes, and the newest that it opens."""
+
+_TOML, _CATALOG, _OWN = "carlake.toml", "catalog.db", ".carlake"
+_FOLDERS = ("landing", "archive", "warehouse")
+_NOBODYS = ("lost+found", ".DS_Store")  # what a new volume or a file browser leaves in an empty folder
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A lake that lies where it was made. All paths are absolute, with links resolved.
+
+    id              hexadecimal, made once; a copy of a lake has the same
+    format_version  version of the folder's format
+    """
+
+    root: Path
+    id: str
+    format_version: int = FORMAT
+
+    @property
+    def landing(self) -> Path:
+        """Where objects arrive."""
+        return self.root / "landing"
+
+    @property
+    def archive(self) -> Path:
+        """Where objects go after their rows are committed."""
+        return self.root / "archive"
+
+    @property
+    def warehouse(self) -> Path:
+        """Where the tables' data and metadata lie."""
+        return self.root / "warehouse"
+
+    @property
+    def catalog_db(self) -> Path:
+        """The SQLite catalog: which metadata file is each table's current one."""
+        return self.root / _CATALOG
+
+    @property
+    def toml(self) -> Path:
+        """The lake's settings and, under `[lake]`, its format, id and location."""
+        return self.root / _TOML
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for temporary files, on the same file system as the tables."""
+        return self.root / _OWN / "scratch"
+
+    @property
+    def lock(self) -> Path:
+        """The file that `exclusive` locks while the lake or its catalog is made."""
+        return self.root / _OWN / "lock"
+
+
+def create(path: str | os.PathLike[str]) -> Lake:
+    """Make the lake at `path`, or complete one that was half made, and open it; an existing lake is just opened.
+
+    Safe when several processes do it at once: one lake comes of it. The folder must be new, empty, or hold nothing but
+    the lake's own empty folders (`landing` may hold objects).
+    Raises `LakeError` as `open` does, and where the folder holds something else or cannot be written.
+    """
+    root = _root(path)
+    if os.path.lexists(root / _TOML):
+        return open(root)
+    try:
+        _refuse_foreign(root)
+        (root / _OWN).mkdir(parents=True, exist_ok=True)
+        with exclusive(root / _OWN / "lock"):
+            if not (root / _TOML).exists():
+                _refuse_foreign(root)
+                for folder in (*_FOLDERS, f"{_OWN}/scratch"):
+                    (root / folder).mkdir(exist_ok=True)
+                _write_toml(root)
+    except OSError as error:
+        raise LakeError(
+            f"No lake can be made at {root}: {error.strerror or error}.", "Give a folder that you may write."
+        ) from None
+    return open(root)
+
+
+def open(path: str | os.PathLike[str]) -> Lake:  # noqa: A001 - read as `lake.open`
+    """The lake at `path`. Nothing is written before it is known to lie where it was made.
+
+    Raises `LakeError` where there is no lake, it is of a newer format, or it was moved or copied.
+    """
+    root = _root(path)
+    if not os.path.isfile(root / _TOML):  # noqa: PTH113 - false, and no error, where the folder may not be read
+        raise _no_lake(root)
+    own = _read_own(root)
+    version = own.get("format")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise _damaged(root, "has no 'format' number")
+    if version > FORMAT:
+        maker = own.get("made_by", "a later version")
+        raise LakeError(
+            f"The lake at {root} has format {version}, made by carlake {maker}; "
+            f"this carlake {VERSION} knows format {FORMAT} and older.",
+            f"Install carlake {maker} or later: pip install --upgrade carlake",
+        )
+    lake_id, location = own.get("id"), own.get("location")
+    if not isinstance(lake_id, str) or not lake_id or not isinstance(location, str) or not location:
+        raise _damaged(root, "has no 'id' or 'location'")
+    recorded = Path(location)
+    # The same folder under another name (a link, a bind mount) is fine: the recorded paths lead to it.
+    if not recorded.is_dir() or not recorded.samefile(root):
+        raise _elsewhere(root, recorded, lake_id)
+    lake = Lake(root=recorded, id=lake_id, format_version=version)
+    for folder in (lake.landing, lake.archive, lake.warehouse, lake.scratch):
+        with suppress(PermissionError):  # a lake that may only be read is still a lake
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+    return lake
+
+
+@contextmanager
+def exclusive(lock: Path) -> Iterator[None]:
+    """Hold the file `lock` alone, among processes and threads; it is made if missing. A crash lets go of it."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _root(path: str | os.PathLike[str]) -> Path:
+    text = os.fspath(path).removeprefix("file://")
+    if "://" in text:
+        raise LakeError(f"{text} is not a folder of this machine.", "Give the path of a folder: a lake is one folder.")
+    root = Path(os.path.realpath(Path(text).expanduser()))
+    try:
+        str(root).encode("utf-8")
+    except UnicodeEncodeError:
+        raise LakeError(
+            f"The path {str(root)!r} is not UTF-8, so no table could record it.", "Give a folder with another name."
+        ) from None
+    if root.exists() and not root.is_dir():
+        raise LakeError(f"{root} is a file; a lake is a folder.", f"Use the folder: --lake {_quoted(root.parent)}")
+    return root
+
+
+def _refuse_foreign(root: Path) -> None:
+    if _lake_around(root) or (root.exists() and not _may_become_lake(root)):
+        raise _no_lake(root)
+
+
+def _may_become_lake(root: Path) -> bool:
+    """Whether the folder is empty or the beginning of a lake, without any table in it."""
+    allowed = (*_FOLDERS, _OWN, *_NOBODYS)
+    if any(entry.name not in allowed for entry in root.iterdir() if entry.name != _TOML):
+        return False
+    return not any(any((root / name).iterdir()) for name in ("archive", "warehouse") if (root / name).is_dir())
+
+
+def _write_toml(root: Path) -> None:
+    from carlake.settings import commented  # here, for a lake is made once and opened often
+
+    text = (
+        "# Settings of this lake. Take the # away before a line to change what it sets.\n\n"
+        f"{commented()}\n"
+        "# What the lake is. Change nothing below: the tables record the location too.\n"
+        "[lake]\n"
+        f"format = {FORMAT}\n"
+        f'id = "{uuid.uuid4().hex}"\n'
+        f"location = {_toml_text(str(root))}\n"
+        f'made_by = "{VERSION}"\n'
+    )
+    unfinished = root / _OWN / f"{_TOML}.{os.getpid()}"
+    with unfinished.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(root / _TOML)
+    folder = os.open(root, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _toml_text(text: str) -> str:
+    """A TOML basic string. JSON's escapes are TOML's; DEL is the one that TOML alone wants escaped."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _read_own(root: Path) -> dict[str, Any]:
+    try:
+        own = tomllib.loads((root / _TOML).read_bytes().decode("utf-8-sig")).get("lake")
+    except OSError as error:
+        raise LakeError(f"{root / _TOML} cannot be read: {error.strerror or error}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise LakeError(f"{root / _TOML} is not valid TOML: {error}.", "Mend that line.") from None
+    if not isinstance(own, dict):
+        raise _damaged(root, "has no table [lake]")
+    return own
+
+
+def _damaged(root: Path, what: str) -> LakeError:
+    return LakeError(
+        f"{root / _TOML} {what}, which says what the lake is.",
+        f"Put the file back as it was, or make a new lake from this one's files: {_run_anew(root)}",
+    )
+
+
+def _elsewhere(root: Path, recorded: Path, lake_id: str) -> LakeError:
+    if _id_at(recorded) == lake_id:
+        what, advice = f"{root} is a copy of the lake at {recorded}", f"Use that one: --lake {_quoted(recorded)}"
+    else:
+        what, advice = f"The lake at {root} was made at {recorded}", f"Move it back to {recorded}"
+    return LakeError(
+        f"{what}, and its tables record absolute paths there. Nothing was changed.",
+        f"{advice}\nOr make a new lake from its files, which stay where they are: {_run_anew(root)}",
+    )
+
+
+def _run_anew(root: Path) -> str:
+    return f"carlake run {_quoted(root / 'archive')} {_quoted(root / 'landing')} --lake NEW"
+
+
+def _id_at(root: Path) -> Any:
+    try:
+        return tomllib.loads((root / _TOML).read_text(encoding="utf-8"))["lake"]["id"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _lake_around(root: Path) -> Path | None:
+    return next((around for around in root.parents if _id_at(around) is not None), None)
+
+
+def _no_lake(root: Path) -> LakeError:
+    """Why `root` is no lake, with the nearest help: the lake around it, in it, or of a like name beside it."""
+    if around := _lake_around(root):
+        return LakeError(f"{root} lies inside the lake at {around}.", f"Use that one: --lake {_quoted(around)}")
+    make = f"carlake init --lake {_quoted(root)}"
+    if not root.exists():
+        advice = f"Make one: {make}"
+        with suppress(OSError):
+            beside = [found.parent.name for found in root.parent.glob(f"*/{_TOML}")]
+            if near := difflib.get_close_matches(root.name, beside, n=1, cutoff=0.6):
+                advice = f"Did you mean {_quoted(root.parent / near[0])}? Or make one: {make}"
+        return LakeError(f"There is no lake at {root}.", advice)
+    try:
+        if _may_become_lake(root):
+            return LakeError(f"There is no lake at {root} yet.", f"Make one: {make}")
+        inside = sorted(found.parent for found in root.glob(f"*/{_TOML}"))
+        has_tables = (root / _CATALOG).exists() and (root / "warehouse").is_dir()
+    except OSError as error:
+        return LakeError(f"{root} cannot be read: {error.strerror or error}.")
+    if has_tables:
+        return _damaged(root, "is missing")
+    if inside:
+        return LakeError(f"{root} is not a lake.", f"There is one in it: --lake {_quoted(inside[0])}")
+    return LakeError(
+        f"{root} is not a lake: it holds other files and no {_TOML}.", "Give a new or empty folder, or a lake."
+    )
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
