@@ -26,7 +26,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticUndefined
 
 from carlake.errors import SettingsError
 
@@ -358,7 +357,7 @@ def _type_text(annotation: Any) -> str:
 
 
 def _toml(value: Any) -> str:
-    if value is None or value is PydanticUndefined:
+    if value is None:
         return ""
     if isinstance(value, ByteSize):
         unit, name = next((u, n) for u, n in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")) if value % u == 0)

@@ -1,0 +1,56 @@
+# carlake: everything a person or a CI runs. Needs GNU make and Python 3.11 or newer; the rest is installed in .venv.
+
+USABLE = import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c "$(USABLE)" 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+READY := .venv/.setup-done
+WORKERS ?= 2
+
+# An environment works only where it was made: if this folder was moved or copied, it is made again.
+ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
+$(shell rm -f $(READY))
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench bench-peers clean
+
+help: ## show this
+	@echo "carlake: files of car events in, three right tables out, exactly once"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(READY) ## build .venv with everything that carlake and its tests need
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" && "$(PYTHON)" -c "$(USABLE)" 2>/dev/null || { \
+		echo "carlake needs Python 3.11 or newer, with its venv module, and found none in $(or $(PYTHON),PATH)." >&2; \
+		echo "Install one (Debian, Ubuntu: apt install python3 python3-venv) or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; \
+		exit 1; }
+	@echo "Building .venv with $$("$(PYTHON)" --version); this takes about a minute."
+	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@# Installed without bytecode (PYTHONDONTWRITEBYTECODE, some images), every command would start three times slower.
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib src || true
+	@printf '%s' "$(CURDIR)" > $@
+
+demo: setup ## a simulated fleet with faults, from landing to the three gold tables
+	@$(BIN)/carlake demo $(ARGS)
+
+lint: setup ## ruff and mypy
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+test: lint ## lint, then every test
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+bench: setup ## how fast, as ratios to DuckDB alone on the same input
+	@$(BIN)/python bench/run.py $(ARGS)
+
+bench-peers: setup ## the same input through dbt-duckdb and dlt
+	@$(BIN)/python bench/peers.py $(ARGS)
+
+clean: ## remove .venv, caches and the demo's lake
+	@rm -rf .venv .envs .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo-lake bench/out
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

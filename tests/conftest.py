@@ -1,0 +1,22 @@
+"""What all tests share: how Hypothesis runs, and that no variable of the caller's reaches a test."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The same cases on every run and machine: a failure is the change's, not the day's. A slow machine is no failure.
+settings.register_profile(
+    "steady", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+# To look for new cases: HYPOTHESIS_PROFILE=search pytest ...
+settings.register_profile("search", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in [name for name in os.environ if name.startswith(("CARLAKE_", "PYICEBERG_"))]:
+        monkeypatch.delenv(variable)
