@@ -44,7 +44,15 @@ class ReadError(CarlakeError):
 
 
 class CommitRefusedError(CarlakeError):
-    """Main moved since the base was read: nothing was written, plan again from the top."""
+    """Main moved since the base was read: nothing was published, plan again from the top.
+
+    `surely_not_landed` is false where an earlier try of the same commit had an unclear outcome: the staged snapshot may
+    have landed and been succeeded since, so its files must be kept.
+    """
+
+    def __init__(self, what: str, advice: str = "", *, surely_not_landed: bool = True) -> None:
+        super().__init__(what, advice)
+        self.surely_not_landed = surely_not_landed
 
 
 class CommitUnknownError(CarlakeError):

@@ -22,18 +22,23 @@ def declare(
     rules: tuple[AlertRule, ...],
     extra: tuple[Column, ...] = (),
     silver_partition: Literal["month", "day"] = "month",
+    max_record_bytes: int = 16 << 20,
 ) -> dict[str, Table]:
     """Every table by its name, sources before what reads them.
 
     contracts   name -> canonical text of each contract, in order
     rules       the alert rules
     extra       the columns that contracts add to silver
+    max_record_bytes  longer records are quarantined, so it decides what silver and quarantine hold
     """
+    judged = {f"contract {name}": text for name, text in contracts.items()} | {
+        "max_record_bytes": str(max_record_bytes)
+    }
     tables = (
         bronze_car_data.TABLE,
         # Silver before quarantine: a record that a new contract accepts must reach silver before it leaves quarantine.
-        silver(contracts, extra, silver_partition),
-        quarantine(contracts),
+        silver(judged, extra, silver_partition),
+        quarantine(judged),
         gold_car_current_state.TABLE,
         gold_fuel_efficiency_monthly.TABLE,
         alerts(rules),

@@ -15,7 +15,12 @@ COLUMNS = (
     Column("current_mileage_km", "double", "odometer", unit="km"),
     Column("fuel_available_liters", "double", "fuel in the tank", unit="L"),
     Column("telemetry_timestamp", "timestamptz", "when the mileage (else the fuel) was read"),
-    Column("insurance_status", "string", "EXPIRED, EXPIRING_IN_90_DAYS (0 to 90 days left), ACTIVE, or UNKNOWN without a date", required=True),
+    Column(
+        "insurance_status",
+        "string",
+        "EXPIRED, EXPIRING_IN_90_DAYS (0 to 90 days left), ACTIVE, or UNKNOWN without a date",
+        required=True,
+    ),
     Column("insurance_days_expired", "int", "days since the insurance ended; null unless EXPIRED", unit="d"),
     Column("event_timestamp", "timestamptz", "time of the car's latest event", required=True),
     Column("gold_processing_timestamp", "timestamptz", "when this row was computed", volatile=True),
@@ -28,7 +33,9 @@ _STATUS = """CASE WHEN insurance_valid_until IS NULL THEN 'UNKNOWN'
             WHEN insurance_valid_until < {today} THEN 'EXPIRED'
             WHEN date_diff('day', {today}, insurance_valid_until) <= 90 THEN 'EXPIRING_IN_90_DAYS'
             ELSE 'ACTIVE' END"""
-_DAYS = "CASE WHEN insurance_valid_until < {today} THEN CAST(date_diff('day', insurance_valid_until, {today}) AS INT) END"
+_DAYS = (
+    "CASE WHEN insurance_valid_until < {today} THEN CAST(date_diff('day', insurance_valid_until, {today}) AS INT) END"
+)
 
 _latest = ",\n         ".join(f"max(CASE WHEN {name} IS NOT NULL THEN nth END) AS nth_{name}" for name in _EACH)
 _values = ",\n         ".join(f"max(CASE WHEN nth = nth_{name} THEN {name} END) AS {name}" for name in _EACH)
@@ -38,13 +45,14 @@ TABLE = Table(
     doc="one row per car: its latest known state",
     source="silver_car_telemetry",
     scope={"car_chassis": "car_chassis"},
+    key=("car_chassis",),
     reads="scope",
     select=f"""WITH ordered AS (
   SELECT car_chassis, event_timestamp, telemetry_timestamp, insurance_provider, insurance_valid_until,
          {", ".join(_EACH)},
          row_number() OVER (PARTITION BY car_chassis
            ORDER BY event_timestamp, current_mileage_km NULLS FIRST, event_id) AS nth
-  FROM source
+  FROM {{source}}
 ), latest AS (
   SELECT car_chassis AS car, max(nth) AS nth_event,
          max(CASE WHEN insurance_provider IS NOT NULL OR insurance_valid_until IS NOT NULL THEN nth END) AS nth_insurance,

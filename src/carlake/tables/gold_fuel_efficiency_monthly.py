@@ -11,7 +11,12 @@ COLUMNS = (
     Column("year_month", "string", "UTC month of event_timestamp, as 2025-11", required=True),
     Column("total_km_driven", "decimal(18,3)", "sum of the trips' distances", unit="km"),
     Column("total_fuel_liters", "decimal(18,3)", "sum of the fuel burnt on the trips", unit="L"),
-    Column("avg_fuel_efficiency_kmpl", "double", "total_km_driven / total_fuel_liters; null when no fuel was burnt", unit="km/L"),
+    Column(
+        "avg_fuel_efficiency_kmpl",
+        "double",
+        "total_km_driven / total_fuel_liters; null when no fuel was burnt",
+        unit="km/L",
+    ),
     Column("trip_count", "long", "events with trip data: distance or fuel not null", unit="1"),
     Column("processing_timestamp", "timestamptz", "when this row was computed", volatile=True),
 )
@@ -23,13 +28,14 @@ TABLE = Table(
     doc="one row per car and month with trip data",
     source="silver_car_telemetry",
     scope={"car_chassis": "car_chassis", "year_month": _MONTH},
+    key=("car_chassis", "year_month"),
     reads="scope",
     # Sums are of DECIMAL, so that any order and any engine gives the same figure.
     select=f"""WITH ordered AS (
   SELECT car_chassis, {_MONTH} AS year_month, manufacturer, model, trip_distance_km, trip_fuel_consumed_liters,
          row_number() OVER (PARTITION BY car_chassis, {_MONTH}
            ORDER BY event_timestamp, current_mileage_km NULLS FIRST, event_id) AS nth
-  FROM source
+  FROM {{source}}
 ), latest AS (
   SELECT car_chassis AS car, year_month AS month,
          max(CASE WHEN manufacturer IS NOT NULL THEN nth END) AS nth_manufacturer,

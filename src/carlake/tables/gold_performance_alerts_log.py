@@ -6,7 +6,12 @@ from carlake.rules.rule import AlertRule
 from carlake.tables.table import Column, Table
 
 COLUMNS = (
-    Column("alert_id", "string", "MD5 of car, event and alert type: the same alert has the same id in every run", required=True),
+    Column(
+        "alert_id",
+        "string",
+        "MD5 of car, event and alert type: the same alert has the same id in every run",
+        required=True,
+    ),
     Column("car_chassis", "string", "the car: its chassis number", personal=True, required=True),
     Column("event_id", "string", "the event that broke the rule", required=True),
     Column("alert_type", "string", "the rule", required=True),
@@ -46,15 +51,23 @@ def _select(rules: tuple[AlertRule, ...]) -> str:
     rows = ", ".join(
         f"({_text(r.type)}, {_text(r.unit)}, {_text(r.title)}, {_text('below' if r.below else 'above')})" for r in rules
     )
-    value = "CASE alert_type " + " ".join(
-        f"WHEN {_text(r.type)} THEN "
-        + (f"CASE WHEN {r.unless_column} = {r.unless_equals!r} THEN NULL ELSE {r.column} END" if r.unless_column else r.column)
-        for r in rules
-    ) + " END"
+    value = (
+        "CASE alert_type "
+        + " ".join(
+            f"WHEN {_text(r.type)} THEN "
+            + (
+                f"CASE WHEN {r.unless_column} = {r.unless_equals!r} THEN NULL ELSE {r.column} END"
+                if r.unless_column
+                else r.column
+            )
+            for r in rules
+        )
+        + " END"
+    )
     columns = ", ".join(c.name for c in COLUMNS if c.name not in _COMPUTED)
     return f"""WITH measured AS (
   SELECT {columns}, alert_type, unit, title, direction, CAST({value} AS DOUBLE) AS alert_value
-  FROM source CROSS JOIN (VALUES {rows}) AS rule(alert_type, unit, title, direction)
+  FROM {{source}} CROSS JOIN (VALUES {rows}) AS rule(alert_type, unit, title, direction)
 ), judged AS (
   SELECT *, {_case(rules, "{severity}")} AS alert_severity,
          {_case(rules, "{threshold}")} AS threshold
@@ -71,21 +84,33 @@ FROM judged WHERE alert_severity IS NOT NULL"""
 
 
 _COMPUTED = frozenset(
-    "alert_id alert_type alert_severity alert_value threshold unit alert_message alert_date alert_generated_timestamp".split()
+    [
+        "alert_id",
+        "alert_type",
+        "alert_severity",
+        "alert_value",
+        "threshold",
+        "unit",
+        "alert_message",
+        "alert_date",
+        "alert_generated_timestamp",
+    ]
 )
 
 
 def alerts(rules: tuple[AlertRule, ...]) -> Table:
     """The table, as the given rules fill it."""
-    nothing = f"SELECT {', '.join(f'CAST(NULL AS VARCHAR) AS {c.name}' for c in COLUMNS)} FROM source WHERE 1 = 0"
+    nothing = f"SELECT {', '.join(f'CAST(NULL AS VARCHAR) AS {c.name}' for c in COLUMNS)} FROM {{source}} WHERE 1 = 0"
     return Table(
         name="gold_performance_alerts_log",
         doc="one row per event and rule broken",
         source="silver_car_telemetry",
         scope={"car_chassis": "car_chassis", "event_id": "event_id"},
+        key=("car_chassis", "event_id", "alert_type"),
         reads="delta",
         select=_select(rules) if rules else nothing,
         columns=COLUMNS,
         partition=(("alert_type", "identity"), ("event_timestamp", "month")),
         sort=("car_chassis", "event_timestamp"),
+        inputs={"rules": repr(rules)},
     )

@@ -27,6 +27,7 @@ TABLE = Table(
     doc="one row per run and step",
     source=None,
     scope={"run_id": "run_id"},
+    key=("run_id", "step"),
     reads="delta",
     select="",
     columns=COLUMNS,

@@ -20,19 +20,20 @@ COLUMNS = (
 )
 
 
-def quarantine(contracts: Mapping[str, str]) -> Table:
-    """The table, as the given contracts (name -> canonical text) fill it."""
+def quarantine(judged: Mapping[str, str]) -> Table:
+    """The table, as the contracts fill it; `judged` is what they and their limits say, by name."""
     return Table(
         name="quarantine_car_data",
         doc="one row per landed record that no contract accepts",
         source="bronze_car_data",
         scope={"source_id": "source_id"},
+        key=("source_id", "source_row"),
         reads="delta",
         select="""SELECT source_id, source_row, event_id, car_chassis, contract, contract_version, reason, detail, raw,
        {now} AS quarantined_at
-FROM source""",
+FROM {source}""",
         columns=COLUMNS,
         sort=("source_id", "source_row"),
         parses="quarantined",
-        inputs=contracts,
+        inputs=judged,
     )

@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from carlake.tables.table import Column, Table
+from carlake.tables.table import Column, ColumnType, Table
 
-_TIME = "timestamptz"
+_TIME: ColumnType = "timestamptz"
 
 # What a contract may fill, in the order of the table.
 LANDED = (
-    Column("event_id", "string", "the event's own id, else car_chassis || '_' || event_primary_timestamp", required=True),
+    Column(
+        "event_id", "string", "the event's own id, else car_chassis || '_' || event_primary_timestamp", required=True
+    ),
     Column("car_chassis", "string", "the car: its chassis number", personal=True, required=True),
     Column("event_primary_timestamp", "string", "time of the event, the text as landed", required=True),
     Column("event_timestamp", _TIME, "time of the event (UTC)", required=True),
     Column("processing_timestamp", _TIME, "when the source system made this version of the event"),
-    Column("event_version", _TIME, "what newest means: processing_timestamp, else the object's modification time", required=True),
+    Column(
+        "event_version",
+        _TIME,
+        "what newest means: processing_timestamp, else the object's modification time",
+        required=True,
+    ),
     Column("manufacturer", "string", "who made the car"),
     Column("model", "string", "the car's model"),
     Column("year", "int", "year the car was built", unit="a", minimum=1886, maximum=2100),
@@ -46,7 +53,9 @@ LANDED = (
     Column("oil_pressure_psi", "double", "oil pressure", unit="[psi]", minimum=0),
     Column("battery_charge_percentage", "double", "charge of the battery", unit="%", minimum=0, maximum=100),
     *(
-        Column(f"tire_pressure_{end}_{side}_psi", "double", f"pressure of the {end} {side} tire", unit="[psi]", minimum=0)
+        Column(
+            f"tire_pressure_{end}_{side}_psi", "double", f"pressure of the {end} {side} tire", unit="[psi]", minimum=0
+        )
         for end in ("front", "rear")
         for side in ("left", "right")
     ),
@@ -62,11 +71,21 @@ LANDED = (
 
 DERIVED: tuple[tuple[Column, str], ...] = (
     (
-        Column("fuel_efficiency_l_per_100km", "double", "fuel burnt per 100 km of the trip; null without distance", unit="L/(100.km)"),
+        Column(
+            "fuel_efficiency_l_per_100km",
+            "double",
+            "fuel burnt per 100 km of the trip; null without distance",
+            unit="L/(100.km)",
+        ),
         "CASE WHEN trip_distance_km > 0 THEN trip_fuel_consumed_liters / trip_distance_km * 100 END",
     ),
     (
-        Column("average_speed_calculated_kmh", "double", "distance over duration of the trip; null without duration", unit="km/h"),
+        Column(
+            "average_speed_calculated_kmh",
+            "double",
+            "distance over duration of the trip; null without duration",
+            unit="km/h",
+        ),
         "CASE WHEN trip_duration_minutes > 0 THEN trip_distance_km / (trip_duration_minutes / 60) END",
     ),
     (
@@ -74,9 +93,18 @@ DERIVED: tuple[tuple[Column, str], ...] = (
         "CASE WHEN oil_life_percentage < 20 THEN 'CRITICAL' WHEN oil_life_percentage < 50 THEN 'LOW' "
         "WHEN oil_life_percentage IS NOT NULL THEN 'OK' END",
     ),
-    (Column("event_year", "int", "UTC year of event_timestamp", unit="a"), "CAST(EXTRACT(year FROM event_timestamp) AS INT)"),
-    (Column("event_month", "int", "UTC month of event_timestamp, 1 to 12", unit="mo"), "CAST(EXTRACT(month FROM event_timestamp) AS INT)"),
-    (Column("event_day", "int", "UTC day of the month of event_timestamp", unit="d"), "CAST(EXTRACT(day FROM event_timestamp) AS INT)"),
+    (
+        Column("event_year", "int", "UTC year of event_timestamp", unit="a"),
+        "CAST(EXTRACT(year FROM event_timestamp) AS INT)",
+    ),
+    (
+        Column("event_month", "int", "UTC month of event_timestamp, 1 to 12", unit="mo"),
+        "CAST(EXTRACT(month FROM event_timestamp) AS INT)",
+    ),
+    (
+        Column("event_day", "int", "UTC day of the month of event_timestamp", unit="d"),
+        "CAST(EXTRACT(day FROM event_timestamp) AS INT)",
+    ),
 )
 
 LINEAGE = (
@@ -97,40 +125,42 @@ def parsed_columns(extra: tuple[Column, ...] = ()) -> tuple[Column, ...]:
 
 
 def silver(
-    contracts: Mapping[str, str], extra: tuple[Column, ...] = (), partition: Literal["month", "day"] = "month"
+    judged: Mapping[str, str], extra: tuple[Column, ...] = (), partition: Literal["month", "day"] = "month"
 ) -> Table:
-    """The table, as the given contracts (name -> canonical text) fill it; `extra` are the columns that they add."""
+    """The table, as the contracts fill it; `judged` is what they and their limits say, by name; `extra` are the columns that they add."""
     columns = (*LANDED, *(column for column, _ in DERIVED), *LINEAGE, *extra)
     derived = {column.name: sql for column, sql in DERIVED}
     computed = ",\n         ".join(f"{derived[c.name]} AS {c.name}" if c.name in derived else c.name for c in columns)
     names = ", ".join(c.name for c in columns)
+    order = "car_chassis, event_id, event_version, record_hash, ingested_at, source_id, source_row"
     return Table(
         name="silver_car_telemetry",
         doc="one row per car and event id, in its newest version",
         source="bronze_car_data",
         scope={"car_chassis": "car_chassis", "event_id": "event_id"},
+        key=("car_chassis", "event_id"),
         reads="delta",
         # (event_version, record_hash) is a total order of versions that no file name, split or arrival changes; the
         # rest of the order only picks one of several equal records, the one landed first. Losers are found on few
         # columns and taken out by their place, so that the wide rows are read once and never sorted here.
-        select=f"""WITH candidate AS (
-  SELECT {computed}
-  FROM source
-  UNION ALL
-  SELECT {names} FROM self
-), ranked AS (
+        select=f"""WITH ranked AS (
   SELECT source_id AS loser_id, source_row AS loser_row,
          row_number() OVER (PARTITION BY car_chassis, event_id
            ORDER BY event_version DESC, record_hash DESC, ingested_at, source_id, source_row) AS version_rank
-  FROM candidate
+  FROM (SELECT {order} FROM {{source}} UNION ALL SELECT {order} FROM {{self}}) AS version
 )
 SELECT {names}
-FROM candidate LEFT JOIN (SELECT loser_id, loser_row FROM ranked WHERE version_rank > 1) AS loser
+FROM (
+  SELECT {computed}
+  FROM {{source}}
+  UNION ALL
+  SELECT {names} FROM {{self}}
+) AS candidate LEFT JOIN (SELECT loser_id, loser_row FROM ranked WHERE version_rank > 1) AS loser
   ON source_id = loser_id AND source_row = loser_row
 WHERE loser_id IS NULL""",
         columns=columns,
         partition=(("event_timestamp", partition),),
         sort=("car_chassis", "event_timestamp"),
         parses="accepted",
-        inputs=contracts,
+        inputs=judged,
     )

@@ -40,7 +40,8 @@ class Table:
     source     name of the table it is made from, "landing" for bronze, None where nothing feeds it
     scope      the keys that a refresh replaces whole: own column name -> expression over the source's columns
     reads      "delta": only the changed source rows are needed; "scope": all source rows of each touched key
-    select     SQL over the relations `source` and `self` (both cut to the touched keys); it may use {today} and {now}
+    key        the columns that tell one row from another; no two rows share them
+    select     SQL over the relations {source} and {self} (both cut to the touched keys); it may use {today} and {now}
     columns    the declared columns, in order
     partition  Iceberg partition fields as (column, transform)
     sort       the order of rows inside files
@@ -53,6 +54,7 @@ class Table:
     doc: str
     source: str | None
     scope: Mapping[str, str]
+    key: tuple[str, ...]
     reads: Reads
     select: str
     columns: tuple[Column, ...]
@@ -63,10 +65,16 @@ class Table:
     inputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def parts(self) -> dict[str, str]:
+        """What decides the table's rows, each part by its name as a digest: two definitions differ where a part does."""
+        columns = repr([(column.name, column.type) for column in self.columns])
+        texts = {"columns": columns, "scope": repr(dict(self.scope)), "select": self.select, **self.inputs}
+        return {name: digest(text) for name, text in texts.items()}
+
+    @property
     def definition(self) -> str:
-        """Hash of all that decides the table's rows; a bookmark made by another definition is not continued."""
-        parts = {"select": self.select, "scope": repr(dict(self.scope)), "columns": repr([(c.name, c.type) for c in self.columns])}
-        return digest(repr(sorted({**parts, **self.inputs}.items())))
+        """Hash of all parts, in their order; a bookmark made by another definition is not continued."""
+        return digest(repr(list(self.parts.items())))
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -1,0 +1,325 @@
+"""The embedded engine: DuckDB computes, PyIceberg stages, in one process."""
+
+from __future__ import annotations
+
+import bisect
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+from pyiceberg.conversions import from_bytes
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table as IcebergTable
+from pyiceberg.types import StringType
+
+from carlake.contracts.contract import ContractSet
+from carlake.engines.duckdb_files import local_path, read_files, stage_snapshot, write_files
+from carlake.engines.duckdb_parse import create_accepted, create_quarantined, parse
+from carlake.engines.manifests import file_changes, live_files
+from carlake.engines.protocol import Changed, Parsed, Relation, Staged, semi_join
+from carlake.engines.schemas import DUCKDB
+from carlake.errors import NotFoundError, SchemaError
+from carlake.tables.table import Table
+
+# Up to this many keys, files are chosen by their column bounds before DuckDB opens them.
+_PRUNE_KEYS = 2000
+_PARSE_ROWS = 50_000
+
+
+class DuckDBEngine:
+    """One session. Not for use by several threads at once; `cursor` gives a thread its own connection to it."""
+
+    name = "duckdb"
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        namespace: str,
+        tables: Mapping[str, Table],
+        contracts: ContractSet,
+        scratch: Path,
+        max_record_bytes: int = 16 << 20,
+        memory_limit_bytes: int = 1 << 30,
+        threads: int = 0,
+        target_file_bytes: int = 32 << 20,
+    ) -> None:
+        self.catalog = catalog
+        self.namespace = namespace
+        self.tables = tables
+        self.contracts = contracts
+        self.max_record_bytes = max_record_bytes
+        # About 160 bytes a row of silver, the widest table.
+        self.target_file_rows = max(target_file_bytes // 160, 1000)
+        scratch.mkdir(parents=True, exist_ok=True)
+        self._scratch = Path(tempfile.mkdtemp(prefix="duckdb-", dir=scratch))
+        self.connection = duckdb.connect(
+            config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+        )
+        self.connection.execute("SET TimeZone = 'UTC'")
+        self.connection.execute("SET preserve_insertion_order = false")
+        self.connection.execute("SET enable_progress_bar = false")
+        self.connection.execute("SET parquet_metadata_cache = true")
+        self.connection.execute(f"SET memory_limit = '{memory_limit_bytes}B'")
+        self.connection.execute("SET temp_directory = ?", [str(self._scratch)])
+        if threads:
+            self.connection.execute(f"SET threads = {threads}")
+        # Kept relations live in a file of their own: compressed, and not bound by memory.
+        self.connection.execute(f"ATTACH '{str(self._scratch / 'kept.db').replace(chr(39), chr(39) * 2)}' AS kept")
+        self.connection.execute("USE kept")
+        self._made: list[tuple[str, str]] = []
+        self._number = 0
+        self._loaded: dict[str, IcebergTable] = {}
+
+    def close(self) -> None:
+        """End the session and remove its scratch files."""
+        self.connection.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    # -- relations ---------------------------------------------------------------------------------------------------
+
+    def fresh(self, kind: str = "TABLE") -> Relation:
+        """A new relation name; it is dropped by `forget`."""
+        self._number += 1
+        name = f"r{self._number}"
+        self._made.append((kind, name))
+        return name
+
+    def keep(self, sql: str) -> Relation:
+        """Compute `sql` once and keep the rows."""
+        name = self.fresh()
+        self.connection.execute(f"CREATE TABLE {name} AS {sql}")
+        return name
+
+    def view(self, sql: str) -> Relation:
+        """Name a query; it is computed wherever it is used."""
+        name = self.fresh("VIEW")
+        self.connection.execute(f"CREATE VIEW {name} AS {sql}")
+        return name
+
+    def table(self, rows: pa.Table) -> Relation:
+        """Keep Arrow rows as a relation."""
+        self.connection.register("arrow_rows", rows)
+        try:
+            return self.keep("SELECT * FROM arrow_rows")
+        finally:
+            self.connection.unregister("arrow_rows")
+
+    def count(self, relation: Relation) -> int:
+        """The number of rows of a relation."""
+        row = self.connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
+        return int(row[0]) if row else 0
+
+    def rows(self, sql: str) -> list[tuple[object, ...]]:
+        """All rows of a small query."""
+        found: list[tuple[object, ...]] = self.connection.execute(sql).fetchall()
+        return found
+
+    def arrow(self, sql: str) -> pa.Table:
+        """The result of `sql` as an Arrow table."""
+        found: pa.Table = self.connection.sql(sql).to_arrow_table()
+        return found
+
+    def forget(self) -> None:
+        """Drop every relation made since the last time."""
+        for kind, name in reversed(self._made):
+            self.connection.execute(f"DROP {kind} IF EXISTS {name}")
+        self._made.clear()
+        self._loaded.clear()
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Relations made inside are dropped at the end."""
+        try:
+            yield
+        finally:
+            self.forget()
+
+    # -- tables ------------------------------------------------------------------------------------------------------
+
+    def load(self, name: str, fresh: bool = False) -> IcebergTable:
+        """The Iceberg table, as last loaded in this session. `fresh` asks the catalog again."""
+        if fresh or name not in self._loaded:
+            self._loaded[name] = self.catalog.load_table(f"{self.namespace}.{name}")
+        return self._loaded[name]
+
+    def _at(self, name: str, *snapshots: int | None) -> IcebergTable:
+        """The table with metadata that knows the given snapshots."""
+        for fresh in (False, True):
+            iceberg = self.load(name, fresh)
+            missing = [s for s in snapshots if s is not None and iceberg.metadata.snapshot_by_id(s) is None]
+            if not missing:
+                return iceberg
+        raise NotFoundError(
+            f"Table {name} has no snapshot {missing[0]}.", f"`carlake tables {name}` lists the newest one."
+        )
+
+    def files(self, table: Table, files: Sequence[DataFile], iceberg: IcebergTable, located: bool = False) -> str:
+        """SQL that reads `files` as rows of `table`."""
+        return read_files(table, [local_path(f.file_path) for f in files], iceberg.schema(), located)
+
+    def scan(
+        self,
+        table: str,
+        snapshot: int | None,
+        keys: Relation | None = None,
+        on: Mapping[str, str] | None = None,
+        located: bool = False,
+    ) -> Relation:
+        """See `Engine.scan`."""
+        if snapshot is None:
+            return self.empty(self.tables[table], located)
+        iceberg = self._at(table, snapshot)
+        declared = self.tables[table]
+        files = live_files(iceberg, snapshot)
+        if keys is None or on is None:
+            return self.view(self.files(declared, files, iceberg, located))
+        for key, expression in on.items():
+            if key == expression and files:
+                files = self._pruned(files, iceberg, key, keys)
+        names = ", ".join(declared.column_names) + (", _file, _pos" if located else "")
+        return self.view(semi_join(names, f"({self.files(declared, files, iceberg, located)})", keys, on))
+
+    def _pruned(self, files: list[DataFile], iceberg: IcebergTable, column: str, keys: Relation) -> list[DataFile]:
+        """The files whose bounds of a text column admit one of the keys."""
+        values = [
+            str(row[0]) for row in self.rows(f"SELECT DISTINCT {column} FROM {keys} ORDER BY 1 LIMIT {_PRUNE_KEYS + 1}")
+        ]
+        field = iceberg.schema().find_field(column)
+        if len(values) > _PRUNE_KEYS or not isinstance(field.field_type, StringType):
+            return files
+        # Iceberg and Python both order text by code point; bounds may be cut, the upper one is then rounded up.
+        kept = []
+        for file in files:
+            lower, upper = file.lower_bounds.get(field.field_id), file.upper_bounds.get(field.field_id)
+            if lower is None or upper is None:
+                kept.append(file)
+                continue
+            first = bisect.bisect_left(values, from_bytes(StringType(), lower))
+            if first < len(values) and values[first] <= from_bytes(StringType(), upper):
+                kept.append(file)
+        return kept
+
+    def diff(self, table: str, since: int | None, until: int | None) -> Changed | None:
+        """See `Engine.diff`."""
+        iceberg = self._at(table, until)
+        changes = file_changes(iceberg, since, until)
+        if changes is None:
+            return None
+        declared = self.tables[table]
+        added, gone = (self.files(declared, files, iceberg) for files in (changes.added, changes.gone))
+        if not changes.gone:
+            return Changed(self.view(added), self.view(gone), sum(f.record_count for f in changes.added), 0)
+        # A file that was written anew carries most of its rows over: only the rest has changed.
+        came, went = self.keep(f"({added}) EXCEPT ALL ({gone})"), self.keep(f"({gone}) EXCEPT ALL ({added})")
+        return Changed(came, went, self.count(came), self.count(went))
+
+    def parse(self, bronze_rows: Relation) -> Parsed:
+        """See `Engine.parse`. Rows go through in chunks, so memory does not grow with their number."""
+        accepted, quarantined = self.parsed_relations()
+        self.parse_into(bronze_rows, accepted, quarantined)
+        return Parsed(accepted, quarantined, self.count(accepted), self.count(quarantined))
+
+    def parsed_relations(self) -> tuple[Relation, Relation]:
+        """Two empty relations that parsed rows go into."""
+        accepted, quarantined = self.fresh(), self.fresh()
+        create_accepted(self.connection, accepted, self.contracts)
+        create_quarantined(self.connection, quarantined)
+        return accepted, quarantined
+
+    def parse_into(self, bronze_rows: Relation, accepted: Relation, quarantined: Relation) -> None:
+        """Judge the rows of a bronze relation, in chunks."""
+        # Deferred: the splitter's judgement of texts belongs to landing.
+        from carlake.engines.duckdb_judge import judged_chunks
+
+        reader = self.connection.cursor()
+        reader.execute("USE kept")
+        try:
+            for chunk in judged_chunks(reader, bronze_rows, self.max_record_bytes, _PARSE_ROWS):
+                self.parse_chunk(self.connection, chunk, accepted, quarantined)
+        finally:
+            reader.close()
+
+    def parse_chunk(
+        self, connection: duckdb.DuckDBPyConnection, chunk: pa.Table, accepted: Relation, quarantined: Relation
+    ) -> None:
+        """Judge one Arrow chunk of bronze rows that has `reason` and `detail` of the splitter."""
+        connection.register("chunk", chunk)
+        try:
+            parse(connection, "chunk", self.contracts, accepted, quarantined)
+        finally:
+            connection.unregister("chunk")
+
+    def empty(self, table: Table, located: bool = False) -> Relation:
+        """A relation of the table's columns without rows."""
+        return self.view(read_files(table, [], None, located))
+
+    # -- staging -----------------------------------------------------------------------------------------------------
+
+    def stage(
+        self,
+        table: Table,
+        base: int | None,
+        removed: Relation | None,
+        added: Relation | None,
+        properties: Mapping[str, str],
+        everything: bool = False,
+    ) -> Staged:
+        """See `Engine.stage`. Files that hold a removed row are written anew without it (copy on write)."""
+        iceberg = self.load(table.name, fresh=True)
+        self._check_columns(table, added)
+        live = {local_path(file.file_path): file for file in live_files(iceberg, base)}
+        hit = set(live) if everything else set()
+        rows_removed = 0
+        if removed is not None and not everything:
+            hit = {str(row[0]) for row in self.rows(f"SELECT DISTINCT _file FROM {removed}")}
+            rows_removed = self.count(removed)
+        rows_added = self.count(added) if added is not None else 0
+        writes = added
+        if hit and not everything:
+            names = ", ".join(table.column_names)
+            kept = read_files(table, sorted(hit), iceberg.schema(), located=True)
+            writes = self.view(
+                f"SELECT {names} FROM ({kept}) AS s ANTI JOIN {removed} AS r ON s._file = r._file AND s._pos = r._pos"
+                + (f" UNION ALL SELECT {names} FROM {added}" if added is not None else "")
+            )
+        elif everything:
+            rows_removed = sum(file.record_count for file in live.values())
+        new_files: list[DataFile] = []
+        if writes is not None and (rows_added or hit):
+            new_files = write_files(self.connection, table, iceberg, writes, self.target_file_rows, keep=self.keep)
+        return stage_snapshot(
+            iceberg, table.name, base, new_files, [live[path] for path in hit], properties, rows_added, rows_removed
+        )
+
+    def remove_files(self, locations: Sequence[str]) -> None:
+        """Remove data files of a snapshot that was surely never published."""
+        for location in locations:
+            Path(local_path(location)).unlink(missing_ok=True)
+
+    def _check_columns(self, table: Table, relation: Relation | None) -> None:
+        """Refuse rows whose column names, order or types are not the declared ones, naming each."""
+        if relation is None:
+            return
+        found = [(str(row[0]), str(row[1])) for row in self.rows(f"DESCRIBE {relation}")]
+        declared = [(column.name, DUCKDB[column.type]) for column in table.columns]
+        if found == declared:
+            return
+        wrong = [
+            f"{place + 1}: declared {_shown(declared, place)}, got {_shown(found, place)}"
+            for place in range(max(len(found), len(declared)))
+            if _shown(declared, place) != _shown(found, place)
+        ]
+        raise SchemaError(
+            f"Rows for table {table.name} do not have its declared columns; nothing was written. Column "
+            + "; ".join(wrong),
+            "The table's SELECT must give the declared columns in their order and types.",
+        )
+
+
+def _shown(columns: Sequence[tuple[str, str]], place: int) -> str:
+    return " ".join(columns[place]) if place < len(columns) else "nothing"

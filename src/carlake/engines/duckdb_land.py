@@ -1,0 +1,295 @@
+"""Landing on the embedded engine: records stream once through memory into bronze's files and through the contracts."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyiceberg.table import Table as IcebergTable
+from pyiceberg.typedef import Record
+
+from carlake.engines.duckdb import DuckDBEngine
+from carlake.engines.duckdb_files import data_file, local_path, stage_snapshot
+from carlake.engines.protocol import Parsed, Staged
+from carlake.engines.schemas import ARROW
+from carlake.storage import fsync_dir, fsync_file
+from carlake.tables.table import Table
+
+# A chunk is what is parsed at once: enough rows to keep both cores busy, few enough to stay in the processor's caches.
+_CHUNK_ROWS = 30_000
+_CHUNK_BYTES = 48 << 20
+# Rows of one bronze file at the most.
+_FILE_ROWS = 400_000
+
+
+Texts = Any
+"""A chunked Arrow array; Arrow's stubs cannot say of what."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One landed object, as bronze records it."""
+
+    uri: str
+    source_id: str
+    size_bytes: int
+    modified_at: datetime
+
+
+class Landing:
+    """One batch of objects on its way into bronze. Nothing is visible until what `stage` gives is committed.
+
+    The records' texts are read once: while bronze's files are written on one thread, the contracts judge them on another.
+    """
+
+    def __init__(
+        self, engine: DuckDBEngine, bronze: Table, ingested_at: datetime, hints: Mapping[str, Sequence[str]]
+    ) -> None:
+        self.engine = engine
+        self.table = bronze
+        self.ingested_at = ingested_at
+        self.records = 0
+        self._iceberg: IcebergTable = engine.load(bronze.name, fresh=True)
+        self._hints = {column: _pattern(names) for column, names in hints.items()}
+        self._schema = _arrow_schema(self._iceberg, bronze)
+        self._pending: list[tuple[Source, int, pa.RecordBatch]] = []
+        self._pending_rows = 0
+        self._pending_bytes = 0
+        self._writer: pq.ParquetWriter | None = None
+        self._writer_rows = 0
+        self._paths: list[Path] = []
+        self._accepted, self._quarantined = engine.parsed_relations()
+        self._writing, self._parsing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._running: list[Future[None]] = []
+        self._cursor = engine.connection.cursor()
+        self._cursor.execute("USE kept")
+
+    def add(self, source: Source, batches: Iterable[pa.RecordBatch]) -> int:
+        """Take the records of one object (schema `landing.records.RECORDS`); gives their number.
+
+        An object without records leaves one marker row, so that bronze knows it. An error while reading is passed on
+        after everything that came from the object has been taken out again.
+        """
+        whole = source.size_bytes > _CHUNK_BYTES // 4
+        if whole:
+            # A long object has files of its own: if it breaks off, they are dropped and no neighbour with them.
+            self._flush()
+            self._close_file()
+        first_path, first_pending = len(self._paths), len(self._pending)
+        rows = 0
+        try:
+            for batch in batches:
+                self._take(source, rows, batch)
+                rows += batch.num_rows
+                if whole and (self._pending_rows >= _CHUNK_ROWS or self._pending_bytes >= _CHUNK_BYTES):
+                    self._flush()
+        except BaseException:
+            if whole:
+                self._drop_files(source, first_path)
+            self._drop_pending(0 if whole else first_pending)
+            raise
+        if not rows:
+            self._take(source, 0, _marker())
+        if whole:
+            self._flush()
+            self._close_file()
+        elif self._pending_rows >= _CHUNK_ROWS or self._pending_bytes >= _CHUNK_BYTES:
+            self._flush()
+        self.records += rows
+        return rows
+
+    def _take(self, source: Source, first_row: int, batch: pa.RecordBatch) -> None:
+        self._pending.append((source, first_row, batch))
+        self._pending_rows += batch.num_rows
+        self._pending_bytes += batch.nbytes
+
+    def _drop_pending(self, first: int) -> None:
+        """Take out the pending batches from `first` on."""
+        del self._pending[first:]
+        self._pending_rows = sum(batch.num_rows for _, _, batch in self._pending)
+        self._pending_bytes = sum(batch.nbytes for _, _, batch in self._pending)
+
+    def _drop_files(self, source: Source, first: int) -> None:
+        """Take out what a long object has left in files of its own and among the parsed rows."""
+        self._close_file()
+        for path in self._paths[first:]:
+            path.unlink(missing_ok=True)
+        del self._paths[first:]
+        for relation in (self._accepted, self._quarantined):
+            self._cursor.execute(f"DELETE FROM {relation} WHERE source_id = ?", [source.source_id])
+
+    # -- chunks ------------------------------------------------------------------------------------------------------
+
+    def _wait(self, running: int) -> None:
+        """Wait until at most `running` pieces of work are under way."""
+        while len(self._running) > running:
+            self._running.pop(0).result()
+
+    def _flush(self) -> None:
+        """Send the pending records on as one chunk."""
+        if not self._pending:
+            return
+        chunk = self._chunk(self._pending)
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+        # Two pieces of work a chunk; one chunk waits while one is worked on, so memory stays bounded.
+        self._wait(2)
+        self._running.append(self._writing.submit(self._write, chunk))
+        self._running.append(self._parsing.submit(self._parse, chunk))
+
+    def _chunk(self, pending: Sequence[tuple[Source, int, pa.RecordBatch]]) -> pa.Table:
+        """Bronze's columns, and the splitter's `reason` and `detail`, for the pending records."""
+        of = pa.array([place for place, (_, _, batch) in enumerate(pending) for _ in range(batch.num_rows)], pa.int32())
+        sources = [source for source, _, _ in pending]
+        records = pa.Table.from_batches([batch for _, _, batch in pending])
+        if records.num_rows < 1000 * len(pending):
+            records = records.combine_chunks()
+        rows = [row for _, first, batch in pending for row in range(first, first + batch.num_rows)]
+        raw = records["raw"]
+        instant: Any = pa.scalar(self.ingested_at.astimezone(UTC), ARROW["timestamptz"])
+        hints = {column: _hint(raw, pattern) for column, pattern in self._hints.items()}
+        hints["event_timestamp"] = _times(hints["event_timestamp"])
+        columns = {
+            "source_uri": pa.array([s.uri for s in sources]).take(of),
+            "source_id": pa.array([s.source_id for s in sources]).take(of),
+            "source_row": pa.array(rows, pa.int64()),
+            "source_size": pa.array([s.size_bytes for s in sources], pa.int64()).take(of),
+            "source_modified_at": pa.array([s.modified_at for s in sources], ARROW["timestamptz"]).take(of),
+            "record_hash": records["record_hash"],
+            **hints,
+            "raw": raw,
+            "raw_bytes": records["raw_bytes"],
+            "ingested_at": pa.repeat(instant, len(rows)),
+            "reason": records["reason"],
+            "detail": records["detail"],
+        }
+        # DuckDB gives each record batch to one thread.
+        return pa.Table.from_batches(pa.table(columns).to_batches(max_chunksize=_CHUNK_ROWS // 4))
+
+    def _write(self, chunk: pa.Table) -> None:
+        if self._writer is None:
+            folder = Path(
+                local_path(self._iceberg.location()),
+                "data",
+                f"ingested_at_day={self.ingested_at.astimezone(UTC):%Y-%m-%d}",
+            )
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f"{uuid.uuid4().hex}.parquet"
+            self._paths.append(path)
+            self._writer = pq.ParquetWriter(
+                path, self._schema, compression="zstd", compression_level=1,
+                use_dictionary=["source_uri", "source_id", "car_chassis"],  # type: ignore[arg-type] write_statistics=True, store_schema=False,
+            )  # fmt: skip
+            self._writer_rows = 0
+        self._writer.write_table(chunk.select(self._schema.names).cast(self._schema))
+        self._writer_rows += chunk.num_rows
+        if self._writer_rows >= _FILE_ROWS:
+            self._end_file()
+
+    def _end_file(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+            fsync_file(self._paths[-1])
+
+    def _close_file(self) -> None:
+        """End the file under way after all chunks so far."""
+        self._wait(0)
+        self._end_file()
+
+    def _parse(self, chunk: pa.Table) -> None:
+        self.engine.parse_chunk(self._cursor, chunk, self._accepted, self._quarantined)
+
+    # -- outcome -----------------------------------------------------------------------------------------------------
+
+    def stage(self, base: int | None, properties: Mapping[str, str]) -> Staged:
+        """Bronze's new snapshot on `base`, staged. May be called again on another base if the commit was refused."""
+        self._flush()
+        self._close_file()
+        for folder in {path.parent for path in self._paths}:
+            fsync_dir(folder)
+        iceberg = self.engine.load(self.table.name, fresh=True)
+        day = (self.ingested_at.astimezone(UTC).date() - datetime(1970, 1, 1, tzinfo=UTC).date()).days
+        files = [data_file(iceberg, str(path), Record(day)) for path in self._paths]
+        rows = sum(file.record_count for file in files)
+        return stage_snapshot(iceberg, self.table.name, base, files, [], properties, rows, 0)
+
+    @property
+    def parsed(self) -> Parsed:
+        """The records as the contracts judged them; complete once staged."""
+        engine = self.engine
+        return Parsed(self._accepted, self._quarantined, engine.count(self._accepted), engine.count(self._quarantined))
+
+    def abandon(self) -> None:
+        """Remove the files of a batch that was surely never visible."""
+        self._pending = []
+        self._close_file()
+        for path in self._paths:
+            path.unlink(missing_ok=True)
+        self._paths = []
+
+    def abandon_quietly(self) -> None:
+        """Stop work after an error. Files that may be part of a commit of unclear outcome stay."""
+        self._pending = []
+        for running in self._running:
+            running.cancel()
+
+    def close(self) -> None:
+        """End the threads."""
+        for pool in (self._writing, self._parsing):
+            pool.shutdown(wait=True, cancel_futures=True)
+        if self._writer is not None:
+            self._writer.close()
+        self._cursor.close()
+
+
+def _pattern(names: Sequence[str]) -> str:
+    """A pattern that finds the text value of a JSON key of any of these names."""
+    keys = "|".join(re.escape(name) for name in dict.fromkeys(names))
+    return f'"(?:{keys})"\\s*:\\s*"(?P<value>[^"\\\\]*)"'
+
+
+def _hint(raw: Texts, pattern: str) -> Texts:
+    """The first match in each text, null where there is none. A hint: it does not parse."""
+    return pc.struct_field(pc.extract_regex(raw, pattern), "value")
+
+
+def _times(texts: Texts) -> Texts:
+    """The texts that are ISO 8601 with a zone as times, the others null."""
+    kind = ARROW["timestamptz"]
+    plain = pc.match_substring_regex(texts, r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$")
+    texts = pc.if_else(plain, texts, pa.scalar(None, pa.string()))
+    try:
+        return texts.cast(kind)
+    except pa.ArrowInvalid:
+        pass
+    times = []
+    for text in texts.to_pylist():
+        try:
+            times.append(datetime.fromisoformat(text).astimezone(UTC) if text else None)
+        except (ValueError, OverflowError):
+            times.append(None)
+    return pa.chunked_array([pa.array(times, kind)])
+
+
+def _marker() -> pa.RecordBatch:
+    """The row of an object without records."""
+    names = ("raw", "raw_bytes", "record_hash", "reason", "detail")
+    kinds = (pa.string(), pa.binary(), pa.string(), pa.string(), pa.string())
+    return pa.record_batch([pa.nulls(1, kind) for kind in kinds], names=list(names))
+
+
+def _arrow_schema(iceberg: IcebergTable, table: Table) -> pa.Schema:
+    """Bronze's Arrow schema with Iceberg's field ids, as Parquet files carry them."""
+    ids = {field.name: field.field_id for field in iceberg.schema().fields}
+    return pa.schema(
+        [pa.field(c.name, ARROW[c.type], metadata={"PARQUET:field_id": str(ids[c.name])}) for c in table.columns]
+    )

@@ -1,0 +1,118 @@
+"""Which data files a snapshot holds, and which came and went between two: read from manifests, which never change."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from pyiceberg.io import FileIO
+from pyiceberg.manifest import DataFile, DataFileContent, ManifestEntry, ManifestEntryStatus, ManifestFile
+from pyiceberg.table import Table as IcebergTable
+from pyiceberg.table.snapshots import Snapshot
+
+from carlake.errors import LakeError
+
+KIND = "carlake.kind"
+# Snapshots of these kinds move rows between files, or drop rows that keep their meaning elsewhere: no row changes.
+QUIET_KINDS = frozenset({"compaction", "retention"})
+
+_CACHED_MANIFESTS = 4096
+_cache: OrderedDict[str, list[ManifestEntry]] = OrderedDict()
+_cache_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class FileChanges:
+    """Data files that came and went between two snapshots."""
+
+    added: tuple[DataFile, ...]
+    gone: tuple[DataFile, ...]
+
+
+def _entries(io: FileIO, manifest: ManifestFile) -> list[ManifestEntry]:
+    """All entries of a manifest, deleted ones too. Manifests are immutable, so a path is read once per process."""
+    path = manifest.manifest_path
+    with _cache_lock:
+        if path in _cache:
+            _cache.move_to_end(path)
+            return _cache[path]
+    entries: list[ManifestEntry] = manifest.fetch_manifest_entry(io, discard_deleted=False)
+    with _cache_lock:
+        _cache[path] = entries
+        while len(_cache) > _CACHED_MANIFESTS:
+            _cache.popitem(last=False)
+    return entries
+
+
+def _data_only(table: IcebergTable, file: DataFile) -> DataFile:
+    if file.content != DataFileContent.DATA:
+        raise LakeError(
+            f"Table {'.'.join(table.name())} has delete files, written by another engine (for one, {file.file_path}).",
+            "carlake writes none and reads none: rewrite the table's data files with the engine that made them, "
+            "or drop the table and run `carlake rebuild`.",
+        )
+    return file
+
+
+def live_files(table: IcebergTable, snapshot_id: int | None) -> list[DataFile]:
+    """The data files of one snapshot, in no order. Raises LakeError where another engine left delete files."""
+    snapshot = table.metadata.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
+    if snapshot is None:
+        return []
+    return [
+        _data_only(table, entry.data_file)
+        for manifest in snapshot.manifests(table.io)
+        for entry in _entries(table.io, manifest)
+        if entry.status != ManifestEntryStatus.DELETED
+    ]
+
+
+def ancestry(table: IcebergTable, until: int | None) -> list[Snapshot]:
+    """The snapshot and its ancestors, newest first, as far as the metadata still knows them."""
+    found = []
+    while until is not None and (snapshot := table.metadata.snapshot_by_id(until)) is not None:
+        found.append(snapshot)
+        until = snapshot.parent_snapshot_id
+    return found
+
+
+def is_ancestor(table: IcebergTable, since: int | None, until: int | None) -> bool:
+    """Whether `until` descends from `since`. No snapshot at all is everyone's ancestor while no history has expired."""
+    line = ancestry(table, until)
+    if since is None:
+        return not line or line[-1].parent_snapshot_id is None
+    return any(snapshot.snapshot_id == since for snapshot in line)
+
+
+def file_changes(table: IcebergTable, since: int | None, until: int | None) -> FileChanges | None:
+    """The data files that came and went after `since` up to `until`; None where `since` is not an ancestor.
+
+    Walks the ancestry and leaves out snapshots that change no row. A file that came and went in between is in neither.
+    """
+    if not is_ancestor(table, since, until):
+        return None
+    added: dict[str, DataFile] = {}
+    gone: dict[str, DataFile] = {}
+    steps = []
+    for snapshot in ancestry(table, until):
+        if snapshot.snapshot_id == since:
+            break
+        steps.append(snapshot)
+    for snapshot in reversed(steps):
+        summary = snapshot.summary
+        if summary is not None and summary.additional_properties.get(KIND) in QUIET_KINDS:
+            continue
+        for manifest in snapshot.manifests(table.io):
+            if manifest.added_snapshot_id != snapshot.snapshot_id:
+                continue
+            for entry in _entries(table.io, manifest):
+                if entry.snapshot_id != snapshot.snapshot_id:
+                    continue
+                file = _data_only(table, entry.data_file)
+                if entry.status == ManifestEntryStatus.ADDED:
+                    if gone.pop(file.file_path, None) is None:
+                        added[file.file_path] = file
+                elif entry.status == ManifestEntryStatus.DELETED and added.pop(file.file_path, None) is None:
+                    gone[file.file_path] = file
+    return FileChanges(tuple(added.values()), tuple(gone.values()))

@@ -1,0 +1,289 @@
+"""The lake as one object: all that the commands do, as a typed API that returns plain data and Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from os import PathLike
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from carlake import lake as lakes
+from carlake.catalogs import open_catalog
+from carlake.contracts.contract import ContractSet
+from carlake.contracts.load import load as load_contracts
+from carlake.engines.duckdb import DuckDBEngine
+from carlake.landing.archive import archive_many
+from carlake.landing.listing import list_landing, list_paths
+from carlake.landing.objects import LandedObject
+from carlake.look.tables import TableInfo, table_info
+from carlake.refresh.context import Context, new_run_id
+from carlake.refresh.plan import Refresh
+from carlake.refresh.refresh import plan_table
+from carlake.refresh.report import Problem, RunReport
+from carlake.refresh.run import run
+from carlake.rules.load import load_rules
+from carlake.settings import Settings
+from carlake.tables.declare import declare
+from carlake.tables.table import Table
+from carlake.version import VERSION
+
+if TYPE_CHECKING:
+    from carlake.look.trace import Trace
+    from carlake.look.verify import Verification
+
+Clock = Callable[[], datetime]
+Progress = Callable[[str, int], None]
+"""Called with a table's name and the bytes landed so far (0 for tables that land nothing)."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run would do now: the objects it would look at, and each table's refresh (None: it is right already)."""
+
+    objects: tuple[LandedObject, ...]
+    problems: tuple[Problem, ...]
+    refreshes: tuple[tuple[str, Refresh | None], ...]
+
+
+class Lakehouse:
+    """A lake that is open. Close it, or use it as a context manager.
+
+    The catalog and the engine are opened when they are first needed and then kept, so that repeated runs are fast.
+    Not for use by several threads at once; several processes may work on one lake.
+    """
+
+    def __init__(self, lake: lakes.Lake, settings: Settings, clock: Clock | None = None) -> None:
+        self.lake = lake
+        self.settings = settings
+        self.clock: Clock = clock or (lambda: datetime.now(UTC))
+        self._engine: DuckDBEngine | None = None
+
+    @classmethod
+    def create(
+        cls, path: str | PathLike[str], settings: Settings | None = None, clock: Clock | None = None
+    ) -> Lakehouse:
+        """Make a lake (or complete a half-made one) and open it; an existing lake is just opened. Raises LakeError."""
+        lake = lakes.create(path)
+        return cls(lake, settings or Settings.load(lake=lake.toml), clock)
+
+    @classmethod
+    def open(cls, path: str | PathLike[str], settings: Settings | None = None, clock: Clock | None = None) -> Lakehouse:
+        """Open a lake where it was made. Raises LakeError where there is none, it was moved, or it is newer."""
+        lake = lakes.open(path)
+        return cls(lake, settings or Settings.load(lake=lake.toml), clock)
+
+    def __enter__(self) -> Lakehouse:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the engine and remove its temporary files."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    # -- parts -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def contracts(self) -> ContractSet:
+        """The contracts: shipped ones that are on, then the settings'. Raises ContractError."""
+        return load_contracts(self.settings.contracts, off=self.settings.contracts_off)
+
+    @cached_property
+    def declared(self) -> dict[str, Table]:
+        """Every table's declaration, by name."""
+        extra = self.contracts.extra_columns
+        rules = load_rules(self.settings.rules, extra_columns=extra)
+        return declare(
+            self.contracts.canonical,
+            rules,
+            extra,
+            self.settings.silver_partition,
+            int(self.settings.max_record_bytes),
+        )
+
+    @cached_property
+    def catalog(self):  # type: ignore[no-untyped-def]
+        """The Iceberg catalog."""
+        return open_catalog(self.settings, self.lake)
+
+    @property
+    def engine(self) -> DuckDBEngine:
+        """The engine session."""
+        if self._engine is None:
+            self._engine = DuckDBEngine(
+                self.catalog,
+                self.settings.namespace,
+                self.declared,
+                self.contracts,
+                self.lake.scratch,
+                max_record_bytes=int(self.settings.max_record_bytes),
+                memory_limit_bytes=int(self.settings.memory_limit),
+                threads=self.settings.threads,
+                target_file_bytes=int(self.settings.target_file_bytes),
+            )
+        return self._engine
+
+    def context(self, trigger: str = "run", today: date | None = None) -> Context:
+        """What one run works with."""
+        return Context(
+            catalog=self.catalog,
+            namespace=self.settings.namespace,
+            warehouse=f"file://{self.lake.warehouse}",
+            tables=self.declared,
+            contracts=self.contracts,
+            engine=self.engine,
+            lease_folder=self.lake.scratch,
+            clock=self.clock,
+            version=VERSION,
+            today=today,
+            trigger=trigger,
+            run_id=new_run_id(self.clock()),
+        )
+
+    # -- flow --------------------------------------------------------------------------------------------------------
+
+    def run(
+        self, paths: Sequence[str] = (), *, today: date | None = None, progress: Progress = lambda table, done: None
+    ) -> RunReport:
+        """Land what arrived and bring every table up to date.
+
+        paths   files, folders, globs or object-store URIs, left where they are; without any, the lake's own landing
+                folder, whose objects are archived once their rows are known to be committed
+        today   the UTC day that insurance status is judged by; the clock's if None
+
+        Raises NotFoundError for a path that does not exist. Objects that cannot be read and tables that fail are in the
+        report, not raised.
+        """
+        objects, problems = self._list(paths)
+        context = self.context(today=today)
+        return run(
+            context,
+            objects,
+            problems,
+            archive=None if paths or self.settings.after_landing == "leave" else self._archive,
+            batch_bytes=int(self.settings.batch_bytes),
+            batch_files=self.settings.batch_files,
+            progress=progress,
+        )
+
+    def plan(self, paths: Sequence[str] = (), *, today: date | None = None, adopt: bool = False) -> RunPlan:
+        """What `run` (or, with `adopt`, `rebuild`) would do now. Changes nothing."""
+        objects, problems = self._list(paths)
+        context = self.context(today=today)
+        refreshes = [
+            (table.name, plan_table(context, table, adopt=adopt))
+            for table in self.declared.values()
+            if table.source in self.declared
+        ]
+        return RunPlan(tuple(objects), tuple(problems), tuple(refreshes))
+
+    def rebuild(
+        self, tables: Sequence[str] = (), *, today: date | None = None, progress: Progress = lambda table, done: None
+    ) -> RunReport:
+        """Adopt changed contracts, rules and definitions: each table whose definition changed is brought up to date.
+
+        tables  only these; all of them if empty. Raises NotFoundError for a table that does not exist.
+        """
+        only = frozenset(self._known_table(name) for name in tables) or None
+        context = self.context(trigger="rebuild", today=today)
+        return run(context, (), adopt=True, only=only, progress=progress)
+
+    def _list(self, paths: Sequence[str]) -> tuple[list[LandedObject], list[Problem]]:
+        found, unreadable = list_paths(paths) if paths else list_landing(self.lake.landing)
+        return found, [Problem(item.uri, item.why, item.advice) for item in unreadable]
+
+    def _archive(self, landed: Sequence[tuple[LandedObject, str]]) -> list[Problem]:
+        mode = self.settings.after_landing
+        assert mode != "leave"
+        day = self.clock().astimezone(UTC).date()
+        kept = archive_many(landed, self.lake.archive, day, mode=mode)
+        return [Problem(item.uri, item.why, item.advice) for item in kept]
+
+    # -- look --------------------------------------------------------------------------------------------------------
+
+    def _known_table(self, name: str) -> str:
+        from carlake.look.names import resolve_table
+
+        return resolve_table(name, tuple(self.declared))
+
+    def tables(self) -> list[TableInfo]:
+        """Every table: rows, snapshot, bookmark."""
+        return [self.table(name) for name in self.declared]
+
+    def table(self, name: str) -> TableInfo:
+        """One table, with its columns. Raises NotFoundError naming the nearest."""
+        return table_info(self.catalog, self.settings.namespace, self.declared, self._known_table(name))
+
+    def query(
+        self,
+        sql: str,
+        *,
+        as_of: datetime | None = None,
+        snapshot: int | None = None,
+        timeout_seconds: float | None = None,
+    ) -> pa.Table:
+        """Read any table by its bare name. The query may not write and reaches neither files nor the network.
+
+        as_of     read every table as it was at this moment
+        snapshot  read the one table that has this snapshot at it
+        Raises QueryError, NotFoundError.
+        """
+        from carlake.look.query import query
+
+        return query(
+            self.catalog,
+            self.settings.namespace,
+            self.declared,
+            sql,
+            as_of=as_of,
+            snapshot=snapshot,
+            timeout_seconds=timeout_seconds or self.settings.query_timeout_seconds,
+            memory_limit_bytes=int(self.settings.memory_limit),
+            scratch=self.lake.scratch,
+        )
+
+    def runs(self, run_id: str | None = None, *, limit: int = 50) -> pa.Table:
+        """The newest runs, one row each; with a run id (or its beginning) its rows, one per table. Raises NotFoundError."""
+        from carlake.look.runs import one_run, recent_runs
+
+        return one_run(self, run_id) if run_id else recent_runs(self, limit)
+
+    def quarantine(self, *, reason: str | None = None, limit: int | None = None) -> pa.Table:
+        """Quarantined records, newest first, with the uri each was landed from."""
+        from carlake.look.quarantine import listed
+
+        return listed(self, reason, limit)
+
+    def quarantine_reasons(self) -> pa.Table:
+        """Quarantined records by reason: count, first and last time, an example."""
+        from carlake.look.quarantine import by_reason
+
+        return by_reason(self)
+
+    def verify(self) -> Verification:
+        """Check every table against what it is made from, each at its own bookmark; changes nothing."""
+        from carlake.look.verify import verify
+
+        return verify(self)
+
+    def trace(self, key: str) -> Trace:
+        """Follow an event id or a car from gold back to its files, and forward. Raises NotFoundError."""
+        from carlake.look.trace import trace
+
+        return trace(self, key)
+
+    def connect(self, tool: str) -> str:
+        """What a user pastes to read the tables from another tool. Raises NotFoundError for a tool that is not known."""
+        from carlake.look.connect import connect
+
+        return connect(self, tool)

@@ -1,0 +1,1 @@
+"""Look: what the tables hold and how they got there. Nothing here changes anything."""

@@ -1,0 +1,241 @@
+"""Verify: the one rule, run in full over each table at its own bookmark, must change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyiceberg.table import Table as IcebergTable
+
+from carlake.engines.manifests import live_files
+from carlake.engines.protocol import Changed, Relation
+from carlake.errors import CarlakeError
+from carlake.landing.listing import list_landing
+from carlake.refresh.compute import compute
+from carlake.refresh.plan import Bookmark, Refresh, changed_parts, head_of
+from carlake.refresh.refresh import rows_of_source
+from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
+from carlake.tables.table import Table
+
+if TYPE_CHECKING:
+    from carlake.lakehouse import Lakehouse
+    from carlake.refresh.context import Context
+
+# Differing rows that are named one by one; the rest are counted.
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is not as it must be: in which table, what, and which keys (as far as they are named)."""
+
+    table: str
+    kind: str
+    what: str
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found.
+
+    files        distinct contents that bronze holds
+    records      bronze rows with a record; records = accepted + quarantined + duplicates
+    accepted     rows of silver
+    quarantined  rows of quarantine
+    duplicates   records that a contract accepts and that are not the silver row: repeats and superseded versions
+    pending      objects that wait in landing; they are no problem
+    behind       tables that have not read all of their source yet; no problem either
+    """
+
+    files: int = 0
+    records: int = 0
+    accepted: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+    pending: int = 0
+    behind: tuple[str, ...] = ()
+    problems: tuple[Difference, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no problem."""
+        return not self.problems
+
+
+def verify(house: Lakehouse) -> Verification:
+    """Check the whole lake; changes nothing. Reads every row, so it takes about as long as landing them did."""
+    context = house.context(trigger="verify")
+    engine = context.engine
+    problems: list[Difference] = []
+    behind: list[str] = []
+    counts = {"files": 0, "records": 0, "accepted": 0}
+    with engine.session():
+        ledger = _bronze(context, problems, counts)
+        problems += _archive(house.lake.archive, ledger)
+        for table in context.tables.values():
+            if table.source is None or table.source not in context.tables:
+                continue
+            try:
+                own, source = context.find(table.name), context.find(table.source)
+                if own is None or source is None:
+                    behind += [table.name] if head_of(source) is not None else []
+                    continue
+                counts[table.name] = _rows(own)
+                found, accepted = _table(context, table, own, source)
+            except CarlakeError as error:
+                problems.append(Difference(table.name, "unreadable", error.what))
+                continue
+            except Exception as error:  # noqa: BLE001  (a damaged file must not end the check of the others)
+                problems.append(Difference(table.name, "unreadable", _cause(error)))
+                continue
+            problems += found
+            if table.name == SILVER and accepted is not None:
+                counts["accepted"] = accepted
+            mark = Bookmark.of(own.current_snapshot())
+            if (mark.source if mark else None) != head_of(source):
+                behind.append(table.name)
+    silver, quarantined = counts.get(SILVER, 0), counts.get(QUARANTINE, 0)
+    if not problems and not behind and counts["records"] != counts["accepted"] + quarantined:
+        problems.append(
+            Difference(
+                SILVER,
+                "count",
+                f"{counts['records']} records in bronze are not {counts['accepted']} accepted ones and {quarantined} quarantined ones",
+            )
+        )
+    waiting, _ = list_landing(house.lake.landing)
+    return Verification(
+        files=counts["files"],
+        records=counts["records"],
+        accepted=silver,
+        quarantined=quarantined,
+        duplicates=max(counts["accepted"] - silver, 0),
+        pending=len(waiting),
+        behind=tuple(behind),
+        problems=tuple(problems),
+    )
+
+
+def _rows(iceberg: IcebergTable) -> int:
+    return sum(file.record_count for file in live_files(iceberg, head_of(iceberg)))
+
+
+def _cause(error: Exception) -> str:
+    return " ".join(str(error).split())[:500] or type(error).__name__
+
+
+def _bronze(context: Context, problems: list[Difference], counts: dict[str, int]) -> set[str]:
+    """Check bronze against itself; gives the source ids it holds."""
+    engine = context.engine
+    try:
+        rows = engine.scan(BRONZE, head_of(context.find(BRONZE)))
+        objects = engine.keep(
+            "SELECT source_id, count(*) AS n, count(DISTINCT source_row) AS distinct_rows, min(source_row) AS first, "
+            "max(source_row) AS last, count(record_hash) AS records, any_value(source_uri) AS uri "
+            f"FROM {rows} GROUP BY source_id"
+        )
+        counts["files"] = engine.count(objects)
+        counts["records"] = int(str(engine.rows(f"SELECT coalesce(sum(records), 0) FROM {objects}")[0][0]))
+        for source_id, n, distinct, first, last, uri in engine.rows(
+            "SELECT source_id, n, distinct_rows, first, last, uri "
+            f"FROM {objects} WHERE n <> distinct_rows OR first <> 0 OR last <> distinct_rows - 1 ORDER BY uri"
+        ):
+            what = f"rows {first} to {last} of the object should be there once each; there are {n}, {distinct} of them distinct"
+            problems.append(Difference(BRONZE, "rows of an object", what, (f"{source_id} ({uri})",)))
+        problems += _hashes(context, rows)
+        return {str(row[0]) for row in engine.rows(f"SELECT source_id FROM {objects}")}
+    except CarlakeError as error:
+        problems.append(Difference(BRONZE, "unreadable", error.what))
+    except Exception as error:  # noqa: BLE001  (see verify)
+        problems.append(Difference(BRONZE, "unreadable", _cause(error)))
+    return set()
+
+
+def _hashes(context: Context, rows: Relation) -> Iterator[Difference]:
+    """Records whose text is not what was landed: their hash says so."""
+    from carlake.landing.records import record_hash
+
+    cursor = context.engine.connection.cursor()
+    cursor.execute("USE kept")
+    wrong: list[str] = []
+    count = 0
+    try:
+        reader = cursor.sql(
+            f"SELECT source_id, source_row, record_hash, raw, raw_bytes FROM {rows} WHERE record_hash IS NOT NULL"
+        ).to_arrow_reader(20_000)
+        for batch in reader:
+            for source_id, source_row, landed, raw, raw_bytes in zip(
+                *(c.to_pylist() for c in batch.columns), strict=True
+            ):
+                content = raw_bytes if raw is None else raw.encode()
+                if content is None or record_hash(content) != landed:
+                    count += 1
+                    wrong += [f"{source_id} row {source_row}"] if count <= _NAMED else []
+    finally:
+        cursor.close()
+    if count:
+        yield Difference(BRONZE, "changed record", f"{count} record(s) are not the text that was landed", tuple(wrong))
+
+
+def _archive(archive: Path, ledger: set[str]) -> Iterator[Difference]:
+    """Archived objects, `<day>/<source_id>/<name>`, whose content bronze does not hold."""
+    if not archive.is_dir():
+        return
+    for day in sorted(path for path in archive.iterdir() if path.is_dir()):
+        for folder in sorted(path for path in day.iterdir() if path.is_dir()):
+            if folder.name not in ledger and any(folder.iterdir()):
+                names = tuple(str(path) for path in sorted(folder.iterdir())[:_NAMED])
+                yield Difference(BRONZE, "archived object missing", "an archived object is not in bronze", names)
+
+
+def _table(
+    context: Context, table: Table, own: IcebergTable, source: IcebergTable
+) -> tuple[list[Difference], int | None]:
+    """Compute a table anew as of its own bookmark: what would change is what is wrong. Gives its source rows, too."""
+    head = own.current_snapshot()
+    mark = Bookmark.of(head)
+    if head is None:
+        return [], None
+    if mark is None:
+        what = f"snapshot {head.snapshot_id} carries no bookmark: another program wrote it; `carlake run` makes the table anew"
+        return [Difference(table.name, "foreign writer", what)], None
+    if mark.definition != table.definition:
+        what = f"built with another definition ({', '.join(changed_parts(table, mark))}); `carlake rebuild` adopts this one"
+        return [Difference(table.name, "definition", what)], None
+    if mark.source is not None and source.metadata.snapshot_by_id(mark.source) is None:
+        what = f"its bookmark, snapshot {mark.source} of {table.source}, is not there any more"
+        return [Difference(table.name, "bookmark", what)], None
+    refresh = Refresh(
+        table.name, "history", head.snapshot_id, None, mark.source, True, mark.day or date.min, table.definition
+    )
+
+    def no_history(of: Table, since: int | None, until: int | None) -> Changed | None:
+        return None
+
+    computed = compute(
+        context.engine,
+        table,
+        refresh,
+        context.clock().astimezone(UTC),
+        no_history,
+        lambda of, at: rows_of_source(context, of, at),
+    )
+    found = []
+    if computed.removed is not None:
+        before = context.engine.scan(table.name, head.snapshot_id, located=True)
+        rows = f"{before} AS s SEMI JOIN {computed.removed} AS r ON s._file = r._file AND s._pos = r._pos"
+        found.append(_named(context, table, rows, "unfounded rows", "row(s) that its source does not give"))
+    if computed.added is not None:
+        found.append(_named(context, table, computed.added, "missing rows", "row(s) that its source gives are missing"))
+    return found, computed.rows_in
+
+
+def _named(context: Context, table: Table, rows: str, kind: str, what: str) -> Difference:
+    engine = context.engine
+    count = int(str(engine.rows(f"SELECT count(*) FROM {rows}")[0][0]))
+    keys = engine.rows(f"SELECT DISTINCT {', '.join(table.key)} FROM {rows} ORDER BY ALL LIMIT {_NAMED}")
+    return Difference(table.name, kind, f"{count} {what}", tuple(" / ".join(str(part) for part in key) for key in keys))

@@ -1,0 +1,90 @@
+"""The only place that writes to a catalog: one compare-and-swap per refresh, with three outcomes."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ValidationException
+from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, TableRequirement
+
+from carlake.engines.manifests import ancestry
+from carlake.engines.protocol import Staged
+from carlake.errors import CarlakeError, CommitRefusedError, CommitUnknownError, LakeError
+
+_TRIES = 6
+
+
+def commit(
+    catalog: Catalog,
+    namespace: str,
+    staged: Staged,
+    uuid: object,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Publish what is staged, if main is still its base and the table is still the one with `uuid`.
+
+    Returns when the snapshot has landed. Raises CommitRefusedError when main moved (nothing was published: plan again
+    from the top), CommitUnknownError when the catalog gave no clear answer within the tries; then the staged files must
+    be kept, since the commit may have landed.
+
+    A catalog's answer can be lost on the way. The snapshot id was chosen before the first try, so finding it in main's
+    ancestry tells that a try landed; sending the same commit again is safe, since it asserts the same base.
+    """
+    identifier = f"{namespace}.{staged.table}"
+    requirements: tuple[TableRequirement, ...] = (
+        AssertTableUUID(uuid=uuid),
+        AssertRefSnapshotId(ref="main", snapshot_id=staged.base),
+    )
+    trouble: Exception | None = None
+    for attempt in range(_TRIES):
+        if attempt:
+            sleep(min(0.1 * 2**attempt, 5.0) * (0.5 + random.random()))  # noqa: S311  (jitter, not a secret)
+            landed = _landed(catalog, identifier, staged.snapshot_id)
+            if landed:
+                return
+            if landed is None:
+                continue
+        try:
+            # Direct, not through a transaction: PyIceberg's own retry would move the base behind our back.
+            catalog.commit_table(catalog.load_table(identifier), requirements, staged.updates)
+            return
+        except (CommitFailedException, ValidationException) as refused:
+            # After an unclear try, a refusal may be our own success.
+            if trouble is not None and _landed(catalog, identifier, staged.snapshot_id):
+                return
+            raise CommitRefusedError(
+                f"Table {staged.table} moved on from snapshot {staged.base}: {refused}",
+                surely_not_landed=trouble is None,
+            ) from refused
+        except NoSuchTableError as gone:
+            raise LakeError(
+                f"Table {staged.table} is not in the catalog any more.", "Run `carlake run` to make it again."
+            ) from gone
+        except ValueError as refused:
+            # A branch took the sequence number that was staged.
+            if "sequence number" not in str(refused):
+                raise
+            raise CommitRefusedError(f"Table {staged.table}: {refused}", surely_not_landed=trouble is None) from refused
+        except CarlakeError:
+            raise
+        except Exception as error:  # noqa: BLE001  (any failure of a catalog leaves the outcome unknown)
+            trouble = error
+    if _landed(catalog, identifier, staged.snapshot_id):
+        return
+    raise CommitUnknownError(
+        f"The catalog did not say whether snapshot {staged.snapshot_id} of table {staged.table} landed: {trouble}",
+        "Its files were kept. Run the same command again: it finds out and does only what is missing.",
+    ) from trouble
+
+
+def _landed(catalog: Catalog, identifier: str, snapshot_id: int) -> bool | None:
+    """Whether the snapshot is in main's ancestry; None where the catalog does not answer."""
+    try:
+        table = catalog.load_table(identifier)
+    except Exception:  # noqa: BLE001  (no answer is an answer here)
+        return None
+    head = table.current_snapshot()
+    return any(s.snapshot_id == snapshot_id for s in ancestry(table, head.snapshot_id if head else None))

@@ -1,0 +1,122 @@
+"""The one rule: a refresh replaces, whole, each key that its source touched.
+
+touched = the keys of source rows that came or went, and of own rows that time alone made wrong
+before  = own rows of the touched keys
+after   = the table's SELECT over the source rows and the own rows of the touched keys
+A refresh takes out what is only in `before` and puts in what is only in `after`. Append, newest-wins merge, aggregates
+and alerts that vanish are cases of this, not code paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from carlake.engines.protocol import Changed, Engine, Relation, semi_join
+from carlake.refresh.plan import Refresh
+from carlake.tables.table import Table
+
+ChangesOf = Callable[[Table, int | None, int | None], Changed | None]
+"""The row changes of a table's source between two snapshots, parsed where the table parses; None without a history."""
+
+RowsOf = Callable[[Table, int | None], Relation]
+"""All rows of a table's source at a snapshot, parsed where the table parses."""
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a refresh changes: relations of rows to take out (`_file`, `_pos`) and to put in (the table's columns)."""
+
+    removed: Relation | None
+    added: Relation | None
+    rows_in: int
+
+    @property
+    def changes_nothing(self) -> bool:
+        """No row goes and none comes."""
+        return self.removed is None and self.added is None
+
+
+def fill(sql: str, values: Mapping[str, str]) -> str:
+    """Put relations and literals where the declared SQL has {names}."""
+    for name, value in values.items():
+        sql = sql.replace("{" + name + "}", value)
+    return sql
+
+
+def literals(refresh: Refresh, now: datetime) -> dict[str, str]:
+    """`{today}` and `{now}` as SQL literals."""
+    moment = now.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00")
+    return {"today": f"DATE '{refresh.day.isoformat()}'", "now": f"TIMESTAMP WITH TIME ZONE '{moment}'"}
+
+
+def compute(
+    engine: Engine, table: Table, refresh: Refresh, now: datetime, changes_of: ChangesOf, rows_of: RowsOf
+) -> Computed:
+    """Compute one refresh. Nothing is written; the relations live in the engine's session."""
+    values = literals(refresh, now)
+    changed = None if refresh.full else changes_of(table, refresh.since, refresh.until)
+    if changed is None:
+        # Every key counts as touched: all own rows are compared with what all source rows give.
+        source = rows_of(table, refresh.until)
+        before = engine.scan(table.name, refresh.base, located=True)
+        nothing = engine.view(f"SELECT * FROM {before} WHERE false")
+        return _difference(engine, table, before, _select(engine, table, source, nothing, values), engine.count(source))
+
+    touched = _touched(engine, table, refresh, changed, values)
+    rows_in = changed.rows_added + changed.rows_gone
+    if touched is None:
+        return Computed(None, None, rows_in)
+    own_keys = {column: column for column in table.scope}
+    before = engine.scan(table.name, refresh.base, touched, own_keys, located=True)
+    if table.reads == "delta" and not changed.rows_gone:
+        source, own = changed.added, before
+    else:
+        # A delta table whose source lost rows may owe its own rows to them: it is made again from what is left.
+        if table.parses:
+            source = engine.view(semi_join("s.*", rows_of(table, refresh.until), touched, table.scope))
+        else:
+            assert table.source is not None
+            source = engine.scan(table.source, refresh.until, touched, table.scope)
+        own = engine.view(f"SELECT * FROM {before} WHERE false")
+    return _difference(engine, table, before, _select(engine, table, source, own, values), rows_in)
+
+
+def _touched(
+    engine: Engine, table: Table, refresh: Refresh, changed: Changed, values: Mapping[str, str]
+) -> Relation | None:
+    """The keys that the refresh replaces, as a relation of the scope's columns; None where there are none."""
+    keys = ", ".join(f"{expression} AS {key}" for key, expression in table.scope.items())
+    parts = [f"SELECT {keys} FROM {changed.added}"] if changed.rows_added else []
+    # Without the keys of rows that went, a correction would leave the old row behind.
+    if changed.rows_gone:
+        parts.append(f"SELECT {keys} FROM {changed.gone}")
+    if table.stale and refresh.base is not None:
+        own = engine.scan(table.name, refresh.base)
+        parts.append(f"SELECT {', '.join(table.scope)} FROM {own} WHERE {fill(table.stale, values)}")
+    if not parts:
+        return None
+    touched = engine.keep(" UNION ".join(parts))
+    return touched if engine.count(touched) else None
+
+
+def _select(engine: Engine, table: Table, source: Relation, own: Relation, values: Mapping[str, str]) -> Relation:
+    """The table's SELECT over its source and itself, as the declared columns in their order."""
+    return engine.view(fill(table.select, {"source": source, "self": own, **values}))
+
+
+def _difference(engine: Engine, table: Table, before: Relation, after: Relation, rows_in: int) -> Computed:
+    """What is only in `before` goes, what is only in `after` comes; rows that differ in volatile columns only stay."""
+    was = engine.keep(
+        f"SELECT *, row_number() OVER (PARTITION BY {', '.join(table.key)} ORDER BY _file, _pos) AS _copy FROM {before}"
+    )
+    if not engine.count(was):
+        kept = engine.keep(f"SELECT * FROM {after}")
+        return Computed(None, kept if engine.count(kept) else None, rows_in)
+    now = engine.keep(f"SELECT * FROM {after}")
+    same = " AND ".join(f"w.{name} IS NOT DISTINCT FROM n.{name}" for name in table.identity)
+    # `_copy`: a row that is there twice (a foreign writer's doing) goes down to one.
+    removed = engine.keep(f"SELECT w._file, w._pos FROM {was} AS w ANTI JOIN {now} AS n ON {same} AND w._copy = 1")
+    added = engine.keep(f"SELECT n.* FROM {now} AS n ANTI JOIN {was} AS w ON {same} AND w._copy = 1")
+    return Computed(removed if engine.count(removed) else None, added if engine.count(added) else None, rows_in)

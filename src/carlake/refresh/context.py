@@ -1,0 +1,108 @@
+"""What a run works with: the catalog, the declared tables, the engine, the clock, and who the run is."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.table import Table as IcebergTable
+
+from carlake.contracts.contract import ContractSet
+from carlake.engines.duckdb import DuckDBEngine
+from carlake.engines.protocol import Parsed
+from carlake.engines.schemas import iceberg_schema, partition_spec, sort_order
+from carlake.refresh.plan import BOOKMARK, Bookmark
+from carlake.tables.table import Table
+
+VERSION_PROPERTY = "carlake.version"
+RUN_PROPERTY = "carlake.run-id"
+
+_TABLE_PROPERTIES = {
+    "format-version": "2",
+    "write.parquet.compression-codec": "zstd",
+    # Whole bounds of these columns let a look-up of one object skip every file that does not hold it.
+    "write.metadata.metrics.column.source_id": "full",
+    "write.metadata.metrics.column.source_uri": "full",
+    "write.metadata.metrics.column.car_chassis": "full",
+    "write.metadata.metrics.column.raw": "counts",
+    "write.metadata.metrics.column.raw_bytes": "counts",
+}
+
+
+@dataclass
+class Context:
+    """One run. `parsed` holds what the contracts said of bronze's changes, by the two bronze snapshots between them.
+
+    A landed batch puts its records there under (the parent of its bronze snapshot, that snapshot). A table takes them
+    only when its bookmark is that parent; otherwise it reads the difference from bronze. So a chunk in memory can never
+    stand in for rows of another process that lie before it.
+    """
+
+    catalog: Catalog
+    namespace: str
+    warehouse: str
+    tables: Mapping[str, Table]
+    contracts: ContractSet
+    engine: DuckDBEngine
+    lease_folder: Path
+    clock: Callable[[], datetime]
+    version: str
+    today: date | None = None
+    trigger: str = "run"
+    run_id: str = field(default_factory=lambda: new_run_id(datetime.now(UTC)))
+    parsed: dict[tuple[int | None, int | None], Parsed] = field(default_factory=dict)
+
+    @property
+    def day(self) -> date:
+        """Today: as asked for, else the UTC day of the clock."""
+        return self.today or self.clock().astimezone(UTC).date()
+
+    def find(self, name: str) -> IcebergTable | None:
+        """The table as the catalog has it now, None where it is missing."""
+        try:
+            return self.catalog.load_table(f"{self.namespace}.{name}")
+        except NoSuchTableError:
+            return None
+
+    def load(self, name: str) -> IcebergTable:
+        """The table as the catalog has it now; made first where it is missing."""
+        return self.find(name) or self._create(self.tables[name])
+
+    def _create(self, table: Table) -> IcebergTable:
+        try:
+            return self.catalog.create_table(
+                f"{self.namespace}.{table.name}",
+                schema=iceberg_schema(table),
+                location=f"{self.warehouse}/{self.namespace}/{table.name}",
+                partition_spec=partition_spec(table),
+                sort_order=sort_order(table),
+                properties={
+                    **_TABLE_PROPERTIES,
+                    "comment": table.doc,
+                    "carlake.created-at": self.clock().astimezone(UTC).isoformat(timespec="microseconds"),
+                },
+            )
+        except TableAlreadyExistsError:
+            return self.catalog.load_table(f"{self.namespace}.{table.name}")
+
+    def properties(self, table: Table, kind: str, mark: Bookmark, **more: object) -> dict[str, str]:
+        """The summary of a snapshot: its bookmark, and who made it and why."""
+        values = {
+            "carlake.kind": kind,
+            BOOKMARK: mark.to_text(),
+            RUN_PROPERTY: self.run_id,
+            "carlake.commit-id": uuid.uuid4().hex,
+            "carlake.engine": self.engine.name,
+            VERSION_PROPERTY: self.version,
+        }
+        return values | {f"carlake.{name.replace('_', '-')}": str(value) for name, value in more.items()}
+
+
+def new_run_id(now: datetime) -> str:
+    """A run's id: the UTC second it began, so that ids sort, and a random tail."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"

@@ -1,0 +1,214 @@
+"""Landing: objects become bronze rows, each content once, all rows of an object in one snapshot."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+
+from carlake.contracts.contract import ContractSet
+from carlake.engines.duckdb_land import Landing, Source
+from carlake.errors import CommitRefusedError, ReadError
+from carlake.landing.objects import LandedObject, hash_object, open_object
+from carlake.landing.records import split
+from carlake.refresh.context import Context
+from carlake.refresh.lease import REFUSALS_BEFORE_LEASE, await_lease, lease
+from carlake.refresh.plan import Bookmark, head_of
+from carlake.refresh.refresh import publish
+from carlake.refresh.report import Problem, Step
+from carlake.tables.declare import BRONZE
+
+_MOST_REFUSALS = 200
+
+
+@dataclass
+class Batch:
+    """What became of one batch of objects.
+
+    ids      source id of every object that bronze now holds, by uri: these may be archived
+    known    how many of them bronze held before
+    spared   how many were not read: name, size and modification time are as landed before
+    """
+
+    step: Step
+    ids: dict[str, str] = field(default_factory=dict)
+    known: int = 0
+    spared: int = 0
+    records: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+
+def batches(objects: Sequence[LandedObject], most_bytes: int, most_files: int) -> Iterable[list[LandedObject]]:
+    """Cut the backlog into batches, each landed by one commit: at least one object, else no more than the limits."""
+    batch: list[LandedObject] = []
+    size = 0
+    for landed in objects:
+        if batch and (size + landed.size > most_bytes or len(batch) >= most_files):
+            yield batch
+            batch, size = [], 0
+        batch.append(landed)
+        size += landed.size
+    if batch:
+        yield batch
+
+
+def land(
+    context: Context, objects: Sequence[LandedObject], progress: Callable[[int], None] = lambda done: None
+) -> Batch:
+    """Land one batch: read each object that bronze does not hold, and commit their rows as one snapshot.
+
+    `progress` is called with the bytes taken in. An object that cannot be read is a problem of its own and stops no
+    other. Relations made here live until the engine's session ends, so that the tables can read the parsed records.
+    """
+    started_at, started = context.clock(), time.perf_counter()
+    batch = Batch(Step(BRONZE, "skipped", why="landing", started_at=started_at))
+    spared = _spared(context, objects)
+    batch.spared = len(spared)
+    batch.ids.update(spared)
+    fresh: dict[str, tuple[LandedObject, list[LandedObject]]] = {}
+    for landed in objects:
+        if landed.uri in spared:
+            continue
+        try:
+            source_id = hash_object(landed)
+        except ReadError as error:
+            batch.problems.append(Problem(landed.uri, error.what, error.advice))
+            continue
+        batch.ids[landed.uri] = source_id
+        # Of equal contents in one batch the oldest is the one that is landed, whatever their order here.
+        first, same = fresh.get(source_id, (landed, []))
+        first = min(first, landed, key=lambda o: (o.modified_at, o.uri))
+        fresh[source_id] = (first, [*same, landed])
+
+    with ExitStack() as stack:
+        for refusals in range(_MOST_REFUSALS):
+            known = _known(context, fresh)
+            batch.known = sum(len(fresh[source_id][1]) for source_id in known)
+            new = {source_id: first for source_id, (first, _) in fresh.items() if source_id not in known}
+            batch.known += sum(len(fresh[source_id][1]) - 1 for source_id in new)
+            if not new:
+                break
+            try:
+                if refusals < REFUSALS_BEFORE_LEASE:
+                    await_lease(context.lease_folder, BRONZE)
+                elif refusals == REFUSALS_BEFORE_LEASE:
+                    stack.enter_context(lease(context.lease_folder, BRONZE))
+                _write(context, new, batch, progress)
+                batch.step = replace(batch.step, refusals=refusals)
+                break
+            except CommitRefusedError:
+                time.sleep(random.uniform(0, 0.02 * min(refusals + 1, 10)))  # noqa: S311  (jitter)
+        else:
+            raise CommitRefusedError(
+                f"Table {BRONZE} was written by others {_MOST_REFUSALS} times in a row.", "Run again."
+            )
+    batch.step = replace(batch.step, seconds=time.perf_counter() - started)
+    return batch
+
+
+def _write(context: Context, new: Mapping[str, LandedObject], batch: Batch, progress: Callable[[int], None]) -> None:
+    """Read the objects, stage and commit. Raises CommitRefusedError when another writer landed one of them meanwhile."""
+    bronze = context.tables[BRONZE]
+    base = head_of(context.load(BRONZE))
+    landing = Landing(context.engine, bronze, context.clock(), _hints(context.contracts))
+    unread: list[str] = []
+    try:
+        for source_id, landed in new.items():
+            try:
+                landing.add(Source(landed.uri, source_id, landed.size, landed.modified_at), _records(context, landed))
+            except ReadError as error:
+                unread.append(landed.uri)
+                batch.problems.append(Problem(landed.uri, error.what, error.advice))
+            progress(landed.size)
+        if len(unread) == len(new):
+            landing.abandon()
+            _forget(batch, unread)
+            return
+        mark = Bookmark(None, bronze.definition, None, bronze.parts)
+        while True:
+            properties = context.properties(bronze, "land", mark, files=len(new) - len(unread), records=landing.records)
+            try:
+                staged = landing.stage(base, properties)
+                publish(context, staged, keep_files=True)
+                break
+            except CommitRefusedError as refused:
+                # The files are good on another base too, unless another writer landed one of the objects.
+                if not refused.surely_not_landed or _known(context, new):
+                    if refused.surely_not_landed:
+                        landing.abandon()
+                    raise
+                base = head_of(context.load(BRONZE))
+        parsed = landing.parsed
+        context.parsed[base, staged.snapshot_id] = parsed
+        _forget(batch, unread)
+        batch.records = landing.records
+        batch.step = replace(
+            batch.step,
+            status="succeeded",
+            rows_in=landing.records,
+            rows_out=staged.rows_added,
+            snapshot_id=staged.snapshot_id,
+        )
+    except CommitRefusedError:
+        batch.problems = [p for p in batch.problems if p.uri not in unread]
+        raise
+    except BaseException:
+        landing.abandon_quietly()
+        raise
+    finally:
+        landing.close()
+
+
+def _forget(batch: Batch, uris: Iterable[str]) -> None:
+    for uri in uris:
+        batch.ids.pop(uri, None)
+
+
+def _records(context: Context, landed: LandedObject) -> Iterable[pa.RecordBatch]:
+    """The object's records; raises ReadError where it vanished, changed or cannot be read, before or while it is read."""
+    with open_object(landed) as stream:
+        yield from split(stream, max_record_bytes=context.engine.max_record_bytes)
+
+
+def _hints(contracts: ContractSet) -> dict[str, list[str]]:
+    """The JSON keys that bronze's hints are looked for under: where the contracts have the event's id, car and time."""
+    hints: dict[str, list[str]] = {"event_id": [], "car_chassis": [], "event_timestamp": []}
+    for contract in contracts.contracts:
+        for landed in contract.fields:
+            if landed.column.name in hints:
+                hints[landed.column.name] += [path[-1] for path in landed.paths]
+    return hints
+
+
+def _known(context: Context, ids: Iterable[str]) -> set[str]:
+    """Which of the contents bronze holds."""
+    head = head_of(context.find(BRONZE))
+    wanted = list(ids)
+    if head is None or not wanted:
+        return set()
+    engine = context.engine
+    keys = engine.table(pa.table({"source_id": wanted}))
+    found = engine.scan(BRONZE, head, keys, {"source_id": "source_id"})
+    return {str(row[0]) for row in engine.rows(f"SELECT DISTINCT source_id FROM {found}")}
+
+
+def _spared(context: Context, objects: Sequence[LandedObject]) -> dict[str, str]:
+    """Source ids, by uri, of objects that were landed before under the same name, size and modification time."""
+    head = head_of(context.find(BRONZE))
+    if head is None:
+        return {}
+    engine = context.engine
+    keys = engine.table(pa.table({"source_uri": [landed.uri for landed in objects]}))
+    found = engine.scan(BRONZE, head, keys, {"source_uri": "source_uri"})
+    rows = engine.rows(f"SELECT DISTINCT source_uri, source_size, epoch_us(source_modified_at), source_id FROM {found}")
+    ledger = {(row[0], row[1], row[2]): str(row[3]) for row in rows}
+    spared = {}
+    for landed in objects:
+        key = (landed.uri, landed.size, round(landed.modified_at.timestamp() * 1_000_000))
+        if key in ledger:
+            spared[landed.uri] = ledger[key]
+    return spared

@@ -1,0 +1,157 @@
+"""Bring one table up to date: plan, compute, stage, commit; from the top again when another writer was faster."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+
+from carlake.engines.protocol import Changed, Parsed, Relation, Staged
+from carlake.errors import CarlakeError, CommitRefusedError, DefinitionChangedError
+from carlake.refresh.commit import commit
+from carlake.refresh.compute import compute
+from carlake.refresh.context import Context
+from carlake.refresh.lease import REFUSALS_BEFORE_LEASE, await_lease, lease
+from carlake.refresh.plan import Bookmark, Refresh, plan
+from carlake.refresh.report import Step
+from carlake.tables.table import Table
+
+_MOST_REFUSALS = 200
+
+
+def refresh_table(context: Context, table: Table, *, adopt: bool = False) -> Step:
+    """Refresh one table to its source's newest snapshot; the outcome is in the step, errors too.
+
+    Never raises for what is wrong with this table alone, so that one failing table does not stop the others.
+    """
+    started_at, started = context.clock(), time.perf_counter()
+    step = Step(table.name, "skipped", started_at=started_at)
+    with ExitStack() as stack:
+        for refusals in range(_MOST_REFUSALS):
+            try:
+                if refusals < REFUSALS_BEFORE_LEASE:
+                    await_lease(context.lease_folder, table.name)
+                elif refusals == REFUSALS_BEFORE_LEASE:
+                    stack.enter_context(lease(context.lease_folder, table.name))
+                step = replace(_once(context, table, adopt), refusals=refusals)
+                break
+            except CommitRefusedError as refused:
+                step = replace(step, status="failed", error=str(refused), refusals=refusals + 1)
+                time.sleep(random.uniform(0, 0.02 * min(refusals + 1, 10)))  # noqa: S311  (jitter)
+            except CarlakeError as error:
+                step = replace(step, status="failed", error=str(error))
+                break
+            except Exception as error:  # noqa: BLE001  (whatever is wrong with one table stays with it)
+                step = replace(step, status="failed", error=f"{type(error).__name__}: {error}")
+                break
+    return replace(step, started_at=started_at, seconds=time.perf_counter() - started)
+
+
+def plan_table(context: Context, table: Table, *, adopt: bool = False) -> Refresh | None:
+    """What `table` needs now; None where it is right already."""
+    assert table.source is not None
+    return plan(
+        table,
+        context.find(table.name),
+        context.find(table.source),
+        context.day,
+        asked=context.today is not None,
+        adopt=adopt,
+    )
+
+
+def _once(context: Context, table: Table, adopt: bool) -> Step:
+    """One try: raises CommitRefusedError when main moved meanwhile."""
+    refresh = plan_table(context, table, adopt=adopt)
+    if refresh is None:
+        return Step(table.name, "skipped")
+    if refresh.blocked:
+        raise blocked(refresh)
+    context.load(table.name)
+    computed = compute(
+        context.engine,
+        table,
+        refresh,
+        context.clock(),
+        lambda of, since, until: _changes(context, of, since, until),
+        lambda of, at: rows_of_source(context, of, at),
+    )
+    mark = Bookmark(refresh.until, refresh.definition, refresh.day, table.parts)
+    properties = context.properties(
+        table, "rebuild" if adopt and refresh.full else "refresh", mark, why=refresh.why, rows_in=computed.rows_in
+    )
+    staged = context.engine.stage(table, refresh.base, computed.removed, computed.added, properties)
+    publish(context, staged)
+    return Step(
+        table.name,
+        "succeeded",
+        why=refresh.why,
+        rows_in=computed.rows_in,
+        rows_out=staged.rows_added,
+        rows_removed=staged.rows_removed,
+        snapshot_id=staged.snapshot_id,
+        source_snapshot_id=refresh.until,
+    )
+
+
+def publish(context: Context, staged: Staged, *, keep_files: bool = False) -> None:
+    """Commit what is staged; the files of a commit that was surely refused are removed, unless they are to be kept."""
+    uuid = context.engine.load(staged.table).metadata.table_uuid
+    try:
+        commit(context.catalog, context.namespace, staged, uuid)
+    except CommitRefusedError as refused:
+        if refused.surely_not_landed and not keep_files:
+            context.engine.remove_files(staged.data_files)
+        raise
+
+
+def blocked(refresh: Refresh) -> DefinitionChangedError:
+    """The refusal to refresh a table by another definition than it was built with."""
+    return DefinitionChangedError(
+        f"Table {refresh.table} was built with another definition; what differs: {', '.join(refresh.changed)}.",
+        "It was left as it is. `carlake rebuild` adopts the definition of this process's settings; "
+        "or start this process with the settings that the table was built with.",
+    )
+
+
+# -- what a table's source says ----------------------------------------------------------------------------------------
+
+
+def _side(table: Table, parsed: Parsed) -> tuple[Relation, int]:
+    if table.parses == "accepted":
+        return parsed.accepted, parsed.rows_accepted
+    return parsed.quarantined, parsed.rows_quarantined
+
+
+def _changes(context: Context, table: Table, since: int | None, until: int | None) -> Changed | None:
+    """The changes of the table's source, as its SELECT reads them."""
+    assert table.source is not None
+    engine = context.engine
+    if not table.parses:
+        return engine.diff(table.source, since, until)
+    if (since, until) in context.parsed:
+        added, rows = _side(table, context.parsed[since, until])
+        return Changed(added, engine.view(f"SELECT * FROM {added} WHERE false"), rows, 0)
+    changed = engine.diff(table.source, since, until)
+    if changed is None:
+        return None
+    parsed = engine.parse(changed.added)
+    added, rows_added = _side(table, parsed)
+    if not changed.rows_gone:
+        context.parsed[since, until] = parsed
+        return Changed(added, engine.view(f"SELECT * FROM {added} WHERE false"), rows_added, 0)
+    gone, rows_gone = _side(table, engine.parse(changed.gone))
+    return Changed(added, gone, rows_added, rows_gone)
+
+
+def rows_of_source(context: Context, table: Table, snapshot: int | None) -> Relation:
+    """All rows of the table's source at a snapshot, as its SELECT reads them."""
+    assert table.source is not None
+    rows = context.engine.scan(table.source, snapshot)
+    if not table.parses:
+        return rows
+    # The key is one that no diff has: all rows up to a snapshot.
+    parsed = context.parsed.get((-1, snapshot)) or context.engine.parse(rows)
+    context.parsed[-1, snapshot] = parsed
+    return _side(table, parsed)[0]

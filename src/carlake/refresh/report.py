@@ -1,0 +1,70 @@
+"""What a run did, as plain data: printed by the commands, written to ops_runs, returned by the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+Status = Literal["succeeded", "partial", "failed"]
+StepStatus = Literal["succeeded", "skipped", "failed"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One table in one run.
+
+    rows_in   source rows read as changed; rows_out: rows written new or changed; rows_removed: rows taken out
+    why       why it was refreshed (`refresh.plan.Why`), empty where nothing was to do
+    """
+
+    table: str
+    status: StepStatus
+    why: str = ""
+    rows_in: int = 0
+    rows_out: int = 0
+    rows_removed: int = 0
+    snapshot_id: int | None = None
+    source_snapshot_id: int | None = None
+    started_at: datetime | None = None
+    seconds: float = 0.0
+    refusals: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An object that could not be taken in now; it is tried again at the next run."""
+
+    uri: str
+    why: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What one run did.
+
+    files        objects taken in, those with known content too
+    files_known  of those, the objects whose content bronze already had
+    files_unchanged  objects not read again: same name, size and modification time as landed before
+    records      records landed; records = accepted + quarantined + duplicates once every table is up to date
+    accepted     rows that silver gained
+    duplicates   records that a contract accepted and that are not, or no longer, the silver row of their event
+    """
+
+    run_id: str
+    status: Status
+    started_at: datetime
+    seconds: float
+    files: int = 0
+    files_known: int = 0
+    files_unchanged: int = 0
+    records: int = 0
+    accepted: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+    steps: tuple[Step, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    skipped: tuple[str, ...] = ()
+    dry_run: bool = field(default=False)

@@ -1,0 +1,195 @@
+"""A run: land what arrived, refresh every table in order, archive, and write down what was done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from carlake.engines.schemas import arrow_schema
+from carlake.errors import CarlakeError, CommitRefusedError
+from carlake.landing.objects import LandedObject
+from carlake.refresh.context import Context
+from carlake.refresh.land import Batch, batches, land
+from carlake.refresh.plan import Bookmark, head_of
+from carlake.refresh.refresh import publish, refresh_table
+from carlake.refresh.report import Problem, RunReport, Status, Step
+from carlake.tables.declare import BRONZE, OPS_RUNS, QUARANTINE, SILVER
+
+Archive = Callable[[Sequence[tuple[LandedObject, str]]], Iterable[Problem]]
+"""Archives objects with their source ids, after the commit that holds them is known to have landed."""
+
+
+def run(
+    context: Context,
+    objects: Sequence[LandedObject],
+    problems: Sequence[Problem] = (),
+    *,
+    archive: Archive | None = None,
+    adopt: bool = False,
+    only: frozenset[str] | None = None,
+    batch_bytes: int = 8 << 30,
+    batch_files: int = 200_000,
+    progress: Callable[[str, int], None] = lambda step, done: None,
+) -> RunReport:
+    """Do one run and report it.
+
+    objects   what lies in landing, or at the paths that were given; oldest first is best, any order is right
+    problems  what the listing could not take; they make the run partial
+    adopt     take over definitions that changed (`carlake rebuild`), for the tables of `only` where that is given
+    progress  called with (table, bytes landed so far or 0) as work goes on
+    """
+    started_at, started = context.clock(), time.perf_counter()
+    steps: dict[str, Step] = {}
+    found = list(problems)
+    files = known = spared = records = 0
+    landed_bytes = 0
+
+    def count(size: int) -> None:
+        nonlocal landed_bytes
+        landed_bytes += size
+        progress(BRONZE, landed_bytes)
+
+    for part in batches(objects, batch_bytes, batch_files):
+        with context.engine.session():
+            context.parsed.clear()
+            try:
+                batch = land(context, part, count)
+            except CarlakeError as error:
+                _add(steps, Step(BRONZE, "failed", why="landing", started_at=started_at, error=str(error)))
+                break
+            except Exception as error:  # noqa: BLE001  (a full disk or a lost catalog: said, and the run ends orderly)
+                _add(
+                    steps,
+                    Step(
+                        BRONZE, "failed", why="landing", started_at=started_at, error=f"{type(error).__name__}: {error}"
+                    ),
+                )
+                break
+            _add(steps, batch.step)
+            found += batch.problems
+            files += len(batch.ids) - batch.spared
+            known, spared, records = known + batch.known, spared + batch.spared, records + batch.records
+            _refresh_all(context, steps, adopt=False, only=None, progress=progress)
+        if archive is not None:
+            found += _archived(archive, part, batch)
+    with context.engine.session():
+        context.parsed.clear()
+        _refresh_all(context, steps, adopt=adopt, only=only, progress=progress)
+    silver, quarantine = steps.get(SILVER), steps.get(QUARANTINE)
+    accepted = silver.rows_out - silver.rows_removed if silver else 0
+    report = RunReport(
+        run_id=context.run_id,
+        status=_status(steps, found),
+        started_at=started_at,
+        seconds=time.perf_counter() - started,
+        files=files,
+        files_known=known,
+        files_unchanged=spared,
+        records=records,
+        accepted=accepted,
+        quarantined=quarantine.rows_out - quarantine.rows_removed if quarantine else 0,
+        duplicates=(silver.rows_in if silver and silver.why == "source" else accepted) - accepted,
+        steps=tuple(steps.values()),
+        problems=tuple(found),
+    )
+    if any(step.status != "skipped" for step in report.steps):
+        write_down(context, report)
+    return report
+
+
+def _archived(archive: Archive, part: Sequence[LandedObject], batch: Batch) -> list[Problem]:
+    """Archive the objects of a batch that bronze holds."""
+    return list(archive([(landed, batch.ids[landed.uri]) for landed in part if landed.uri in batch.ids]))
+
+
+def _refresh_all(
+    context: Context,
+    steps: dict[str, Step],
+    *,
+    adopt: bool,
+    only: frozenset[str] | None,
+    progress: Callable[[str, int], None],
+) -> None:
+    """Refresh every table that has a source table, sources first."""
+    for table in context.tables.values():
+        if table.source is None or table.source not in context.tables:
+            continue
+        progress(table.name, 0)
+        _add(steps, refresh_table(context, table, adopt=adopt and (only is None or table.name in only)))
+
+
+def _add(steps: dict[str, Step], step: Step) -> None:
+    """Fold a step into what the run says of its table: counts add up, the newest outcome stands."""
+    before = steps.get(step.table)
+    if before is None:
+        steps[step.table] = step
+        return
+    status = step.status if step.status != "skipped" else before.status
+    steps[step.table] = Step(
+        table=step.table,
+        status=status,
+        why=step.why if before.status == "skipped" or not before.why else before.why,
+        rows_in=before.rows_in + step.rows_in,
+        rows_out=before.rows_out + step.rows_out,
+        rows_removed=before.rows_removed + step.rows_removed,
+        snapshot_id=step.snapshot_id or before.snapshot_id,
+        source_snapshot_id=step.source_snapshot_id or before.source_snapshot_id,
+        started_at=before.started_at,
+        seconds=before.seconds + step.seconds,
+        refusals=before.refusals + step.refusals,
+        error=step.error if status == "failed" else "",
+    )
+
+
+def _status(steps: dict[str, Step], problems: Sequence[Problem]) -> Status:
+    failed = [step for step in steps.values() if step.status == "failed"]
+    if failed and (len(failed) == len(steps) or BRONZE in {step.table for step in failed}):
+        return "failed"
+    return "partial" if failed or problems else "succeeded"
+
+
+def write_down(context: Context, report: RunReport) -> None:
+    """Append the run to ops_runs. The tables are the receipt: a run that cannot be written down is still done."""
+    table = context.tables[OPS_RUNS]
+    rows = [_row(context, report, step) for step in report.steps]
+    with context.engine.session():
+        for _ in range(20):
+            try:
+                base = head_of(context.load(OPS_RUNS))
+                added = context.engine.table(pa.Table.from_pylist(rows, schema=arrow_schema(table.columns)))
+                mark = Bookmark(None, table.definition, None, table.parts)
+                publish(context, context.engine.stage(table, base, None, added, context.properties(table, "log", mark)))
+                return
+            except CommitRefusedError:
+                continue
+            except Exception:  # noqa: BLE001  (see above)
+                return
+
+
+def _row(context: Context, report: RunReport, step: Step) -> dict[str, object]:
+    start = (step.started_at or report.started_at).astimezone(UTC)
+    bronze, silver, quarantine = step.table == BRONZE, step.table == SILVER, step.table == QUARANTINE
+    error = step.error
+    if bronze and report.problems:
+        named = "; ".join(f"{problem.uri}: {problem.why}" for problem in report.problems[:20])
+        error = "\n".join(filter(None, [error, f"{len(report.problems)} object(s) could not be taken in: {named}"]))
+    return {
+        "run_id": report.run_id,
+        "trigger": context.trigger,
+        "engine": context.engine.name,
+        "status": step.status,
+        "step": step.table,
+        "started_at": start,
+        "ended_at": datetime.fromtimestamp(start.timestamp() + step.seconds, UTC),
+        "rows_in": step.rows_in,
+        "rows_out": step.rows_out,
+        "rows_quarantined": report.quarantined if quarantine else None,
+        "rows_duplicate": report.duplicates if silver else None,
+        "files_in": report.files if bronze else None,
+        "source_snapshot_id": step.source_snapshot_id,
+        "snapshot_id": step.snapshot_id,
+        "error": error or None,
+    }
