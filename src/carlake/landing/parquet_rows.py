@@ -1,0 +1,164 @@
+"""Parquet files: each row becomes a JSON object.
+
+Structs are nested objects, lists arrays, maps with text keys objects. A timestamp is ISO 8601, with Z where the file
+says it is UTC, without a zone where it does not; dates and times of day are ISO 8601; decimals are numbers; binary is
+base64; a duration is its count of units. NaN and Infinity stay what they are and make the row a defect.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from carlake.landing.found import Found
+
+Convert = Callable[[Any], Any]
+_BATCH_BYTES = 8 << 20
+_BATCH_ROWS = 4096
+_encode = msgspec.json.Encoder().encode
+
+
+class BadParquetError(Exception):
+    """The file, or the part of it that comes next, cannot be read."""
+
+
+def parquet_rows(stream: BinaryIO) -> Iterator[Found]:
+    """The rows of a Parquet file as JSON objects; raises BadParquetError behind the last rows that could be read."""
+    try:
+        file = pq.ParquetFile(stream)
+        schema = file.schema_arrow
+        if len(set(schema.names)) < len(schema.names):
+            raise BadParquetError("two columns have the same name")
+        rows = file.metadata.num_rows
+        size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups))
+        step = max(1, min(_BATCH_ROWS, _BATCH_BYTES * max(rows, 1) // max(size, 1)))
+        for batch in file.iter_batches(batch_size=step, use_threads=False):
+            yield Found(list(_objects(batch)))
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise  # the disk failed, not the file
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise BadParquetError(lines[0][:200]) from error
+
+
+def _objects(batch: pa.RecordBatch) -> Iterator[bytes]:
+    columns = []
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        try:
+            values = _values(column, _plain(field.type))
+        except UnicodeDecodeError:
+            values = _values(column, _plain(field.type, text=pa.binary()))
+            convert = _converter(field.type, text=_text)
+        else:
+            convert = _converter(field.type)
+        columns.append(values if convert is None else [None if value is None else convert(value) for value in values])
+    names = batch.schema.names
+    for row in zip(*columns, strict=True):
+        yield _encode(dict(zip(names, row, strict=True)))
+
+
+def _values(column: Any, kind: pa.DataType) -> list[Any]:
+    plain: list[Any] = column.cast(kind).to_pylist()
+    return plain
+
+
+def _plain(kind: pa.DataType, text: pa.DataType | None = None) -> pa.DataType:
+    """The type that values of `kind` are cast to before they become Python values, which have no nanoseconds."""
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type, text)
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_time(kind):
+        return pa.string()
+    if pa.types.is_duration(kind):
+        return pa.int64()
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return text or kind
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_plain(field.type, text)) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_plain(kind.key_type, text), _plain(kind.item_type, text))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
+        return make(kind.value_field.with_type(_plain(kind.value_type, text)))
+    return kind
+
+
+def _converter(kind: pa.DataType, text: Convert | None = None) -> Convert | None:
+    """What turns a Python value of `kind` into what the encoder writes; None where it is that already."""
+    if pa.types.is_dictionary(kind):
+        return _converter(kind.value_type, text)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return text
+    if pa.types.is_timestamp(kind):
+        return _zoned if kind.tz else _naive
+    if pa.types.is_time(kind):
+        return _short
+    if pa.types.is_floating(kind):
+        return _float
+    if pa.types.is_decimal(kind):
+        return _decimal
+    if pa.types.is_struct(kind):
+        return _struct([(field.name, _converter(field.type, text)) for field in kind])
+    if pa.types.is_map(kind):
+        return _map(_converter(kind.key_type, text), _converter(kind.item_type, text))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return _list(_converter(kind.value_type, text))
+    return None
+
+
+def _apply(convert: Convert | None, value: Any) -> Any:
+    return value if convert is None or value is None else convert(value)
+
+
+def _struct(members: list[tuple[str, Convert | None]]) -> Convert | None:
+    if all(convert is None for _, convert in members):
+        return None
+    return lambda value: {name: _apply(convert, value[name]) for name, convert in members}
+
+
+def _list(convert: Convert | None) -> Convert | None:
+    return None if convert is None else lambda values: [_apply(convert, value) for value in values]
+
+
+def _map(key: Convert | None, item: Convert | None) -> Convert:
+    def convert(pairs: list[tuple[Any, Any]]) -> Any:
+        if all(isinstance(name, str) for name, _ in pairs):
+            return {name: _apply(item, value) for name, value in pairs}
+        return [[_apply(key, name), _apply(item, value)] for name, value in pairs]
+
+    return convert
+
+
+def _short(text: str) -> str:
+    """A time without the zeros of a fraction that its unit, not its value, brings along."""
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _naive(text: str) -> str:
+    return _short(text).replace(" ", "T", 1)
+
+
+def _zoned(text: str) -> str:
+    return _naive(text.removesuffix("Z")) + "Z"
+
+
+def _float(value: float) -> Any:
+    if math.isfinite(value):
+        return value
+    return msgspec.Raw(b"NaN" if math.isnan(value) else b"Infinity" if value > 0 else b"-Infinity")
+
+
+def _decimal(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(format(value, "f").encode())
+
+
+def _text(value: bytes) -> Any:
+    """Text that is not UTF-8 goes into the record as it is: the record is then not UTF-8, and says so."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return msgspec.Raw(_encode(value.decode("latin-1")).decode().encode("latin-1"))
