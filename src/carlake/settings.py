@@ -93,10 +93,11 @@ class Settings(BaseModel):
     )
 
     def __init__(self, **values: Any) -> None:
+        given = {key: value for key, value in values.items() if isinstance(value, _Given)}
         try:
-            super().__init__(**values)
+            super().__init__(**{**values, **{key: item.value for key, item in given.items()}})
         except ValidationError as error:
-            raise _refusal(error, {}) from None
+            raise _refusal(error, given) from None
 
     @classmethod
     def load(
@@ -127,10 +128,7 @@ class Settings(BaseModel):
         for layer in layers:
             for key, item in layer.items():
                 given.setdefault(key, item)
-        try:
-            return cls.model_validate({key: item.value for key, item in given.items()})
-        except ValidationError as error:
-            raise _refusal(error, given) from None
+        return cls(**given)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -171,9 +169,7 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _catalog_has_its_address(self) -> Settings:
         if self.catalog == "sqlite" and self.catalog_uri is not None:
-            raise ValueError(
-                'catalog_uri has no use with catalog = "sqlite", which is the lake\'s own file; remove one'
-            )
+            raise ValueError("setting 'catalog_uri' has no use with catalog = 'sqlite', the lake's own file")
         if self.catalog in _NEED_URI and self.catalog_uri is None:
             raise ValueError(f"setting 'catalog_uri' is needed with catalog = {self.catalog!r}")
         return self

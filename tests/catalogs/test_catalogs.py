@@ -1,0 +1,183 @@
+"""The lake's catalog: opened by name, made once however many open it, waiting for locks, durable."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyiceberg.catalog.sql import SqlCatalog
+from sqlalchemy import text
+
+from carlake import lake as lakes
+from carlake.catalogs import BUSY_SECONDS, CATALOG_NAME, open_catalog, sqlite_uri, warehouse_location
+from carlake.errors import LakeError
+from carlake.lake import Lake
+from carlake.settings import Settings
+
+ROWS = pa.table({"n": [1, 2, 3]})
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return lakes.create(tmp_path / "lake")
+
+
+def test_the_catalog_is_one_file_of_the_lake(lake: Lake) -> None:
+    catalog = open_catalog(Settings(namespace="fleet"), lake)
+    assert catalog.list_namespaces() == [("fleet",)]
+    table = catalog.create_table("fleet.t", ROWS.schema)
+    table.append(ROWS)
+    assert table.location() == f"file://{lake.warehouse}/fleet/t"
+    assert sorted(path.name for path in lake.root.glob("catalog*")) == ["catalog.db"]
+    assert open_catalog(Settings(namespace="fleet"), lake).load_table("fleet.t").scan().to_arrow() == ROWS
+
+
+def test_a_second_namespace_is_made_in_the_same_catalog(lake: Lake) -> None:
+    open_catalog(Settings(namespace="one"), lake)
+    assert set(open_catalog(Settings(namespace="two"), lake).list_namespaces()) == {("one",), ("two",)}
+
+
+@pytest.mark.parametrize("name", ["a b", "a%20b", "ü ☃", "a#b", "a?b", "a\nb", "it's", "a;b=c&d", "C:x"])
+def test_any_name_of_a_folder_will_do(tmp_path: Path, name: str) -> None:
+    lake = lakes.create(tmp_path / name)
+    table = open_catalog(Settings(), lake).create_table("carlake.t", ROWS.schema)
+    table.append(ROWS)
+    alone = SqlCatalog(CATALOG_NAME, uri=sqlite_uri(lake), warehouse=warehouse_location(lake))
+    assert alone.load_table("carlake.t").scan().to_arrow() == ROWS
+    alone.close()
+    assert list(lake.warehouse.rglob("*.parquet")) != []
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_eight_processes_may_open_a_new_catalog_at_once(lake: Lake) -> None:
+    script = (
+        "import sys; from carlake import catalogs, lake, settings\n"
+        "here = lake.open(sys.argv[1]); print('ready', flush=True); sys.stdin.readline()\n"
+        "print(catalogs.open_catalog(settings.Settings(), here).list_namespaces())"
+    )
+    openers = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(lake.root)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(8)
+    ]
+    for opener in openers:
+        assert opener.stdout is not None
+        assert opener.stdout.readline() == "ready\n"
+    for opener in openers:
+        assert opener.stdin is not None
+        opener.stdin.write("\n")
+        opener.stdin.flush()
+    answers = [opener.communicate() for opener in openers]
+    assert answers == [("[('carlake',)]\n", "")] * 8
+
+
+def test_threads_may_open_a_new_catalog_at_once(tmp_path: Path) -> None:
+    for attempt in range(5):
+        lake, errors = lakes.create(tmp_path / str(attempt)), []
+        start = threading.Barrier(8)
+
+        def opening(lake: Lake = lake, errors: list[Exception] = errors, start: threading.Barrier = start) -> None:
+            start.wait()
+            try:
+                open_catalog(Settings(), lake)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
+                errors.append(error)
+
+        threads = [threading.Thread(target=opening) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+
+
+def test_a_catalog_half_made_by_a_crash_is_completed(lake: Lake) -> None:
+    lake.catalog_db.touch()
+    open_catalog(Settings(), lake)
+    with sqlite3.connect(lake.catalog_db) as database:
+        database.execute("DROP TABLE iceberg_namespace_properties")
+    database.close()
+    assert open_catalog(Settings(), lake).list_namespaces() == [("carlake",)]
+
+
+def test_a_writer_waits_for_another_ones_commit(lake: Lake) -> None:
+    """SQLite's own wait is 5 s; the pragma shows what a connection really has."""
+    catalog = open_catalog(Settings(), lake)
+    with catalog.engine.connect() as connection:
+        assert connection.execute(text("PRAGMA busy_timeout")).scalar() == BUSY_SECONDS * 1000
+    table = catalog.create_table("carlake.t", ROWS.schema)
+    other = sqlite3.connect(lake.catalog_db, check_same_thread=False, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    release = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+    release.start()
+    table.append(ROWS)
+    release.join()
+    other.close()
+    assert catalog.load_table("carlake.t").scan().to_arrow() == ROWS
+
+
+def test_a_commit_outlives_a_power_cut(lake: Lake) -> None:
+    catalog = open_catalog(Settings(), lake)
+    with catalog.engine.connect() as connection:
+        assert connection.execute(text("PRAGMA synchronous")).scalar() == 3  # EXTRA
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "delete"
+
+
+def test_opening_a_made_catalog_waits_for_no_lock_and_writes_nothing(lake: Lake) -> None:
+    open_catalog(Settings(), lake)
+    before = lake.catalog_db.stat()
+    with lakes.exclusive(lake.lock):
+        open_catalog(Settings(), lake)
+    assert lake.catalog_db.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_lost_catalog_is_not_replaced_by_an_empty_one(lake: Lake) -> None:
+    open_catalog(Settings(), lake).create_table("carlake.t", ROWS.schema)
+    lake.catalog_db.unlink()
+    with pytest.raises(LakeError, match=r"catalog\.db is missing, but .*warehouse holds tables\.\nPut the file back"):
+        open_catalog(Settings(), lake)
+    assert not lake.catalog_db.exists()
+
+
+def test_a_damaged_catalog_is_named(lake: Lake) -> None:
+    lake.catalog_db.write_bytes(b"not a database" * 100)
+    with pytest.raises(LakeError, match=r"The catalog .*catalog\.db cannot be read: file is not a database"):
+        open_catalog(Settings(), lake)
+
+
+def test_another_catalog_of_pyiceberg_is_passed_through(lake: Lake, tmp_path: Path) -> None:
+    settings = Settings(
+        catalog="sql",
+        catalog_uri=f"sqlite:///{tmp_path}/shared.db",
+        catalog_properties={"pool_pre_ping": "true"},
+        namespace="fleet",
+    )
+    catalog = open_catalog(settings, lake)
+    assert catalog.properties["pool_pre_ping"] == "true"
+    table = catalog.create_table("fleet.t", ROWS.schema)
+    assert table.location() == f"file://{lake.warehouse}/fleet/t"
+    assert type(table.io).__name__ == "DurableFileIO"
+    assert not lake.catalog_db.exists()
+    catalog.close()
+
+
+def test_a_catalog_out_of_reach_is_named_without_its_secrets(lake: Lake) -> None:
+    uri = "sqlite:////nowhere/hunter2/catalog.db"
+    with pytest.raises(LakeError, match="The catalog of type 'sql' cannot be opened") as caught:
+        open_catalog(Settings(catalog="sql", catalog_uri=uri), lake)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_catalog_that_is_not_installed_is_named(lake: Lake) -> None:
+    with pytest.raises(LakeError, match=r"'hive' is not installed\.\n.*pip install 'pyiceberg\[hive\]'"):
+        open_catalog(Settings(catalog="hive", catalog_uri="thrift://localhost:1"), lake)
