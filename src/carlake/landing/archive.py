@@ -1,0 +1,315 @@
+"""Taking objects out of landing, after the commit that holds their records is known to have landed.
+
+Nothing here can lose a byte that no table holds. An object leaves landing only while it is still what was read: its
+modification time, inode and size are compared, and its content is hashed again once it has its place in the archive.
+An archived object is never overwritten. The order of the steps is such that a crash between any two of them, or another
+process at the same work, leaves the object in landing, in the archive, or in both:
+
+1. link it to its place in the archive (a copy where a link is not possible), and verify what the place holds;
+2. put the archive's folder entries on the disk, for all objects at once;
+3. rename the landing name away, which takes exactly what bears the name at that moment; if that is what was verified,
+   delete it, else put it back.
+"""
+
+# ruff: noqa: PTH102, PTH108, PTH114, PTH116, PTH118, PTH119, PTH120, PTH123
+# Plain path strings keep names that are not UTF-8, and cost a tenth of `Path` over 10,000 files.
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from carlake.errors import ReadError
+from carlake.landing.listing import is_store
+from carlake.landing.objects import (
+    LandedObject,
+    UnreadableError,
+    check_unchanged,
+    hash_object,
+    is_as_listed,
+    open_object,
+    path_of,
+    shown,
+    uri_of,
+)
+from carlake.landing.removal import NO_LINK, NotAsReadError, Removal, free_names, holds, publish
+from carlake.storage import fsync_dirs
+
+Mode = Literal["move", "leave", "delete"]
+"""What becomes of an object whose records are committed."""
+
+Outcome = Literal["moved", "deleted", "left", "gone", "changed", "failed"]
+
+_COPIED_AT_ONCE = 4 << 20
+_STALE_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """What became of one object.
+
+    outcome  `moved`; `deleted`; `left` (as the mode says); `gone`: another process took it; `changed`: it is no longer
+             what was read, stays in landing and is read at the next run; `failed`: `why` says what was in the way, and it
+             is tried again when the object is next found in landing
+    uri      where it lay
+    to       where it lies in the archive ("" if it does not)
+    """
+
+    outcome: Outcome
+    uri: str
+    to: str = ""
+    why: str = ""
+    advice: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing needs to be said."""
+        return self.outcome not in ("changed", "failed")
+
+
+def archive(
+    landed: LandedObject, source_id: str, archive_root: str | os.PathLike[str], day: date, *, mode: Mode = "move"
+) -> Archived:
+    """Archive one object; see `archive_many`."""
+    return archive_many([(landed, source_id)], archive_root, day, mode=mode)[0]
+
+
+def archive_many(
+    objects: Iterable[tuple[LandedObject, str]],
+    archive_root: str | os.PathLike[str],
+    day: date,
+    *,
+    mode: Mode = "move",
+) -> list[Archived]:
+    """Move objects to `archive_root/<day>/<source_id>/<name>`, modification time kept, or delete or leave them.
+
+    objects: each with the SHA-256 of the content that was read and committed. day: the UTC day of ingestion.
+    Gives one `Archived` for each, in their order; raises nothing for an object's sake.
+    """
+    given = list(objects)
+    if mode == "leave":
+        return [Archived("left", landed.uri) for landed, _ in given]
+    root = os.fspath(archive_root)
+    outcomes: dict[int, Archived] = {}
+    local: list[tuple[int, LandedObject, str, str]] = []
+    for at, (landed, source_id) in enumerate(given):
+        path = path_of(landed.uri)
+        if path is None:
+            outcomes[at] = _archive_in_store(landed, source_id, root, day, mode)
+        elif mode == "move" and is_store(root):
+            outcomes[at] = _failed(landed, f"{root} is in a store and the object is not", "Keep both in one place.")
+        else:
+            local.append((at, landed, source_id, path))
+    # Links before what they may point to, which else would be gone.
+    local.sort(key=lambda item: not os.path.islink(item[3]))
+    outcomes.update(_archive_local(local, os.path.join(root, day.isoformat()), mode))
+    return [outcomes[at] for at in range(len(given))]
+
+
+# --- local files ------------------------------------------------------------------------------------------------------
+
+
+def _archive_local(
+    objects: Sequence[tuple[int, LandedObject, str, str]], day_folder: str, mode: Mode
+) -> dict[int, Archived]:
+    outcomes: dict[int, Archived] = {}
+    placed: dict[int, str] = {}
+    if mode == "move":
+        folders: set[str] = set()
+        for at, landed, source_id, path in objects:
+            folder = os.path.join(day_folder, source_id)
+            try:
+                _make_folders(folder, folders)
+                placed[at] = _place(landed, source_id, path, folder)
+                folders.add(folder)
+            except NotAsReadError:
+                outcomes[at] = _changed(landed)
+            except FileNotFoundError:
+                outcomes[at] = Archived("gone", landed.uri)
+            except OSError as error:
+                outcomes[at] = _failed(landed, f"cannot be archived: {_cause(error)}", f"Check {day_folder}.")
+        try:
+            fsync_dirs(folders)
+        except OSError as error:
+            for at, landed, _, _ in objects:
+                outcomes.setdefault(at, _failed(landed, f"cannot be archived: {_cause(error)}", f"Check {day_folder}."))
+    removal = Removal()
+    try:
+        for at, landed, source_id, path in objects:
+            if at not in outcomes:
+                outcomes[at] = _take_out(removal, landed, source_id, path, placed.get(at, ""))
+    finally:
+        removal.close()
+    return outcomes
+
+
+def _take_out(removal: Removal, landed: LandedObject, source_id: str, path: str, to: str) -> Archived:
+    outcome: Outcome = "moved" if to else "deleted"
+    try:
+        removal.remove(landed, source_id, path, to)
+    except NotAsReadError:
+        return _changed(landed)
+    except FileNotFoundError:
+        return Archived(outcome if to else "gone", landed.uri, uri_of(to) if to else "")
+    except OSError as error:
+        what = "is archived but cannot be taken out of landing" if to else "cannot be deleted"
+        folder = shown(os.path.dirname(landed.uri))
+        return _failed(landed, f"{what}: {_cause(error)}", f"Give this user the right to write in {folder}.", to)
+    return Archived(outcome, landed.uri, uri_of(to) if to else "")
+
+
+def _place(landed: LandedObject, source_id: str, path: str, folder: str) -> str:
+    """Give the object its place in the archive, leaving it in landing too. Gives the path of the place.
+
+    Raises NotAsReadError, FileNotFoundError where the object is gone, and OSError.
+    """
+    if not is_as_listed(landed, os.stat(path)):
+        raise NotAsReadError
+    for name in free_names(os.path.basename(path)):
+        target = os.path.join(folder, name)
+        try:
+            if os.path.islink(path):
+                _copy(landed, source_id, target)
+                return target
+            os.link(path, target)
+        except FileExistsError:
+            if holds(target, source_id):
+                return target
+            continue
+        except OSError as error:
+            if error.errno not in NO_LINK:
+                raise
+            try:
+                _copy(landed, source_id, target)
+            except FileExistsError:
+                if holds(target, source_id):
+                    return target
+                continue
+            return target
+        if is_as_listed(landed, os.lstat(target)) and holds(target, source_id):
+            return target
+        os.unlink(target)
+        raise NotAsReadError
+    raise AssertionError  # free_names does not end
+
+
+def _copy(landed: LandedObject, source_id: str, target: str) -> None:
+    """Copy the object to a name that is free, or raise FileExistsError. The name appears only once the copy is whole."""
+    folder = os.path.dirname(target)
+    _sweep(folder)
+    temporary = os.path.join(folder, f".{secrets.token_hex(8)}.part")
+    try:
+        with open(temporary, "xb", buffering=0) as copy:
+            digest = hashlib.sha256()
+            buffer = memoryview(bytearray(max(1, min(landed.size + 1, _COPIED_AT_ONCE))))
+            with open_object(landed) as stream:
+                while count := stream.readinto(buffer):  # type: ignore[attr-defined]
+                    digest.update(buffer[:count])
+                    written = 0
+                    while written < count:
+                        written += copy.write(buffer[written:count])
+                modified = os.fstat(stream.fileno()).st_mtime_ns
+            os.utime(copy.fileno(), ns=(modified, modified))
+            os.fsync(copy.fileno())
+        if digest.hexdigest() != source_id:
+            raise NotAsReadError
+        publish(temporary, target)
+    except UnreadableError as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
+        raise NotAsReadError from error
+    finally:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+
+
+def _sweep(folder: str) -> None:
+    """Delete the halves of copies that crashed processes left beside the place."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") and entry.name.endswith(".part"):
+                try:
+                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE_SECONDS:
+                        os.unlink(entry.path)
+                except OSError:
+                    continue  # another process was faster, or its rights differ
+
+
+def _make_folders(folder: str, made: set[str]) -> None:
+    """Make a folder and its missing parents; `made` gathers each folder that got a new entry."""
+    if folder in made:
+        return
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        _make_folders(os.path.dirname(folder), made)
+        _make_folders(folder, made)
+        return
+    made.add(os.path.dirname(folder))
+
+
+def _changed(landed: LandedObject) -> Archived:
+    return Archived(
+        "changed",
+        landed.uri,
+        why="is no longer what was read, so it stays in landing",
+        advice="It is read again at the next run.",
+    )
+
+
+def _failed(landed: LandedObject, why: str, advice: str, to: str = "") -> Archived:
+    return Archived("failed", landed.uri, uri_of(to) if to else "", why, advice)
+
+
+def _cause(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+# --- stores -----------------------------------------------------------------------------------------------------------
+
+
+def _archive_in_store(landed: LandedObject, source_id: str, root: str, day: date, mode: Mode) -> Archived:
+    """As for files, by copy and delete. Between the last look and the delete lies a moment that no store closes."""
+    from carlake.landing import stores
+
+    base, key = stores.split(landed.uri)
+    to = ""
+    try:
+        if mode == "move":
+            if not is_store(root) or stores.split(root)[0] != base:
+                return _failed(landed, f"{root} is not in {base}, where the object lies", "Keep both in one bucket.")
+            check_unchanged(landed)
+            for name in free_names(key.rpartition("/")[2]):
+                to = f"{root.rstrip('/')}/{day.isoformat()}/{source_id}/{name}"
+                there = stores.head(to)
+                if there is not None:
+                    if hash_object(there) == source_id:
+                        break
+                    continue
+                stores.copy(landed.uri, to)
+                copied = stores.head(to)
+                if copied is not None and hash_object(copied) == source_id:
+                    break
+                stores.delete(to)
+                return _changed(landed)
+        elif hash_object(landed) != source_id:
+            return _changed(landed)
+        check_unchanged(landed)
+        stores.delete(landed.uri)
+    except UnreadableError as error:
+        if error.vanished:
+            return Archived("gone", landed.uri)
+        if "changed" in error.unreadable.why:
+            return _changed(landed)
+        return _failed(landed, f"cannot be archived: {error.unreadable.why}", error.unreadable.advice)
+    except ReadError as error:
+        return _failed(landed, error.what, error.advice)
+    return Archived("moved" if to else "deleted", landed.uri, to)

@@ -1,0 +1,178 @@
+"""Objects in a store (Amazon S3, Google Cloud Storage, Azure Blob Storage), through obstore.
+
+Credentials and endpoints come from the platform's own chain (environment, instance or workload identity), never from
+carlake. `memory://name` is a store that lives as long as the process.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import obstore
+import obstore.exceptions as failures
+from obstore.store import MemoryStore, from_url
+
+from carlake.errors import NotFoundError
+from carlake.landing.objects import LandedObject, Unreadable, UnreadableError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+SCHEMES = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "memory")
+
+_RANGE = 8 << 20
+_RETRY = "It is tried again at the next run."
+_FAILURES = (failures.BaseError, OSError, ValueError)
+
+
+def open_object(landed: LandedObject) -> Any:
+    """A context manager with a seekable stream; each part of it is asked for at the version that was listed."""
+    return _open(landed)
+
+
+@contextmanager
+def _open(landed: LandedObject) -> Iterator[BinaryIO]:
+    with io.BufferedReader(_StoreObject(landed), min(_RANGE, landed.size + 1)) as stream:
+        if landed.size == 0:
+            check_unchanged(landed)  # nothing will be asked for
+        yield stream
+
+
+def check_unchanged(landed: LandedObject) -> None:
+    """Raise UnreadableError unless the object is still there at the version that was listed."""
+    now = head(landed.uri)
+    if now is None:
+        raise UnreadableError(Unreadable(landed.uri, "has vanished", _RETRY), vanished=True)
+    if now.version != landed.version:
+        raise UnreadableError(Unreadable(landed.uri, "has changed since it was listed", _RETRY))
+
+
+def head(uri: str) -> LandedObject | None:
+    """The object at a uri, None if there is none. Raises UnreadableError."""
+    base, key = split(uri)
+    try:
+        return _object(base, obstore.head(store(base), key))
+    except FileNotFoundError:
+        return None
+    except _FAILURES as failure:
+        raise unreadable(uri, failure) from failure
+
+
+def under(uri: str) -> list[LandedObject]:
+    """All objects below a prefix, which ends at a `/` whether or not it is written. Raises UnreadableError."""
+    base, key = split(uri)
+    try:
+        return [_object(base, meta) for page in obstore.list(store(base), key.rstrip("/") or None) for meta in page]
+    except FileNotFoundError as failure:
+        raise NotFoundError(f"There is no {uri}.", "Check the name of the bucket.") from failure
+    except _FAILURES as failure:
+        raise unreadable(uri, failure) from failure
+
+
+def copy(uri: str, to: str) -> None:
+    """Copy within one store; an object that is there already is kept where the store can tell. Raises UnreadableError."""
+    base, key = split(uri)
+    target = split(to)[1]
+    try:
+        try:
+            obstore.copy(store(base), key, target, overwrite=False)
+        except failures.AlreadyExistsError:
+            return
+        except (failures.NotSupportedError, NotImplementedError):
+            obstore.copy(store(base), key, target)
+    except _FAILURES as failure:
+        raise unreadable(uri, failure) from failure
+
+
+def delete(uri: str) -> None:
+    """Delete an object; one that is gone is fine. Raises UnreadableError."""
+    base, key = split(uri)
+    try:
+        obstore.delete(store(base), key)
+    except FileNotFoundError:
+        return
+    except _FAILURES as failure:
+        raise unreadable(uri, failure) from failure
+
+
+def split(uri: str) -> tuple[str, str]:
+    """`scheme://bucket` and the key."""
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    return f"{scheme}://{bucket}", key
+
+
+@functools.lru_cache(maxsize=64)
+def store(base: str) -> Any:
+    """The client for one bucket. Raises obstore's errors where it cannot be made."""
+    return MemoryStore() if base.startswith("memory://") else from_url(base)
+
+
+def unreadable(uri: str, failure: Exception) -> UnreadableError:
+    """The error that names the object, from one of the store's own."""
+    if isinstance(failure, FileNotFoundError):
+        return UnreadableError(Unreadable(uri, "has vanished", _RETRY), vanished=True)
+    if isinstance(failure, failures.PreconditionError):
+        return UnreadableError(Unreadable(uri, "changed while it was read", _RETRY))
+    if isinstance(failure, failures.PermissionDeniedError | failures.UnauthenticatedError | PermissionError):
+        advice = f"Give these credentials the right to read it. {_RETRY}"
+        return UnreadableError(Unreadable(uri, "may not be read: permission denied", advice))
+    # obstore's errors go on with a dump of its own data; the first line says what happened.
+    cause = (str(failure).splitlines() or [type(failure).__name__])[0].strip().rstrip(".:")
+    return UnreadableError(Unreadable(uri, f"cannot be read: {cause}", f"Check access to the store. {_RETRY}"))
+
+
+def _object(base: str, meta: Any) -> LandedObject:
+    version = meta["e_tag"] or f"{meta['last_modified'].isoformat()}-{meta['size']}"
+    return LandedObject(f"{base}/{meta['path']}", meta["size"], meta["last_modified"], version)
+
+
+class _StoreObject(io.RawIOBase):
+    """An object read range by range."""
+
+    def __init__(self, landed: LandedObject) -> None:
+        self._landed = landed
+        base, self._key = split(landed.uri)
+        self._at = 0
+        # A made-up version is no ETag: it cannot be asked for, so it is compared with what comes back.
+        self._condition = {"if_match": landed.version} if landed.version.startswith(('"', "W/")) else {}
+        try:
+            self._store = store(base)
+        except _FAILURES as failure:
+            raise unreadable(landed.uri, failure) from failure
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._landed.size}[whence]
+        if start + offset < 0:
+            raise ValueError("negative seek position")
+        self._at = start + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        target = memoryview(buffer).cast("B")
+        end = min(self._at + len(target), self._landed.size)
+        if end <= self._at:
+            return 0
+        try:
+            answer = obstore.get(self._store, self._key, options={"range": (self._at, end), **self._condition})
+            content = answer.bytes()
+        except _FAILURES as failure:
+            raise unreadable(self._landed.uri, failure) from failure
+        if len(content) != end - self._at or _object("", answer.meta).version != self._landed.version:
+            raise UnreadableError(Unreadable(self._landed.uri, "changed while it was read", _RETRY))
+        target[: len(content)] = memoryview(content)
+        self._at += len(content)
+        return len(content)

@@ -1,0 +1,163 @@
+"""Durable files on the local file system: what is written before a catalog swap outlives a power cut.
+
+PyIceberg syncs nothing but the catalog's own database: after a power cut the catalog may name metadata that never
+reached the disk. `DurableFileIO` closes that gap. POSIX rule: a file is durable once it and every folder entry on the
+way to it are fsynced. Object stores are durable by themselves once a write returns.
+"""
+
+# ruff: noqa: PTH102, PTH112, PTH120
+# Plain path strings, as PyIceberg and pyarrow have them.
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pyarrow as pa
+from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
+
+Pathish = str | os.PathLike[str]
+
+# Above this many folders one flush of the whole file system is cheaper than one fsync each.
+_FLUSH_ALL_ABOVE = 16
+
+
+class DurableFileIO(PyArrowFileIO):  # type: ignore[misc]  # PyIceberg's FileIO is untyped here
+    """PyIceberg's file access by pyarrow, where a local file is on the disk once its stream is closed.
+
+    Set by the catalog property `py-io-impl = carlake.storage.DurableFileIO`. Locations of other schemes than `file`
+    behave as in PyArrowFileIO.
+    """
+
+    def new_output(self, location: str) -> PyArrowFile:
+        """A file to write; on the local file system a `DurableFile`."""
+        scheme, netloc, path = self.parse_location(location, self.properties)
+        if scheme != "file":
+            return super().new_output(location)
+        return DurableFile(location=location, path=path, fs=self.fs_by_scheme(scheme, netloc))
+
+
+class DurableFile(PyArrowFile):  # type: ignore[misc]  # PyIceberg's PyArrowFile is untyped here
+    """A local file that is fsynced, with its folder entry, when its output stream is closed."""
+
+    def create(self, overwrite: bool = False) -> pa.NativeFile:
+        """Open the file for writing; missing folders are made.
+
+        Raises FileExistsError where the file exists and `overwrite` is False. Unlike pyarrow's own, that check is
+        exclusive: of several processes that create one file, exactly one gets it.
+        """
+        path = self._path
+        make_folder(os.path.dirname(path))
+        if not overwrite:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        return _DurableStream(path, "wb")
+
+
+class _DurableStream(pa.OSFile):
+    """pyarrow's own file stream (Parquet pages go to it without the interpreter), made durable on close."""
+
+    def __init__(self, path: str, mode: str) -> None:
+        # pyarrow has opened the file in __new__, with these same arguments; there is no __init__ to call up.
+        self._durable_path = path
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        super().close()
+        fsync_file(self._durable_path)
+        fsync_dir(os.path.dirname(self._durable_path))
+
+
+def fsync_file(path: Pathish) -> None:
+    """Put the content of a file on the disk, whoever wrote it. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def fsync_dir(path: Pathish) -> None:
+    """Put the entries of a folder (files made, renamed or removed in it) on the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def fsync_dirs(paths: Iterable[Pathish]) -> None:
+    """`fsync_dir` for each; for many folders one flush of each file system they are on (Linux `syncfs`)."""
+    folders = sorted({os.fspath(path) for path in paths})
+    flush = _syncfs() if len(folders) > _FLUSH_ALL_ABOVE else None
+    flushed: set[int] = set()
+    for folder in folders:
+        if flush is None:
+            fsync_dir(folder)
+            continue
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            device = os.fstat(descriptor).st_dev
+            if device not in flushed:
+                flush(descriptor)
+                flushed.add(device)
+        finally:
+            os.close(descriptor)
+
+
+def _syncfs() -> Callable[[int], None] | None:
+    """The C library's syncfs, where there is one."""
+    try:
+        function = ctypes.CDLL(None, use_errno=True).syncfs
+    except (OSError, AttributeError):
+        return None
+
+    def flush(descriptor: int) -> None:
+        if function(ctypes.c_int(descriptor)) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+
+    return flush
+
+
+def make_folder(path: Pathish) -> list[str]:
+    """Make a folder and its missing parents, each durable in its parent. Gives the folders made, outermost first."""
+    made = _make_missing(os.fspath(path))
+    for folder in made:
+        fsync_dir(os.path.dirname(folder))
+    return made
+
+
+def _make_missing(path: str) -> list[str]:
+    try:
+        os.mkdir(path)
+    except FileNotFoundError:
+        made = _make_missing(os.path.dirname(path))
+        return made + _make_missing(path)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+        return []
+    return [path]
+
+
+def write_atomically(path: Pathish, content: bytes) -> None:
+    """Replace or make a file: readers, and a crash at any moment, see the old content or the new, never a part.
+
+    Raises OSError; then the old content stands and no temporary file is left.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_dir(target.parent)
