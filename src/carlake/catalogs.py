@@ -13,6 +13,7 @@ import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.sql import SqlCatalog
@@ -54,7 +55,7 @@ def open_catalog(settings: Settings, lake: Lake) -> Catalog:
         ) from None
     except (SQLAlchemyError, RESTError, ValueError, OSError) as error:
         where = lake.catalog_db if settings.catalog == "sqlite" else f"of type {settings.catalog!r}"
-        raise LakeError(f"The catalog {where} cannot be opened: {_redacted(error, settings)}") from error
+        raise LakeError(f"The catalog {where} cannot be opened: {_redacted(error, settings)}") from None
     return catalog
 
 
@@ -161,9 +162,12 @@ def _pass_through(settings: Settings, lake: Lake) -> dict[str, str]:
 
 
 def _redacted(error: Exception, settings: Settings) -> str:
+    """The error's text without any secret of the settings; its cause is not shown either, for it holds them too."""
+    secrets = list(plain_properties(settings).values())
+    if settings.catalog_uri is not None:
+        uri = settings.catalog_uri.get_secret_value()
+        secrets += [uri, urlsplit(uri).password or ""]
     text = str(error)
-    secrets = [settings.catalog_uri] if settings.catalog_uri else []
-    for secret in (*secrets, *settings.catalog_properties.values()):
-        if secret.get_secret_value():
-            text = text.replace(secret.get_secret_value(), "***")
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***") if secret else text
     return text
