@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from carlake import lake as lakes
-from carlake.catalogs import open_catalog
+from carlake.catalogs import open_catalog, warehouse_location
 from carlake.contracts.contract import ContractSet
 from carlake.contracts.load import load as load_contracts
 from carlake.engines.duckdb import DuckDBEngine
 from carlake.landing.archive import archive_many
-from carlake.landing.listing import list_landing, list_paths
+from carlake.landing.listing import Listing, list_landing, list_paths
 from carlake.landing.objects import LandedObject
 from carlake.look.tables import TableInfo, table_info
 from carlake.refresh.context import Context, new_run_id
@@ -138,7 +138,7 @@ class Lakehouse:
         return Context(
             catalog=self.catalog,
             namespace=self.settings.namespace,
-            warehouse=f"file://{self.lake.warehouse}",
+            warehouse=warehouse_location(self.lake),
             tables=self.declared,
             contracts=self.contracts,
             engine=self.engine,
@@ -164,12 +164,13 @@ class Lakehouse:
         Raises NotFoundError for a path that does not exist. Objects that cannot be read and tables that fail are in the
         report, not raised.
         """
-        objects, problems = self._list(paths)
+        listing = self._list(paths)
         context = self.context(today=today)
         return run(
             context,
-            objects,
-            problems,
+            listing.objects,
+            problems(listing),
+            passed_over=listing.passed_over,
             archive=None if paths or self.settings.after_landing == "leave" else self._archive,
             batch_bytes=int(self.settings.batch_bytes),
             batch_files=self.settings.batch_files,
@@ -178,14 +179,14 @@ class Lakehouse:
 
     def plan(self, paths: Sequence[str] = (), *, today: date | None = None, adopt: bool = False) -> RunPlan:
         """What `run` (or, with `adopt`, `rebuild`) would do now. Changes nothing."""
-        objects, problems = self._list(paths)
+        listing = self._list(paths)
         context = self.context(today=today)
         refreshes = [
             (table.name, plan_table(context, table, adopt=adopt))
             for table in self.declared.values()
             if table.source in self.declared
         ]
-        return RunPlan(tuple(objects), tuple(problems), tuple(refreshes))
+        return RunPlan(tuple(listing.objects), tuple(problems(listing)), tuple(refreshes))
 
     def rebuild(
         self, tables: Sequence[str] = (), *, today: date | None = None, progress: Progress = lambda table, done: None
@@ -198,16 +199,15 @@ class Lakehouse:
         context = self.context(trigger="rebuild", today=today)
         return run(context, (), adopt=True, only=only, progress=progress)
 
-    def _list(self, paths: Sequence[str]) -> tuple[list[LandedObject], list[Problem]]:
-        found, unreadable = list_paths(paths) if paths else list_landing(self.lake.landing)
-        return found, [Problem(item.uri, item.why, item.advice) for item in unreadable]
+    def _list(self, paths: Sequence[str]) -> Listing:
+        return list_paths(paths) if paths else list_landing(self.lake.landing)
 
     def _archive(self, landed: Sequence[tuple[LandedObject, str]]) -> list[Problem]:
         mode = self.settings.after_landing
         assert mode != "leave"
         day = self.clock().astimezone(UTC).date()
-        kept = archive_many(landed, self.lake.archive, day, mode=mode)
-        return [Problem(item.uri, item.why, item.advice) for item in kept]
+        done = archive_many(landed, self.lake.archive, day, mode=mode)
+        return [Problem(item.uri, item.why, item.advice) for item in done if not item.ok]
 
     # -- look --------------------------------------------------------------------------------------------------------
 
@@ -287,3 +287,8 @@ class Lakehouse:
         from carlake.look.connect import connect
 
         return connect(self, tool)
+
+
+def problems(listing: Listing) -> list[Problem]:
+    """What a listing could not take, as a run reports it."""
+    return [Problem(item.uri, item.why, item.advice) for item in listing.unreadable]

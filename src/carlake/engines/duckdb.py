@@ -18,11 +18,12 @@ from pyiceberg.table import Table as IcebergTable
 from pyiceberg.types import StringType
 
 from carlake.contracts.contract import ContractSet
-from carlake.engines.duckdb_files import local_path, read_files, stage_snapshot, write_files
+from carlake.engines.duckdb_files import local_path, read_files, write_files
 from carlake.engines.duckdb_parse import create_accepted, create_quarantined, parse
 from carlake.engines.manifests import file_changes, live_files
 from carlake.engines.protocol import Changed, Parsed, Relation, Staged, semi_join
 from carlake.engines.schemas import DUCKDB
+from carlake.engines.snapshots import stage_snapshot
 from carlake.errors import NotFoundError, SchemaError
 from carlake.tables.table import Table
 
@@ -69,9 +70,11 @@ class DuckDBEngine:
         if threads:
             self.connection.execute(f"SET threads = {threads}")
         # Kept relations live in a file of their own: compressed, and not bound by memory.
-        self.connection.execute(f"ATTACH '{str(self._scratch / 'kept.db').replace(chr(39), chr(39) * 2)}' AS kept")
+        self.connection.execute(
+            f"ATTACH '{str(self._scratch / 'kept.db').replace(chr(39), chr(39) * 2)}' AS kept (RECOVERY_MODE no_wal_writes)"
+        )
         self.connection.execute("USE kept")
-        self._made: list[tuple[str, str]] = []
+        self._made: list[str] = []
         self._number = 0
         self._loaded: dict[str, IcebergTable] = {}
 
@@ -82,11 +85,11 @@ class DuckDBEngine:
 
     # -- relations ---------------------------------------------------------------------------------------------------
 
-    def fresh(self, kind: str = "TABLE") -> Relation:
+    def fresh(self) -> Relation:
         """A new relation name; it is dropped by `forget`."""
         self._number += 1
         name = f"r{self._number}"
-        self._made.append((kind, name))
+        self._made.append(name)
         return name
 
     def keep(self, sql: str) -> Relation:
@@ -97,9 +100,8 @@ class DuckDBEngine:
 
     def view(self, sql: str) -> Relation:
         """Name a query; it is computed wherever it is used."""
-        name = self.fresh("VIEW")
-        self.connection.execute(f"CREATE VIEW {name} AS {sql}")
-        return name
+        # Not a VIEW: to make one, DuckDB would open every file that it reads.
+        return f"({sql})"
 
     def table(self, rows: pa.Table) -> Relation:
         """Keep Arrow rows as a relation."""
@@ -126,8 +128,8 @@ class DuckDBEngine:
 
     def forget(self) -> None:
         """Drop every relation made since the last time."""
-        for kind, name in reversed(self._made):
-            self.connection.execute(f"DROP {kind} IF EXISTS {name}")
+        for name in self._made:
+            self.connection.execute(f"DROP TABLE IF EXISTS {name}")
         self._made.clear()
         self._loaded.clear()
 
@@ -140,6 +142,10 @@ class DuckDBEngine:
             self.forget()
 
     # -- tables ------------------------------------------------------------------------------------------------------
+
+    def remember(self, name: str, iceberg: IcebergTable) -> None:
+        """Use this metadata of a table, just loaded, for what follows in this session."""
+        self._loaded[name] = iceberg
 
     def load(self, name: str, fresh: bool = False) -> IcebergTable:
         """The Iceberg table, as last loaded in this session. `fresh` asks the catalog again."""
@@ -270,7 +276,7 @@ class DuckDBEngine:
         everything: bool = False,
     ) -> Staged:
         """See `Engine.stage`. Files that hold a removed row are written anew without it (copy on write)."""
-        iceberg = self.load(table.name, fresh=True)
+        iceberg = self._at(table.name, base)
         self._check_columns(table, added)
         live = {local_path(file.file_path): file for file in live_files(iceberg, base)}
         hit = set(live) if everything else set()
@@ -278,22 +284,29 @@ class DuckDBEngine:
         if removed is not None and not everything:
             hit = {str(row[0]) for row in self.rows(f"SELECT DISTINCT _file FROM {removed}")}
             rows_removed = self.count(removed)
-        rows_added = self.count(added) if added is not None else 0
         writes = added
         if hit and not everything:
             names = ", ".join(table.column_names)
             kept = read_files(table, sorted(hit), iceberg.schema(), located=True)
             writes = self.view(
                 f"SELECT {names} FROM ({kept}) AS s ANTI JOIN {removed} AS r ON s._file = r._file AND s._pos = r._pos"
-                + (f" UNION ALL SELECT {names} FROM {added}" if added is not None else "")
+                + (f" UNION ALL SELECT {names} FROM {added} AS a" if added is not None else "")
             )
         elif everything:
             rows_removed = sum(file.record_count for file in live.values())
-        new_files: list[DataFile] = []
-        if writes is not None and (rows_added or hit):
-            new_files = write_files(self.connection, table, iceberg, writes, self.target_file_rows, keep=self.keep)
+        new_files = write_files(self.connection, table, iceberg, writes, self.target_file_rows) if writes else []
+        carried = sum(live[path].record_count for path in hit) - rows_removed
+        rows_added = sum(file.record_count for file in new_files) - (0 if everything else carried)
+        gone = [live[path] for path in hit]
         return stage_snapshot(
-            iceberg, table.name, base, new_files, [live[path] for path in hit], properties, rows_added, rows_removed
+            iceberg,
+            table.name,
+            new_files,
+            gone,
+            properties,
+            base=base,
+            rows_added=rows_added,
+            rows_removed=rows_removed,
         )
 
     def remove_files(self, locations: Sequence[str]) -> None:
@@ -305,7 +318,7 @@ class DuckDBEngine:
         """Refuse rows whose column names, order or types are not the declared ones, naming each."""
         if relation is None:
             return
-        found = [(str(row[0]), str(row[1])) for row in self.rows(f"DESCRIBE {relation}")]
+        found = [(str(row[0]), str(row[1])) for row in self.rows(f"DESCRIBE SELECT * FROM {relation}")]
         declared = [(column.name, DUCKDB[column.type]) for column in table.columns]
         if found == declared:
             return

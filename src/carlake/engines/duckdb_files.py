@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -18,9 +18,8 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.typedef import Record
 
-from carlake.engines.protocol import Relation, Staged
+from carlake.engines.protocol import Relation
 from carlake.engines.schemas import DUCKDB
-from carlake.errors import CommitRefusedError
 from carlake.storage import fsync_dir, fsync_file
 from carlake.tables.table import Table
 
@@ -73,33 +72,29 @@ def read_files(table: Table, paths: Sequence[str], schema: Schema | None, locate
 
 
 def write_files(
-    connection: duckdb.DuckDBPyConnection,
-    table: Table,
-    iceberg: IcebergTable,
-    rows: Relation,
-    target_file_rows: int,
-    keep: Callable[[str], Relation],
+    connection: duckdb.DuckDBPyConnection, table: Table, iceberg: IcebergTable, rows: Relation, target_file_rows: int
 ) -> list[DataFile]:
-    """Write the rows of a relation as sorted Parquet files, none across partitions, and make them durable.
+    """Write the rows of a relation as sorted Parquet files, none across partitions, to be made durable by the commit.
 
     A partition of more than `target_file_rows` rows is cut along its first sort column, so that files do not overlap.
     """
     terms = [_PARTITION_SQL[transform].format(column) for column, transform in table.partition]
-    kept = keep(f"SELECT * FROM {rows}")
     columns = ", ".join(table.column_names)
     order = f" ORDER BY {', '.join(table.sort)}" if table.sort else ""
     partitions = connection.execute(
-        f"SELECT {''.join(term + ', ' for term in terms)}count(*) FROM {kept} GROUP BY ALL ORDER BY ALL"
+        f"SELECT {''.join(term + ', ' for term in terms)}count(*) FROM {rows} AS w GROUP BY ALL ORDER BY ALL"
     ).fetchall()
     written = []
     for *values, count in partitions:
         if not count:
             continue
         where = [f"{term} IS NOT DISTINCT FROM {_value(value)}" for term, value in zip(terms, values, strict=True)]
-        for cut in _cuts(connection, kept, where, table.sort, count, target_file_rows):
+        for cut in _cuts(connection, rows, where, table.sort, count, target_file_rows):
             condition = " AND ".join([*where, *cut]) or "true"
             path = _new_path(iceberg, table, values)
-            _copy(connection, f"SELECT {columns} FROM {kept} WHERE {condition}{order}", path, iceberg.schema(), table)
+            _copy(
+                connection, f"SELECT {columns} FROM {rows} AS w WHERE {condition}{order}", path, iceberg.schema(), table
+            )
             written.append(data_file(iceberg, path, Record(*values)))
     return written
 
@@ -122,7 +117,9 @@ def _cuts(
         return [[]]
     shares = ", ".join(str(number / pieces) for number in range(1, pieces))
     condition = " AND ".join(where) or "true"
-    row = connection.execute(f"SELECT quantile_disc({sort[0]}, [{shares}]) FROM {kept} WHERE {condition}").fetchone()
+    row = connection.execute(
+        f"SELECT quantile_disc({sort[0]}, [{shares}]) FROM {rows} AS w WHERE {condition}"
+    ).fetchone()
     edges = [quoted(str(edge)) for edge in dict.fromkeys(row[0] if row else [])]
     lower = [[], *([f"{sort[0]} > {edge}"] for edge in edges)]
     upper = [*([f"{sort[0]} <= {edge}"] for edge in edges), []]
@@ -161,7 +158,7 @@ def data_file(iceberg: IcebergTable, path: str, partition: Record) -> DataFile:
     )
     file = DataFile.from_args(
         content=DataFileContent.DATA,
-        file_path=f"file://{path}",
+        file_path=path if iceberg.location().startswith("/") else f"file://{path}",
         file_format=FileFormat.PARQUET,
         partition=partition,
         file_size_in_bytes=Path(path).stat().st_size,
@@ -173,39 +170,3 @@ def data_file(iceberg: IcebergTable, path: str, partition: Record) -> DataFile:
     )
     file.spec_id = iceberg.metadata.default_spec_id
     return file
-
-
-def stage_snapshot(
-    iceberg: IcebergTable,
-    name: str,
-    base: int | None,
-    added: Sequence[DataFile],
-    removed: Sequence[DataFile],
-    properties: Mapping[str, str],
-    rows_added: int,
-    rows_removed: int,
-) -> Staged:
-    """Write manifests and the manifest list of a new snapshot on `base`, and give the updates that publish it.
-
-    Raises CommitRefusedError where main already is another snapshot than `base`.
-    """
-    head = iceberg.current_snapshot()
-    if (head.snapshot_id if head else None) != base:
-        raise CommitRefusedError(f"Table {name} moved on from snapshot {base} while its refresh was computed.")
-    transaction = iceberg.transaction()
-    update = transaction.update_snapshot(snapshot_properties=dict(properties))
-    # A plain append need not look at the manifests that are there.
-    with update.overwrite() if removed else update.fast_append() as producer:
-        for file in added:
-            producer.append_data_file(file)
-        for file in removed:
-            producer.delete_data_file(file)
-    return Staged(
-        table=name,
-        base=base,
-        snapshot_id=producer.snapshot_id,
-        updates=tuple(transaction._updates),
-        rows_added=rows_added,
-        rows_removed=rows_removed,
-        data_files=tuple(file.file_path for file in added),
-    )

@@ -18,9 +18,10 @@ from pyiceberg.table import Table as IcebergTable
 from pyiceberg.typedef import Record
 
 from carlake.engines.duckdb import DuckDBEngine
-from carlake.engines.duckdb_files import data_file, local_path, stage_snapshot
+from carlake.engines.duckdb_files import data_file, local_path
 from carlake.engines.protocol import Parsed, Staged
 from carlake.engines.schemas import ARROW
+from carlake.engines.snapshots import stage_snapshot
 from carlake.storage import fsync_dir, fsync_file
 from carlake.tables.table import Table
 
@@ -58,7 +59,7 @@ class Landing:
         self.table = bronze
         self.ingested_at = ingested_at
         self.records = 0
-        self._iceberg: IcebergTable = engine.load(bronze.name, fresh=True)
+        self._iceberg: IcebergTable = engine.load(bronze.name)
         self._hints = {column: _pattern(names) for column, names in hints.items()}
         self._schema = _arrow_schema(self._iceberg, bronze)
         self._pending: list[tuple[Source, int, pa.RecordBatch]] = []
@@ -216,11 +217,13 @@ class Landing:
         self._close_file()
         for folder in {path.parent for path in self._paths}:
             fsync_dir(folder)
-        iceberg = self.engine.load(self.table.name, fresh=True)
+        iceberg = self.engine.load(self.table.name)
         day = (self.ingested_at.astimezone(UTC).date() - datetime(1970, 1, 1, tzinfo=UTC).date()).days
         files = [data_file(iceberg, str(path), Record(day)) for path in self._paths]
         rows = sum(file.record_count for file in files)
-        return stage_snapshot(iceberg, self.table.name, base, files, [], properties, rows, 0)
+        return stage_snapshot(
+            iceberg, self.table.name, files, [], properties, base=base, rows_added=rows, rows_removed=0
+        )
 
     @property
     def parsed(self) -> Parsed:

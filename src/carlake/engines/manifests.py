@@ -30,7 +30,7 @@ class FileChanges:
     gone: tuple[DataFile, ...]
 
 
-def _entries(io: FileIO, manifest: ManifestFile) -> list[ManifestEntry]:
+def entries_of(io: FileIO, manifest: ManifestFile) -> list[ManifestEntry]:
     """All entries of a manifest, deleted ones too. Manifests are immutable, so a path is read once per process."""
     path = manifest.manifest_path
     with _cache_lock:
@@ -63,7 +63,7 @@ def live_files(table: IcebergTable, snapshot_id: int | None) -> list[DataFile]:
     return [
         _data_only(table, entry.data_file)
         for manifest in snapshot.manifests(table.io)
-        for entry in _entries(table.io, manifest)
+        for entry in entries_of(table.io, manifest)
         if entry.status != ManifestEntryStatus.DELETED
     ]
 
@@ -106,7 +106,7 @@ def file_changes(table: IcebergTable, since: int | None, until: int | None) -> F
         for manifest in snapshot.manifests(table.io):
             if manifest.added_snapshot_id != snapshot.snapshot_id:
                 continue
-            for entry in _entries(table.io, manifest):
+            for entry in entries_of(table.io, manifest):
                 if entry.snapshot_id != snapshot.snapshot_id:
                     continue
                 file = _data_only(table, entry.data_file)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ValidationException
+from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, TableRequirement
 
 from carlake.engines.manifests import ancestry
@@ -19,12 +20,11 @@ _TRIES = 6
 
 def commit(
     catalog: Catalog,
-    namespace: str,
+    iceberg: IcebergTable,
     staged: Staged,
-    uuid: object,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Publish what is staged, if main is still its base and the table is still the one with `uuid`.
+    """Publish what is staged, if main is still its base and the table is still the one it was staged for.
 
     Returns when the snapshot has landed. Raises CommitRefusedError when main moved (nothing was published: plan again
     from the top), CommitUnknownError when the catalog gave no clear answer within the tries; then the staged files must
@@ -33,9 +33,9 @@ def commit(
     A catalog's answer can be lost on the way. The snapshot id was chosen before the first try, so finding it in main's
     ancestry tells that a try landed; sending the same commit again is safe, since it asserts the same base.
     """
-    identifier = f"{namespace}.{staged.table}"
+    identifier = ".".join(iceberg.name())
     requirements: tuple[TableRequirement, ...] = (
-        AssertTableUUID(uuid=uuid),
+        AssertTableUUID(uuid=iceberg.metadata.table_uuid),
         AssertRefSnapshotId(ref="main", snapshot_id=staged.base),
     )
     trouble: Exception | None = None
@@ -49,7 +49,7 @@ def commit(
                 continue
         try:
             # Direct, not through a transaction: PyIceberg's own retry would move the base behind our back.
-            catalog.commit_table(catalog.load_table(identifier), requirements, staged.updates)
+            catalog.commit_table(iceberg, requirements, staged.updates)
             return
         except (CommitFailedException, ValidationException) as refused:
             # After an unclear try, a refusal may be our own success.

@@ -26,16 +26,14 @@ RowsOf = Callable[[Table, int | None], Relation]
 
 @dataclass(frozen=True)
 class Computed:
-    """What a refresh changes: relations of rows to take out (`_file`, `_pos`) and to put in (the table's columns)."""
+    """What a refresh changes: relations of rows to take out (`_file`, `_pos`) and to put in (the table's columns).
+
+    None is no rows; a relation may turn out to have none either.
+    """
 
     removed: Relation | None
     added: Relation | None
     rows_in: int
-
-    @property
-    def changes_nothing(self) -> bool:
-        """No row goes and none comes."""
-        return self.removed is None and self.added is None
 
 
 def fill(sql: str, values: Mapping[str, str]) -> str:
@@ -103,7 +101,10 @@ def _touched(
 
 def _select(engine: Engine, table: Table, source: Relation, own: Relation, values: Mapping[str, str]) -> Relation:
     """The table's SELECT over its source and itself, as the declared columns in their order."""
-    return engine.view(fill(table.select, {"source": source, "self": own, **values}))
+    filled = {"source": source, "self": own, **values}
+    for name, sql in table.steps.items():
+        filled[name] = engine.keep(fill(sql, filled))
+    return engine.view(fill(table.select, filled))
 
 
 def _difference(engine: Engine, table: Table, before: Relation, after: Relation, rows_in: int) -> Computed:
@@ -112,8 +113,7 @@ def _difference(engine: Engine, table: Table, before: Relation, after: Relation,
         f"SELECT *, row_number() OVER (PARTITION BY {', '.join(table.key)} ORDER BY _file, _pos) AS _copy FROM {before}"
     )
     if not engine.count(was):
-        kept = engine.keep(f"SELECT * FROM {after}")
-        return Computed(None, kept if engine.count(kept) else None, rows_in)
+        return Computed(None, after, rows_in)
     now = engine.keep(f"SELECT * FROM {after}")
     same = " AND ".join(f"w.{name} IS NOT DISTINCT FROM n.{name}" for name in table.identity)
     # `_copy`: a row that is there twice (a foreign writer's doing) goes down to one.

@@ -63,11 +63,13 @@ class Context:
         return self.today or self.clock().astimezone(UTC).date()
 
     def find(self, name: str) -> IcebergTable | None:
-        """The table as the catalog has it now, None where it is missing."""
+        """The table as the catalog has it now, None where it is missing. The engine goes on from this metadata."""
         try:
-            return self.catalog.load_table(f"{self.namespace}.{name}")
+            iceberg = self.catalog.load_table(f"{self.namespace}.{name}")
         except NoSuchTableError:
             return None
+        self.engine.remember(name, iceberg)
+        return iceberg
 
     def load(self, name: str) -> IcebergTable:
         """The table as the catalog has it now; made first where it is missing."""
@@ -75,7 +77,7 @@ class Context:
 
     def _create(self, table: Table) -> IcebergTable:
         try:
-            return self.catalog.create_table(
+            iceberg = self.catalog.create_table(
                 f"{self.namespace}.{table.name}",
                 schema=iceberg_schema(table),
                 location=f"{self.warehouse}/{self.namespace}/{table.name}",
@@ -88,7 +90,9 @@ class Context:
                 },
             )
         except TableAlreadyExistsError:
-            return self.catalog.load_table(f"{self.namespace}.{table.name}")
+            iceberg = self.catalog.load_table(f"{self.namespace}.{table.name}")
+        self.engine.remember(table.name, iceberg)
+        return iceberg
 
     def properties(self, table: Table, kind: str, mark: Bookmark, **more: object) -> dict[str, str]:
         """The summary of a snapshot: its bookmark, and who made it and why."""

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from carlake.contracts.contract import ContractSet
 from carlake.engines.duckdb_land import Landing, Source
-from carlake.errors import CommitRefusedError, ReadError
-from carlake.landing.objects import LandedObject, hash_object, open_object
+from carlake.errors import CommitRefusedError
+from carlake.landing.objects import LandedObject, UnreadableError, hash_object, open_object
 from carlake.landing.records import split
 from carlake.refresh.context import Context
 from carlake.refresh.lease import REFUSALS_BEFORE_LEASE, await_lease, lease
@@ -57,12 +57,17 @@ def batches(objects: Sequence[LandedObject], most_bytes: int, most_files: int) -
 
 
 def land(
-    context: Context, objects: Sequence[LandedObject], progress: Callable[[int], None] = lambda done: None
+    context: Context,
+    objects: Sequence[LandedObject],
+    progress: Callable[[int], None] = lambda done: None,
+    *,
+    shared: bool = False,
 ) -> Batch:
     """Land one batch: read each object that bronze does not hold, and commit their rows as one snapshot.
 
     `progress` is called with the bytes taken in. An object that cannot be read is a problem of its own and stops no
-    other. Relations made here live until the engine's session ends, so that the tables can read the parsed records.
+    other. `shared` says that other runs take objects from the same folder and archive them: one that has vanished is no
+    problem then. Relations made here live until the engine's session ends, so that the tables can read the parsed records.
     """
     started_at, started = context.clock(), time.perf_counter()
     batch = Batch(Step(BRONZE, "skipped", why="landing", started_at=started_at))
@@ -75,8 +80,8 @@ def land(
             continue
         try:
             source_id = hash_object(landed)
-        except ReadError as error:
-            batch.problems.append(Problem(landed.uri, error.what, error.advice))
+        except UnreadableError as error:
+            _unread(batch, error, shared)
             continue
         batch.ids[landed.uri] = source_id
         # Of equal contents in one batch the oldest is the one that is landed, whatever their order here.
@@ -97,7 +102,7 @@ def land(
                     await_lease(context.lease_folder, BRONZE)
                 elif refusals == REFUSALS_BEFORE_LEASE:
                     stack.enter_context(lease(context.lease_folder, BRONZE))
-                _write(context, new, batch, progress)
+                _write(context, new, batch, progress, shared)
                 batch.step = replace(batch.step, refusals=refusals)
                 break
             except CommitRefusedError:
@@ -110,7 +115,13 @@ def land(
     return batch
 
 
-def _write(context: Context, new: Mapping[str, LandedObject], batch: Batch, progress: Callable[[int], None]) -> None:
+def _write(
+    context: Context,
+    new: Mapping[str, LandedObject],
+    batch: Batch,
+    progress: Callable[[int], None],
+    shared: bool,
+) -> None:
     """Read the objects, stage and commit. Raises CommitRefusedError when another writer landed one of them meanwhile."""
     bronze = context.tables[BRONZE]
     base = head_of(context.load(BRONZE))
@@ -120,9 +131,9 @@ def _write(context: Context, new: Mapping[str, LandedObject], batch: Batch, prog
         for source_id, landed in new.items():
             try:
                 landing.add(Source(landed.uri, source_id, landed.size, landed.modified_at), _records(context, landed))
-            except ReadError as error:
+            except UnreadableError as error:
                 unread.append(landed.uri)
-                batch.problems.append(Problem(landed.uri, error.what, error.advice))
+                _unread(batch, error, shared)
             progress(landed.size)
         if len(unread) == len(new):
             landing.abandon()
@@ -161,6 +172,12 @@ def _write(context: Context, new: Mapping[str, LandedObject], batch: Batch, prog
         raise
     finally:
         landing.close()
+
+
+def _unread(batch: Batch, error: UnreadableError, shared: bool) -> None:
+    """Note an object that could not be read. One that vanished from a shared folder was archived by another run."""
+    if not (shared and error.vanished):
+        batch.problems.append(Problem(error.unreadable.uri, error.unreadable.why, error.unreadable.advice))
 
 
 def _forget(batch: Batch, uris: Iterable[str]) -> None:

@@ -68,7 +68,8 @@ def _once(context: Context, table: Table, adopt: bool) -> Step:
         return Step(table.name, "skipped")
     if refresh.blocked:
         raise blocked(refresh)
-    context.load(table.name)
+    if refresh.base is None:
+        context.load(table.name)
     computed = compute(
         context.engine,
         table,
@@ -97,9 +98,8 @@ def _once(context: Context, table: Table, adopt: bool) -> Step:
 
 def publish(context: Context, staged: Staged, *, keep_files: bool = False) -> None:
     """Commit what is staged; the files of a commit that was surely refused are removed, unless they are to be kept."""
-    uuid = context.engine.load(staged.table).metadata.table_uuid
     try:
-        commit(context.catalog, context.namespace, staged, uuid)
+        commit(context.catalog, context.engine.load(staged.table), staged)
     except CommitRefusedError as refused:
         if refused.surely_not_landed and not keep_files:
             context.engine.remove_files(staged.data_files)

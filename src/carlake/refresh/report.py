@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -50,6 +50,7 @@ class RunReport:
     files_unchanged  objects not read again: same name, size and modification time as landed before
     records      records landed; records = accepted + quarantined + duplicates once every table is up to date
     accepted     rows that silver gained
+    passed_over  names that were not looked at: hidden, or still being written
     duplicates   records that a contract accepted and that are not, or no longer, the silver row of their event
     """
 
@@ -66,5 +67,4 @@ class RunReport:
     duplicates: int = 0
     steps: tuple[Step, ...] = ()
     problems: tuple[Problem, ...] = ()
-    skipped: tuple[str, ...] = ()
-    dry_run: bool = field(default=False)
+    passed_over: tuple[str, ...] = ()

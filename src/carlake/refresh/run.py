@@ -27,6 +27,7 @@ def run(
     objects: Sequence[LandedObject],
     problems: Sequence[Problem] = (),
     *,
+    passed_over: Sequence[str] = (),
     archive: Archive | None = None,
     adopt: bool = False,
     only: frozenset[str] | None = None,
@@ -38,6 +39,8 @@ def run(
 
     objects   what lies in landing, or at the paths that were given; oldest first is best, any order is right
     problems  what the listing could not take; they make the run partial
+    passed_over  names that were not looked at, since they are still being written or hidden
+    archive   given where the objects lie in the lake's own landing folder, shared with other runs
     adopt     take over definitions that changed (`carlake rebuild`), for the tables of `only` where that is given
     progress  called with (table, bytes landed so far or 0) as work goes on
     """
@@ -56,7 +59,7 @@ def run(
         with context.engine.session():
             context.parsed.clear()
             try:
-                batch = land(context, part, count)
+                batch = land(context, part, count, shared=archive is not None)
             except CarlakeError as error:
                 _add(steps, Step(BRONZE, "failed", why="landing", started_at=started_at, error=str(error)))
                 break
@@ -75,9 +78,10 @@ def run(
             _refresh_all(context, steps, adopt=False, only=None, progress=progress)
         if archive is not None:
             found += _archived(archive, part, batch)
-    with context.engine.session():
-        context.parsed.clear()
-        _refresh_all(context, steps, adopt=adopt, only=only, progress=progress)
+    if adopt or not steps:
+        with context.engine.session():
+            context.parsed.clear()
+            _refresh_all(context, steps, adopt=adopt, only=only, progress=progress)
     silver, quarantine = steps.get(SILVER), steps.get(QUARANTINE)
     accepted = silver.rows_out - silver.rows_removed if silver else 0
     report = RunReport(
@@ -94,6 +98,7 @@ def run(
         duplicates=(silver.rows_in if silver and silver.why == "source" else accepted) - accepted,
         steps=tuple(steps.values()),
         problems=tuple(found),
+        passed_over=tuple(passed_over),
     )
     if any(step.status != "skipped" for step in report.steps):
         write_down(context, report)
@@ -174,7 +179,7 @@ def _row(context: Context, report: RunReport, step: Step) -> dict[str, object]:
     bronze, silver, quarantine = step.table == BRONZE, step.table == SILVER, step.table == QUARANTINE
     error = step.error
     if bronze and report.problems:
-        named = "; ".join(f"{problem.uri}: {problem.why}" for problem in report.problems[:20])
+        named = "; ".join(f"{problem.uri} {problem.why}" for problem in report.problems[:20])
         error = "\n".join(filter(None, [error, f"{len(report.problems)} object(s) could not be taken in: {named}"]))
     return {
         "run_id": report.run_id,

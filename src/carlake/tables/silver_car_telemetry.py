@@ -143,19 +143,20 @@ def silver(
         # (event_version, record_hash) is a total order of versions that no file name, split or arrival changes; the
         # rest of the order only picks one of several equal records, the one landed first. Losers are found on few
         # columns and taken out by their place, so that the wide rows are read once and never sorted here.
-        select=f"""WITH ranked AS (
-  SELECT source_id AS loser_id, source_row AS loser_row,
-         row_number() OVER (PARTITION BY car_chassis, event_id
-           ORDER BY event_version DESC, record_hash DESC, ingested_at, source_id, source_row) AS version_rank
+        steps={
+            "loser": f"""SELECT source_id AS loser_id, source_row AS loser_row FROM (
+  SELECT source_id, source_row, row_number() OVER (PARTITION BY car_chassis, event_id
+      ORDER BY event_version DESC, record_hash DESC, ingested_at, source_id, source_row) AS version_rank
   FROM (SELECT {order} FROM {{source}} UNION ALL SELECT {order} FROM {{self}}) AS version
-)
-SELECT {names}
+) AS ranked WHERE version_rank > 1"""
+        },
+        select=f"""SELECT {names}
 FROM (
   SELECT {computed}
   FROM {{source}}
   UNION ALL
   SELECT {names} FROM {{self}}
-) AS candidate LEFT JOIN (SELECT loser_id, loser_row FROM ranked WHERE version_rank > 1) AS loser
+) AS candidate LEFT JOIN {{loser}} AS loser
   ON source_id = loser_id AND source_row = loser_row
 WHERE loser_id IS NULL""",
         columns=columns,

@@ -42,6 +42,7 @@ class Table:
     reads      "delta": only the changed source rows are needed; "scope": all source rows of each touched key
     key        the columns that tell one row from another; no two rows share them
     select     SQL over the relations {source} and {self} (both cut to the touched keys); it may use {today} and {now}
+    steps      intermediate results of the select by name, each computed once, in order; the select has them as {name}
     columns    the declared columns, in order
     partition  Iceberg partition fields as (column, transform)
     sort       the order of rows inside files
@@ -62,13 +63,20 @@ class Table:
     sort: tuple[str, ...] = ()
     parses: Literal["", "accepted", "quarantined"] = ""
     stale: str = ""
+    steps: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def parts(self) -> dict[str, str]:
         """What decides the table's rows, each part by its name as a digest: two definitions differ where a part does."""
         columns = repr([(column.name, column.type) for column in self.columns])
-        texts = {"columns": columns, "scope": repr(dict(self.scope)), "select": self.select, **self.inputs}
+        texts = {
+            "columns": columns,
+            "scope": repr(dict(self.scope)),
+            "select": self.select,
+            **self.steps,
+            **self.inputs,
+        }
         return {name: digest(text) for name, text in texts.items()}
 
     @property

@@ -1,0 +1,198 @@
+"""A new snapshot, staged: its manifests and manifest list written, and the updates that will publish it.
+
+Made from PyIceberg's manifest writers and not through its transactions: those copy the table's whole metadata at every
+step, and their commit moves the base when it retries.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+
+from pyiceberg.manifest import (
+    DataFile,
+    ManifestEntry,
+    ManifestEntryStatus,
+    ManifestFile,
+    write_manifest,
+    write_manifest_list,
+)
+from pyiceberg.table import Table as IcebergTable
+from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
+from pyiceberg.table.snapshots import (
+    Operation,
+    Snapshot,
+    SnapshotSummaryCollector,
+    Summary,
+    update_snapshot_summaries,
+)
+from pyiceberg.table.update import AddSnapshotUpdate, SetSnapshotRefUpdate
+
+from carlake.engines.manifests import entries_of
+from carlake.engines.protocol import Staged
+from carlake.errors import CommitRefusedError
+
+# So many manifests are merged into one, so that planning a scan does not slow down from commit to commit.
+_MERGE_AT = 40
+
+
+def stage_snapshot(
+    iceberg: IcebergTable,
+    name: str,
+    added: Sequence[DataFile],
+    removed: Sequence[DataFile],
+    properties: Mapping[str, str],
+    *,
+    base: int | None,
+    rows_added: int,
+    rows_removed: int,
+) -> Staged:
+    """Write the manifests of a snapshot that adds and removes data files on `base`.
+
+    Raises CommitRefusedError where main, as loaded, already is another snapshot than `base`.
+    """
+    head = iceberg.current_snapshot()
+    if (head.snapshot_id if head else None) != base:
+        raise CommitRefusedError(f"Table {name} moved on from snapshot {base} while its refresh was computed.")
+    stage = _Stage(iceberg)
+    manifests = [stage.manifest(_new(stage.snapshot_id, added, ManifestEntryStatus.ADDED))] if added else []
+    manifests += stage.carried_over(head, removed)
+    summary = _summary(iceberg, head, added, removed, properties)
+    sequence_number = iceberg.metadata.next_sequence_number()
+    path = stage.path(f"snap-{stage.snapshot_id}-0-{stage.commit}.avro")
+    with write_manifest_list(
+        format_version=iceberg.metadata.format_version,
+        output_file=iceberg.io.new_output(path),
+        snapshot_id=stage.snapshot_id,
+        parent_snapshot_id=base,
+        sequence_number=sequence_number,
+        avro_compression="gzip",
+    ) as writer:
+        writer.add_manifests(manifests)
+    snapshot = Snapshot(
+        snapshot_id=stage.snapshot_id,
+        parent_snapshot_id=base,
+        manifest_list=path,
+        sequence_number=sequence_number,
+        summary=summary,
+        schema_id=iceberg.metadata.current_schema_id,
+    )
+    return Staged(
+        table=name,
+        base=base,
+        snapshot_id=stage.snapshot_id,
+        updates=(
+            AddSnapshotUpdate(snapshot=snapshot),
+            SetSnapshotRefUpdate(
+                snapshot_id=stage.snapshot_id,
+                parent_snapshot_id=base,
+                ref_name=MAIN_BRANCH,
+                type=SnapshotRefType.BRANCH,
+            ),
+        ),
+        rows_added=rows_added,
+        rows_removed=rows_removed,
+        data_files=tuple(file.file_path for file in added),
+    )
+
+
+class _Stage:
+    """The manifests of one snapshot under way."""
+
+    def __init__(self, iceberg: IcebergTable) -> None:
+        self.iceberg = iceberg
+        self.snapshot_id: int = iceberg.metadata.new_snapshot_id()
+        self.commit = uuid.uuid4()
+        self._number = 0
+
+    def path(self, name: str) -> str:
+        """A location in the table's metadata folder."""
+        location: str = self.iceberg.location_provider().new_metadata_location(name)
+        return location
+
+    def manifest(self, entries: Iterable[ManifestEntry], spec_id: int | None = None) -> ManifestFile:
+        """Write one manifest."""
+        path = self.path(f"{self.commit}-m{self._number}.avro")
+        self._number += 1
+        specs = self.iceberg.metadata.specs()
+        with write_manifest(
+            format_version=self.iceberg.metadata.format_version,
+            spec=specs[self.iceberg.metadata.default_spec_id if spec_id is None else spec_id],
+            schema=self.iceberg.schema(),
+            output_file=self.iceberg.io.new_output(path),
+            snapshot_id=self.snapshot_id,
+            avro_compression="gzip",
+        ) as writer:
+            for entry in entries:
+                writer.add_entry(entry)
+        return writer.to_manifest_file()
+
+    def carried_over(self, head: Snapshot | None, removed: Sequence[DataFile]) -> list[ManifestFile]:
+        """The manifests of the snapshot before, without the removed files; those are written down as deleted."""
+        before = head.manifests(self.iceberg.io) if head else []
+        gone_paths = {file.file_path for file in removed}
+        manifests: list[ManifestFile] = []
+        live: dict[int, list[ManifestEntry]] = {}
+        gone: dict[int, list[ManifestEntry]] = {}
+        merge = len(before) >= _MERGE_AT
+        for manifest in before:
+            if not gone_paths and not merge:
+                manifests.append(manifest)
+                continue
+            spec_id = manifest.partition_spec_id
+            entries = [e for e in entries_of(self.iceberg.io, manifest) if e.status != ManifestEntryStatus.DELETED]
+            kept = [e for e in entries if e.data_file.file_path not in gone_paths]
+            if len(kept) == len(entries) and not merge:
+                manifests.append(manifest)
+                continue
+            live.setdefault(spec_id, []).extend(_again(e, e.snapshot_id, ManifestEntryStatus.EXISTING) for e in kept)
+            gone.setdefault(spec_id, []).extend(
+                _again(e, self.snapshot_id, ManifestEntryStatus.DELETED)
+                for e in entries
+                if e.data_file.file_path in gone_paths
+            )
+        for by_spec in (live, gone):
+            manifests += [self.manifest(entries, spec_id) for spec_id, entries in by_spec.items() if entries]
+        return manifests
+
+
+def _new(snapshot_id: int, files: Sequence[DataFile], status: ManifestEntryStatus) -> Iterable[ManifestEntry]:
+    # Sequence numbers are left out: the format has them inherited from the snapshot that is committed.
+    return (
+        ManifestEntry.from_args(
+            status=status, snapshot_id=snapshot_id, sequence_number=None, file_sequence_number=None, data_file=file
+        )
+        for file in files
+    )
+
+
+def _again(entry: ManifestEntry, snapshot_id: int, status: ManifestEntryStatus) -> ManifestEntry:
+    """An entry of an older manifest, under another status; it keeps its sequence numbers."""
+    return ManifestEntry.from_args(
+        status=status,
+        snapshot_id=snapshot_id,
+        sequence_number=entry.sequence_number,
+        file_sequence_number=entry.file_sequence_number,
+        data_file=entry.data_file,
+    )
+
+
+def _summary(
+    iceberg: IcebergTable,
+    head: Snapshot | None,
+    added: Sequence[DataFile],
+    removed: Sequence[DataFile],
+    properties: Mapping[str, str],
+) -> Summary:
+    """The snapshot's summary: totals carried on from the snapshot before, and carlake's own properties."""
+    collector = SnapshotSummaryCollector()
+    schema, specs = iceberg.schema(), iceberg.metadata.specs()
+    for file in added:
+        collector.add_file(file, schema=schema, partition_spec=iceberg.spec())
+    for file in removed:
+        collector.remove_file(file, schema=schema, partition_spec=specs[file.spec_id])
+    operation = Operation.OVERWRITE if removed else Operation.APPEND
+    return update_snapshot_summaries(
+        summary=Summary(operation=operation, **collector.build(), **properties),
+        previous_summary=head.summary if head else None,
+    )
