@@ -57,7 +57,7 @@ def value_end(window: Window, at: int) -> int:
             if not window.ended:
                 raise Shortage from None
             return -1
-        if not located[1].startswith("trailing"):
+        if not located[1].startswith("trailing characters"):
             return -1
         # The decoder names the offset behind the first byte that trails the value.
         return at + len(window.take(at, at + int(located[2]) - 1).rstrip(SPACE))

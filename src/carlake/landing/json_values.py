@@ -28,7 +28,7 @@ from carlake.landing.window import Window
 
 _BLANK = re.compile(rb"[ \t\r\n]*")
 _WIDEST_INDENT = 256
-_FIRST_SPAN = 64 << 10
+_FIRST_SPAN, _WIDEST_SPAN = 64 << 10, 1 << 20
 
 
 class JsonValues:
@@ -112,7 +112,7 @@ class JsonValues:
         if end - window.position > self._hard_cap:
             return self._oversize()
         record = window.take(window.position, end).rstrip(SPACE)
-        if self._inside and not sound:
+        if self._inside and not sound and end < window.end:  # the comma before the next element
             record = record.rstrip(SPACE + b",") or record
         window.position = end
         self._indent = None
@@ -132,7 +132,10 @@ class JsonValues:
                     return
                 window.fill()
                 continue
-            text = window.take(start, last if last >= 0 else window.end)
+            stop = last if last >= 0 else window.end
+            if stop - start > self._hard_cap:
+                return
+            text = window.take(start, stop)
             base = window.offset + start
             lines = text.split(b"\n")
             starts: list[int] = []
@@ -163,7 +166,7 @@ class JsonValues:
                 yield Found(list(map(bytes.strip, lines[sent:])), sound=True)
             self._indent = b""
             window.position = min(base + len(text) + 1 - window.offset, window.end)
-            self._span *= 2
+            self._span = min(2 * self._span, _WIDEST_SPAN)
             if window.position == window.end and not window.fill():
                 return
 

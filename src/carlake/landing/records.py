@@ -34,7 +34,7 @@ RECORDS = pa.schema(_FIELDS)
 """A record's text (`raw`) or, where it is not UTF-8, its bytes (`raw_bytes`); the XXH3-128 of its bytes as 32 hex
 digits; and why it is not one strict JSON object: a Reason code and a detail, both null where it is one."""
 
-CHUNK_BYTES = 8 << 20
+CHUNK_BYTES = 1 << 20  # small enough that the memory of one chunk serves the next
 HARD_CAP_BYTES = 64 << 20
 """No record keeps more than this, or than max_record_bytes if that is more. A longer one is cut, and says by how much."""
 BATCH_BYTES = 8 << 20
