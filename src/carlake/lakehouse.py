@@ -25,7 +25,7 @@ from carlake.refresh.context import Context, new_run_id
 from carlake.refresh.plan import Refresh
 from carlake.refresh.refresh import plan_table
 from carlake.refresh.report import Problem, RunReport
-from carlake.refresh.run import run
+from carlake.refresh.run import run, write_down
 from carlake.rules.load import load_rules
 from carlake.settings import Settings
 from carlake.tables.declare import declare
@@ -35,6 +35,9 @@ from carlake.version import VERSION
 if TYPE_CHECKING:
     from carlake.look.trace import Trace
     from carlake.look.verify import Verification
+
+# Runs that are written to ops_runs by one commit.
+_RUNS_AT_ONCE = 50
 
 Clock = Callable[[], datetime]
 Progress = Callable[[str, int], None]
@@ -62,6 +65,7 @@ class Lakehouse:
         self.settings = settings
         self.clock: Clock = clock or (lambda: datetime.now(UTC))
         self._engine: DuckDBEngine | None = None
+        self._unwritten: list[RunReport] = []
 
     @classmethod
     def create(
@@ -86,7 +90,8 @@ class Lakehouse:
         self.close()
 
     def close(self) -> None:
-        """End the engine and remove its temporary files."""
+        """Write down the last runs, end the engine and remove its temporary files."""
+        self.write_down_runs()
         if self._engine is not None:
             self._engine.close()
             self._engine = None
@@ -166,7 +171,7 @@ class Lakehouse:
         """
         listing = self._list(paths)
         context = self.context(today=today)
-        return run(
+        report = run(
             context,
             listing.objects,
             problems(listing),
@@ -176,6 +181,7 @@ class Lakehouse:
             batch_files=self.settings.batch_files,
             progress=progress,
         )
+        return self._noted(report)
 
     def plan(self, paths: Sequence[str] = (), *, today: date | None = None, adopt: bool = False) -> RunPlan:
         """What `run` (or, with `adopt`, `rebuild`) would do now. Changes nothing."""
@@ -197,7 +203,21 @@ class Lakehouse:
         """
         only = frozenset(self._known_table(name) for name in tables) or None
         context = self.context(trigger="rebuild", today=today)
-        return run(context, (), adopt=True, only=only, progress=progress)
+        return self._noted(run(context, (), adopt=True, only=only, progress=progress))
+
+    def _noted(self, report: RunReport) -> RunReport:
+        """Keep a run for ops_runs, off the way of the events; one that failed is written down at once."""
+        if not report.idle:
+            self._unwritten.append(report)
+            if report.status != "succeeded" or len(self._unwritten) >= _RUNS_AT_ONCE:
+                self.write_down_runs()
+        return report
+
+    def write_down_runs(self) -> None:
+        """Append the runs of this process that are not in ops_runs yet."""
+        if self._unwritten:
+            reports, self._unwritten = self._unwritten, []
+            write_down(self.context(trigger="log"), reports)
 
     def _list(self, paths: Sequence[str]) -> Listing:
         return list_paths(paths) if paths else list_landing(self.lake.landing)
@@ -222,6 +242,7 @@ class Lakehouse:
 
     def table(self, name: str) -> TableInfo:
         """One table, with its columns. Raises NotFoundError naming the nearest."""
+        self.write_down_runs()
         return table_info(self.catalog, self.settings.namespace, self.declared, self._known_table(name))
 
     def query(
@@ -240,6 +261,7 @@ class Lakehouse:
         """
         from carlake.look.query import query
 
+        self.write_down_runs()
         return query(
             self.catalog,
             self.settings.namespace,
@@ -255,6 +277,8 @@ class Lakehouse:
     def runs(self, run_id: str | None = None, *, limit: int = 50) -> pa.Table:
         """The newest runs, one row each; with a run id (or its beginning) its rows, one per table. Raises NotFoundError."""
         from carlake.look.runs import one_run, recent_runs
+
+        self.write_down_runs()
 
         return one_run(self, run_id) if run_id else recent_runs(self, limit)
 

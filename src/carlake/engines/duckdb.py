@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +58,8 @@ class DuckDBEngine:
         # About 160 bytes a row of silver, the widest table.
         self.target_file_rows = max(target_file_bytes // 160, 1000)
         scratch.mkdir(parents=True, exist_ok=True)
-        self._scratch = Path(tempfile.mkdtemp(prefix="duckdb-", dir=scratch))
+        _sweep(scratch)
+        self._scratch = Path(tempfile.mkdtemp(prefix=f"duckdb-{os.getpid()}-", dir=scratch))
         self.connection = duckdb.connect(
             config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
         )
@@ -336,3 +338,11 @@ class DuckDBEngine:
 
 def _shown(columns: Sequence[tuple[str, str]], place: int) -> str:
     return " ".join(columns[place]) if place < len(columns) else "nothing"
+
+
+def _sweep(scratch: Path) -> None:
+    """Remove what sessions of dead processes have left."""
+    for folder in scratch.glob("duckdb-*-*"):
+        owner = folder.name.split("-")[1]
+        if owner.isdigit() and not Path("/proc", owner).exists() and Path("/proc/self").exists():
+            shutil.rmtree(folder, ignore_errors=True)

@@ -78,7 +78,11 @@ def write_files(
 
     A partition of more than `target_file_rows` rows is cut along its first sort column, so that files do not overlap.
     """
-    terms = [_PARTITION_SQL[transform].format(column) for column, transform in table.partition]
+    # The table's own partitioning, which may be older than the declared one.
+    terms = [
+        _PARTITION_SQL[str(field.transform)].format(iceberg.schema().find_column_name(field.source_id))
+        for field in iceberg.spec().fields
+    ]
     columns = ", ".join(table.column_names)
     order = f" ORDER BY {', '.join(table.sort)}" if table.sort else ""
     partitions = connection.execute(
@@ -105,7 +109,7 @@ def _value(value: object) -> str:
 
 def _cuts(
     connection: duckdb.DuckDBPyConnection,
-    kept: Relation,
+    rows: Relation,
     where: list[str],
     sort: Sequence[str],
     count: int,

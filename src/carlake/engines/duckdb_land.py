@@ -32,6 +32,9 @@ _CHUNK_BYTES = 48 << 20
 _FILE_ROWS = 400_000
 
 
+# Columns with few distinct values; a dictionary of the records' texts would only cost time.
+_DICTIONARY: Any = ["source_uri", "source_id", "car_chassis"]
+
 Texts = Any
 """A chunked Arrow array; Arrow's stubs cannot say of what."""
 
@@ -187,7 +190,7 @@ class Landing:
             self._paths.append(path)
             self._writer = pq.ParquetWriter(
                 path, self._schema, compression="zstd", compression_level=1,
-                use_dictionary=["source_uri", "source_id", "car_chassis"],  # type: ignore[arg-type] write_statistics=True, store_schema=False,
+                use_dictionary=_DICTIONARY, write_statistics=True, store_schema=False,
             )  # fmt: skip
             self._writer_rows = 0
         self._writer.write_table(chunk.select(self._schema.names).cast(self._schema))

@@ -9,13 +9,14 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
 from pyiceberg.table import Table as IcebergTable
 
 from carlake.contracts.contract import ContractSet
 from carlake.engines.duckdb import DuckDBEngine
 from carlake.engines.protocol import Parsed
-from carlake.engines.schemas import iceberg_schema, partition_spec, sort_order
+from carlake.engines.schemas import ICEBERG, doc, iceberg_schema, partition_spec, sort_order
+from carlake.errors import CommitRefusedError, SchemaError
 from carlake.refresh.plan import BOOKMARK, Bookmark
 from carlake.tables.table import Table
 
@@ -93,6 +94,29 @@ class Context:
             iceberg = self.catalog.load_table(f"{self.namespace}.{table.name}")
         self.engine.remember(table.name, iceberg)
         return iceberg
+
+    def evolve(self, name: str) -> None:
+        """Give a table the declared columns that it does not have yet.
+
+        Raises SchemaError where a column is there with another type, CommitRefusedError where another writer was faster.
+        """
+        iceberg, table = self.load(name), self.tables[name]
+        there = {field.name: field.field_type for field in iceberg.schema().fields}
+        for column in table.columns:
+            if column.name in there and there[column.name] != ICEBERG[column.type]:
+                raise SchemaError(
+                    f"Column {column.name} of table {name} is {there[column.name]} and is now declared {column.type}.",
+                    "A column's type cannot change: declare the new one under another name.",
+                )
+        missing = [column for column in table.columns if column.name not in there]
+        if not missing:
+            return
+        try:
+            with iceberg.update_schema() as update:
+                for column in missing:
+                    update.add_column(column.name, ICEBERG[column.type], doc=doc(column))
+        except CommitFailedException as refused:
+            raise CommitRefusedError(f"Table {name} was changed while its columns were added: {refused}") from refused
 
     def properties(self, table: Table, kind: str, mark: Bookmark, **more: object) -> dict[str, str]:
         """The summary of a snapshot: its bookmark, and who made it and why."""

@@ -70,6 +70,9 @@ def _once(context: Context, table: Table, adopt: bool) -> Step:
         raise blocked(refresh)
     if refresh.base is None:
         context.load(table.name)
+    if refresh.why == "definition":
+        context.evolve(table.name)
+        context.load(table.name)
     computed = compute(
         context.engine,
         table,

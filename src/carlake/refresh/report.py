@@ -45,6 +45,7 @@ class Problem:
 class RunReport:
     """What one run did.
 
+    trigger      what started it: run, rebuild, ...
     files        objects taken in, those with known content too
     files_known  of those, the objects whose content bronze already had
     files_unchanged  objects not read again: same name, size and modification time as landed before
@@ -55,6 +56,7 @@ class RunReport:
     """
 
     run_id: str
+    trigger: str
     status: Status
     started_at: datetime
     seconds: float
@@ -68,3 +70,8 @@ class RunReport:
     steps: tuple[Step, ...] = ()
     problems: tuple[Problem, ...] = ()
     passed_over: tuple[str, ...] = ()
+
+    @property
+    def idle(self) -> bool:
+        """Whether there was nothing to do."""
+        return all(step.status == "skipped" for step in self.steps)

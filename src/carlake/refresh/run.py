@@ -86,6 +86,7 @@ def run(
     accepted = silver.rows_out - silver.rows_removed if silver else 0
     report = RunReport(
         run_id=context.run_id,
+        trigger=context.trigger,
         status=_status(steps, found),
         started_at=started_at,
         seconds=time.perf_counter() - started,
@@ -100,8 +101,6 @@ def run(
         problems=tuple(found),
         passed_over=tuple(passed_over),
     )
-    if any(step.status != "skipped" for step in report.steps):
-        write_down(context, report)
     return report
 
 
@@ -156,10 +155,10 @@ def _status(steps: dict[str, Step], problems: Sequence[Problem]) -> Status:
     return "partial" if failed or problems else "succeeded"
 
 
-def write_down(context: Context, report: RunReport) -> None:
-    """Append the run to ops_runs. The tables are the receipt: a run that cannot be written down is still done."""
+def write_down(context: Context, reports: Sequence[RunReport]) -> None:
+    """Append runs to ops_runs. The tables are the receipt: a run that cannot be written down is still done."""
     table = context.tables[OPS_RUNS]
-    rows = [_row(context, report, step) for step in report.steps]
+    rows = [_row(context, report, step) for report in reports for step in report.steps]
     with context.engine.session():
         for _ in range(20):
             try:
@@ -183,7 +182,7 @@ def _row(context: Context, report: RunReport, step: Step) -> dict[str, object]:
         error = "\n".join(filter(None, [error, f"{len(report.problems)} object(s) could not be taken in: {named}"]))
     return {
         "run_id": report.run_id,
-        "trigger": context.trigger,
+        "trigger": report.trigger,
         "engine": context.engine.name,
         "status": step.status,
         "step": step.table,
