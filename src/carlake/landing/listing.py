@@ -117,6 +117,7 @@ class _Lister:
         self._unreadable: dict[str, Unreadable] = {}
         self._passed_over: dict[str, None] = {}
         self._links: set[str] = set()
+        self._sighted = 0  # objects met so far, repeatedly too
 
     def done(self) -> Listing:
         objects = [self._objects[uri] for uri in sorted(self._objects, key=lambda uri: (uri not in self._links, uri))]
@@ -151,14 +152,11 @@ class _Lister:
                 break
         if first is None or folder is None:
             raise NotFoundError(f"There is no file or folder {shown(uri_of(path))}.", "Check the path.")
-        before = self._count()
+        before = self._sighted
         if os.path.isdir(folder):
             self.take_folder(folder, Glob(parts[first:]))
-        if self._count() == before:
+        if self._sighted == before:
             raise NotFoundError(f"Nothing matches {shown(uri_of(path))}.", "Check the pattern; quote it in a shell.")
-
-    def _count(self) -> int:
-        return len(self._objects) + len(self._unreadable)
 
     def take_folder(self, root: str, glob: Glob) -> None:
         """Walk a folder. `glob` narrows it."""
@@ -208,7 +206,7 @@ class _Lister:
             if os.path.lexists(path):
                 self._report(path, "is a link to a file that does not exist", "Mend or remove the link.")
             return
-        if not target.startswith(top.rstrip("/") + "/"):
+        if target != top and not target.startswith(top.rstrip("/") + "/"):
             self._report(path, "is a link that leaves the folder", "Name its target itself, or put a copy here.")
         elif stat.S_ISDIR(status.st_mode):
             self._report(path, "is a link to a folder, which is not followed", "Name the folder itself.")
@@ -218,14 +216,20 @@ class _Lister:
 
     def _take_file(self, path: str, status: os.stat_result) -> None:
         if stat.S_ISREG(status.st_mode):
-            landed = local_object(path, status)
-            self._objects[landed.uri] = landed
+            self._add(local_object(path, status))
         else:
             self._report(path, special(status), _ONLY_REGULAR)
 
     def _report(self, path: str, cause: str, remedy: str) -> None:
-        uri = uri_of(path)
-        self._unreadable[uri] = Unreadable(uri, cause, remedy)
+        self._add_unreadable(Unreadable(uri_of(path), cause, remedy))
+
+    def _add(self, landed: LandedObject) -> None:
+        self._objects[landed.uri] = landed
+        self._sighted += 1
+
+    def _add_unreadable(self, unreadable: Unreadable) -> None:
+        self._unreadable[unreadable.uri] = unreadable
+        self._sighted += 1
 
     # --- stores -----------------------------------------------------------------------------------------------------
 
@@ -237,16 +241,16 @@ class _Lister:
             if key and not key.endswith("/"):
                 named = stores.head(uri)
                 if named is not None:
-                    self._objects[named.uri] = named
+                    self._add(named)
                     return
         except UnreadableError as error:
-            self._unreadable[uri] = error.unreadable
+            self._add_unreadable(error.unreadable)
             return
         parts = key.strip("/").split("/")
         first = next((at for at, part in enumerate(parts) if is_glob(part)), len(parts))
-        before = self._count() + len(self._passed_over)
+        before = self._sighted + len(self._passed_over)
         self.take_prefix("/".join([base, *parts[:first]]).rstrip("/"), Glob(parts[first:]))
-        if self._count() + len(self._passed_over) == before:
+        if self._sighted + len(self._passed_over) == before:
             raise NotFoundError(f"There is nothing at {shown(uri)}.", "Check the bucket and the prefix.")
 
     def take_prefix(self, uri: str, glob: Glob) -> None:
@@ -256,7 +260,7 @@ class _Lister:
         try:
             found = stores.under(uri)
         except UnreadableError as error:
-            self._unreadable[uri] = error.unreadable
+            self._add_unreadable(error.unreadable)
             return
         below = uri.rstrip("/") + "/"
         folders = _folders_of(landed.uri for landed in found)
@@ -276,7 +280,7 @@ class _Lister:
                 states, reached = after, reached + "/"
             else:
                 if glob.accepts(states):
-                    self._objects[landed.uri] = landed
+                    self._add(landed)
 
 
 def in_progress(name: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -63,13 +64,18 @@ def head(uri: str) -> LandedObject | None:
 
 
 def under(uri: str) -> list[LandedObject]:
-    """All objects below a prefix, which ends at a `/` whether or not it is written. Raises UnreadableError."""
+    """All objects below a prefix, which ends at a `/` whether or not it is written.
+
+    Raises NotFoundError where there is no such bucket, and UnreadableError. A key that is no path (with `//`, `/../` or a
+    line break) cannot be listed by obstore, nor can what lies beside it: the error names the key.
+    """
     base, key = split(uri)
     try:
         return [_object(base, meta) for page in obstore.list(store(base), key.rstrip("/") or None) for meta in page]
-    except FileNotFoundError as failure:
-        raise NotFoundError(f"There is no {uri}.", "Check the name of the bucket.") from failure
     except _FAILURES as failure:
+        # A prefix without objects is an empty list, so what is not found is the bucket.
+        if isinstance(failure, FileNotFoundError) or _status(failure) == "404":
+            raise NotFoundError(f"There is no bucket {base}.", "Check its name, region and endpoint.") from failure
         raise unreadable(uri, failure) from failure
 
 
@@ -118,12 +124,23 @@ def unreadable(uri: str, failure: Exception) -> UnreadableError:
         return UnreadableError(Unreadable(uri, "has vanished", _RETRY), vanished=True)
     if isinstance(failure, failures.PreconditionError):
         return UnreadableError(Unreadable(uri, "changed while it was read", _RETRY))
-    if isinstance(failure, failures.PermissionDeniedError | failures.UnauthenticatedError | PermissionError):
-        advice = f"Give these credentials the right to read it. {_RETRY}"
-        return UnreadableError(Unreadable(uri, "may not be read: permission denied", advice))
+    denied = isinstance(failure, failures.PermissionDeniedError | failures.UnauthenticatedError | PermissionError)
+    if denied or _status(failure) in ("401", "403"):
+        advice = f"Give these credentials the right to list, read and delete there. {_RETRY}"
+        return UnreadableError(Unreadable(uri, "cannot be reached: permission denied", advice))
+    if "invalid path" in str(failure):
+        key = str(failure).partition('Path "')[2].partition('"')[0]
+        why = f"holds an object whose key is no path and hides what lies beside it: {key!r}"
+        return UnreadableError(Unreadable(uri, why, "Rename that object."))
     # obstore's errors go on with a dump of its own data; the first line says what happened.
     cause = (str(failure).splitlines() or [type(failure).__name__])[0].strip().rstrip(".:")
-    return UnreadableError(Unreadable(uri, f"cannot be read: {cause}", f"Check access to the store. {_RETRY}"))
+    return UnreadableError(Unreadable(uri, f"cannot be reached: {cause}", f"Check access to the store. {_RETRY}"))
+
+
+def _status(failure: Exception) -> str:
+    """The HTTP status in a failure that obstore gives no class of its own, "" if there is none."""
+    found = re.search(r"status code: (\d{3})", str(failure))
+    return found[1] if found else ""
 
 
 def _object(base: str, meta: Any) -> LandedObject:
