@@ -6,6 +6,8 @@ import csv
 import gzip
 import io
 import json
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from carlake.contracts.judge import Refused, judge_text
+from carlake.contracts.load import load
 from carlake.errors import SettingsError
+from carlake.landing.records import split
 from carlake.simulator.containers import flat_row
 from carlake.simulator.faults import FAULTS, faults_for
 from carlake.simulator.files import Simulated, write
@@ -104,7 +109,7 @@ def test_csv_holds_the_flat_records(tmp_path: Path, compress: Any) -> None:
     rows = list(csv.DictReader(io.StringIO(_content(simulated.paths[0]).decode())))
     expected = [
         flat_row(record)
-        for record in records(Fleet(**{**vars(FLEET), "flat": 1.0}), faults_for("csv"))
+        for record in records(replace(FLEET, flat=1.0), faults_for("csv"))
     ]  # fmt: skip
     assert len(rows) == len(expected) == simulated.records == 375
     assert rows == [{name: "" if each.get(name) is None else str(each[name]) for name in rows[0]} for each in expected]
@@ -150,46 +155,42 @@ def test_the_zoo_has_every_fault_and_the_good_records_beside_it(tmp_path: Path) 
         pq.read_table(names["broken.parquet"])
 
 
-def test_the_zoo_counts_its_records_rightly(tmp_path: Path) -> None:
-    simulated = write(FLEET, tmp_path, format="mixed")
-    whole = (
-        "truncated",
-        "bad-checksum",
-        "not-gzip",
-        "notes",
-        "utf16",
-        "deep",
-        "large",
-        "broken",
-        "cells",
-        "header-only",
-    )
-    counted, seen = sum(simulated.bad.values()), set()
+@pytest.mark.parametrize(
+    ("form", "files", "compress"),
+    [
+        ("mixed", None, ""),
+        ("mixed", 30, ""),
+        ("ndjson", 3, "zstd"),
+        ("json", None, ""),
+        ("json", 4, "gzip"),
+        ("csv", 2, "gzip"),
+        ("parquet", 2, ""),
+    ],
+)
+def test_landing_finds_the_records_that_are_counted(tmp_path: Path, form: Any, files: Any, compress: Any) -> None:
+    simulated = write(replace(FLEET, bad=0.1), tmp_path, format=form, files=files, compress=compress)
+    contracts = load()
+    contents = {path.read_bytes(): None for path in simulated.paths}
+    bad: Counter[str] = Counter()
     events: set[tuple[str, str]] = set()
     accepted = 0
-    for path in simulated.paths:
-        if path.name.startswith(whole) or path.read_bytes() in seen:
-            continue
-        seen.add(path.read_bytes())
-        when = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        suffixes = path.suffixes[-2:] if path.suffix == ".gz" else path.suffixes
-        if ".csv" in suffixes:
-            text = _content(path).decode("utf-8-sig")
-            rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if "metrics." in text else ",")
-            landed = [{name.removeprefix("metrics."): cell for name, cell in row.items()} for row in rows]
-        elif ".parquet" in suffixes:
-            landed = pq.read_table(path).to_pylist()
-        else:
-            for text_of_record in records_of(_content(path)):
-                rows_of_one = model_of_records([(text_of_record, when)], TODAY)["silver_car_telemetry"]
-                accepted += len(rows_of_one)
-                events |= {(row["car_chassis"], row["event_id"]) for row in rows_of_one}
-            continue
-        accepted += len(landed)
-        events |= {(row["carChassis"], f"{row['carChassis']}_{row['telemetryTimestamp']}") for row in landed}
-    assert simulated.events == len(events) == 300 + len(FAULTS) + 1
-    assert simulated.duplicates == accepted - len(events)
-    assert simulated.records == accepted + counted
+    for content in contents:
+        for batch in split(io.BytesIO(content), max_record_bytes=16 << 20):
+            for record in batch.to_pylist():
+                if record["reason"]:
+                    bad[record["reason"]] += 1
+                    continue
+                judged = judge_text(record["raw"], contracts)
+                if isinstance(judged, Refused):
+                    bad[judged.reason] += 1
+                else:
+                    accepted += 1
+                    events.add((judged.values["car_chassis"], judged.values["event_id"]))
+    assert bad == simulated.bad
+    assert len(events) == simulated.events
+    assert accepted == simulated.events + simulated.duplicates
+    assert accepted + bad.total() == simulated.records
+    assert len(contents) == simulated.contents
 
 
 def test_settings_that_do_not_go_together_are_refused(tmp_path: Path) -> None:

@@ -31,12 +31,12 @@ class Fault:
 
 
 class FaultyFile(NamedTuple):
-    """A file that is one fault as a whole: `records` is how many records it counts as, all quarantined as `reason`."""
+    """A file with a fault of its own: the reasons of the records it gives to quarantine, and how many good events it has."""
 
     name: str
-    reason: str
     content: bytes
-    records: int = 1
+    reasons: tuple[str, ...]
+    events: int = 0
 
 
 _TIME: dict[Shape, tuple[str, ...]] = {
@@ -164,9 +164,9 @@ def faults_for(place: Place) -> tuple[Fault, ...]:
 
 
 def faulty_files(texts: Iterable[str], max_record_bytes: int = 16 * 2**20) -> list[FaultyFile]:
-    """Files that are faulty as a whole, one of a kind, made of good nested records of one line each.
+    """Files with a fault of their own, one of a kind, made of good nested records of one line each.
 
-    `texts` gives the records (10 are taken); `max_record_bytes` is the size that the too large record passes.
+    `texts` gives the records (7 are taken); `max_record_bytes` is the size that the too large record passes.
     """
     take = iter(texts)
     cut = gzip.compress(next(take).encode(), 6, mtime=0)
@@ -174,27 +174,32 @@ def faulty_files(texts: Iterable[str], max_record_bytes: int = 16 * 2**20) -> li
     corrupt[-6] ^= 0xFF  # inside the checksum
     large = next(take)
     deep = "[" * 100_000 + "]" * 100_000
+    # Good rows beside the bad one: what no row fits would not be a CSV.
+    cells = (
+        "carChassis,telemetryTimestamp,fuelAvailableLiters\n"
+        "RWC7SURPLUS000001,2025-08-01T10:00:00Z,41.5\n"
+        "RWC7SURPLUS000001,2025-08-01T11:00:00Z,40.2,surplus,cells\n"
+        "RWC7SURPLUS000001,2025-08-01T12:00:00Z,38.9\n"
+    )
     return [
-        FaultyFile("truncated.ndjson.gz", "bad_compression", cut[: len(cut) // 2]),
-        FaultyFile("bad-checksum.json.gz", "bad_compression", bytes(corrupt)),
-        FaultyFile("not-gzip-at-all.json.gz", "bad_compression", next(take).encode()),
-        FaultyFile("truncated.json", "truncated_json", _long(_pretty(next(take))).encode()),
-        FaultyFile("notes.json", "not_json", b"Dear fleet team, the gateway was down from 10 to 12.\n"),
-        FaultyFile("utf16.json", "utf16", next(take).encode("utf-16")),
+        # What came through before the cut is a record that ends too early; the file is one more.
+        FaultyFile("truncated.ndjson.gz", cut[: len(cut) // 2], ("truncated_json", "bad_compression")),
+        FaultyFile("bad-checksum.json.gz", bytes(corrupt), ("bad_compression",)),
+        FaultyFile("truncated.json", _long(_pretty(next(take))).encode(), ("truncated_json",)),
+        FaultyFile("notes.json", b"Dear fleet team, the gateway was down from 10 to 12.\n", ("not_json",)),
+        FaultyFile("utf16.json", next(take).encode("utf-16"), ("utf16",)),
         FaultyFile(
-            "deep.json", "nesting_too_deep", next(take).replace('"data": {', f'"data": {{"deep": {deep}, ', 1).encode()
+            "deep.json",
+            next(take).replace('"data": {', f'"data": {{"deep": {deep}, ', 1).encode(),
+            ("nesting_too_deep",),
         ),
         FaultyFile(
             "large.json.gz",
-            "record_too_large",
             gzip.compress(large[:-1].encode() + b', "log": "' + b"." * max_record_bytes + b'"}', 6, mtime=0),
+            ("record_too_large",),
         ),
-        FaultyFile("broken.parquet", "bad_parquet", b"PAR1" + next(take).encode() + b"PAR1"),
-        FaultyFile(
-            "cells.csv",
-            "bad_csv_row",
-            b"carChassis,telemetryTimestamp,fuelAvailableLiters\nKJ2,2025-08-01T10:00:00Z,41.5,surplus,cells\n",
-        ),
+        FaultyFile("broken.parquet", b"PAR1" + next(take).encode() + b"PAR1", ("bad_parquet",)),
+        FaultyFile("cells.csv", cells.encode(), ("bad_csv_row",), events=2),
     ]
 
 

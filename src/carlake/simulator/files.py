@@ -144,11 +144,11 @@ class _Landing:
             content = write_container(container, compress, counted(), file)
         self._publish(draft, name, content, tally)
 
-    def put_bytes(self, name: str, content: bytes, reason: str = "", count: int = 0) -> None:
-        """One more file with the given content, which counts as `count` records of a reason."""
+    def put_bytes(self, name: str, content: bytes, reasons: Iterable[str] = ()) -> None:
+        """One more file with the given content; `reasons` has one for each of its records, "" for accepted ones."""
         draft = self._folder / f".{self._name}.part"
         draft.write_bytes(content)
-        self._publish(draft, name, name.encode() + content, Counter({reason: count} if count else {}))
+        self._publish(draft, name, name.encode() + content, Counter(reasons))
 
     def copy(self, source: Path, name: str) -> None:
         """One more file with the content of another: a lake knows it already."""
@@ -231,9 +231,12 @@ def _mixed(fleet: Fleet, landing: _Landing, files: int) -> int:
         beside.append(good._replace(text=fault.spoil(str(good.text), good.shape), kind="bad", reason=fault.reason))
     beside.append(next(spare))
     landing.put("ndjson", "", beside, "line faults.ndjson")
+    landing.put_bytes("not compressed.json.gz", str(next(spare).text).encode(), [""])
+    events = len(faults) + 2
     for faulty in faulty_files(str(record.text) for record in spare):
-        landing.put_bytes(faulty.name, faulty.content, faulty.reason, faulty.records)
+        landing.put_bytes(faulty.name, faulty.content, [*faulty.reasons, *[""] * faulty.events])
+        events += faulty.events
     landing.put_bytes("empty.json", b"")
     landing.put_bytes("header-only.csv", b"carChassis,telemetryTimestamp\n")
     landing.copy(landing.paths[0], "a copy, \"100%2F\" of 'it'.ndjson")
-    return len(faults) + 1
+    return events
