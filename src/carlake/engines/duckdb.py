@@ -115,8 +115,9 @@ class DuckDBEngine:
 
     def count(self, relation: Relation) -> int:
         """The number of rows of a relation."""
-        row = self.connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
-        return int(row[0]) if row else 0
+        # All of the result is fetched: an unfinished one keeps the connection from what comes next.
+        [(rows,)] = self.connection.execute(f"SELECT count(*) FROM {relation}").fetchall()
+        return int(rows)
 
     def rows(self, sql: str) -> list[tuple[object, ...]]:
         """All rows of a small query."""
