@@ -18,6 +18,8 @@ Path = tuple[str, ...]
 CSV_MARK = '{"$format":"csv"'
 RESERVED_KEY = "$format"
 
+DEFAULT_MAX_RECORD_BYTES = 16 * 2**20
+
 
 @dataclass(frozen=True)
 class Field:
@@ -98,11 +100,18 @@ class Contract:
         return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ContractSet:
-    """The contracts of a lake, in order: a record belongs to the first that recognises it."""
+    """The contracts of a lake, in order: a record belongs to the first that recognises it.
+
+    `max_record_bytes` is the length past which a record is not read at all.
+    """
 
     contracts: tuple[Contract, ...]
+    max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES
+
+    def __repr__(self) -> str:
+        return f"ContractSet({', '.join(f'{contract.name} v{contract.version}' for contract in self.contracts)})"
 
     @cached_property
     def canonical(self) -> dict[str, str]:
@@ -118,6 +127,15 @@ class ContractSet:
     def parsed_columns(self) -> tuple[Column, ...]:
         """What parsing gives for each accepted record."""
         return parsed_columns(self.extra_columns)
+
+    @cached_property
+    def hints(self) -> dict[str, tuple[str, ...]]:
+        """The key names that the event id, the car and the time lie under: enough to guess at them without parsing."""
+        found: dict[str, tuple[str, ...]] = {}
+        for name in ("event_id", "car_chassis", "event_timestamp"):
+            fields = [contract.field_of[name] for contract in self.contracts if name in contract.field_of]
+            found[name] = tuple(dict.fromkeys(path[-1] for field in fields for path in field.paths))
+        return found
 
     def recognise(self, record: Mapping[str, Any]) -> Contract | None:
         """The contract that a record belongs to."""

@@ -7,7 +7,16 @@ from pathlib import Path as FilePath
 from typing import Any, get_args
 
 from carlake.contracts import document
-from carlake.contracts.contract import RESERVED_KEY, Contract, ContractSet, Field, Path, path_of, text_of
+from carlake.contracts.contract import (
+    DEFAULT_MAX_RECORD_BYTES,
+    RESERVED_KEY,
+    Contract,
+    ContractSet,
+    Field,
+    Path,
+    path_of,
+    text_of,
+)
 from carlake.contracts.document import Key, Node, nearest
 from carlake.contracts.times import DIRECTIVES, TimeFormat, known_zone
 from carlake.errors import ContractError
@@ -106,7 +115,9 @@ def _described(column: Column) -> str:
     return f"{column.doc} ({column.type}{', ' + column.unit if column.unit else ''})"
 
 
-def load(paths: Sequence[str | FilePath] = (), *, off: Sequence[str] = ()) -> ContractSet:
+def load(
+    paths: Sequence[str | FilePath] = (), *, off: Sequence[str] = (), max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES
+) -> ContractSet:
     """The contracts of a lake: the shipped ones but those in `off`, then those of `paths` (files and folders), in order.
 
     Raises ContractError for a mistake, with file, line and what is allowed there.
@@ -142,7 +153,7 @@ def load(paths: Sequence[str | FilePath] = (), *, off: Sequence[str] = ()) -> Co
         raise ContractError(
             "no contract is left: all shipped ones are switched off", "Leave one on, or name one in `contracts`."
         )
-    return ContractSet(tuple(contracts.values()))
+    return ContractSet(tuple(contracts.values()), max_record_bytes)
 
 
 def _contract(node: Node) -> Contract:
