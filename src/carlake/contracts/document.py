@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ def object_schema(keys: Mapping[str, Key]) -> dict[str, Any]:
         "required": [name for name, key in keys.items() if key.required],
         "additionalProperties": False,
     }
+
+
+def schema_text(schema: Mapping[str, Any]) -> str:
+    """A JSON Schema as the text of its published file."""
+    return json.dumps(schema, indent=2) + "\n"
 
 
 @dataclass(frozen=True)
@@ -171,7 +177,7 @@ def read(path: Path) -> Node:
     return Node(str(path), node)
 
 
-def files(paths: tuple[str | Path, ...] | list[str] | list[Path] | list[str | Path]) -> list[Path]:
+def files(paths: Sequence[str | Path]) -> list[Path]:
     """The YAML files that paths name, in order; a folder stands for its *.yaml and *.yml, by name."""
     found: list[Path] = []
     for path in map(Path, paths):
@@ -184,7 +190,7 @@ def files(paths: tuple[str | Path, ...] | list[str] | list[Path] | list[str | Pa
     return found
 
 
-def nearest(name: str, options: Mapping[str, Any] | tuple[str, ...]) -> str:
+def nearest(name: str, options: Iterable[str]) -> str:
     """`: did you mean ...?` for the nearest option, empty if none is near."""
     import difflib  # only a mistake needs it
 
@@ -194,5 +200,5 @@ def nearest(name: str, options: Mapping[str, Any] | tuple[str, ...]) -> str:
     return f": did you mean `{close[0]}`?" if close else ""
 
 
-def listed(options: Mapping[str, Any] | tuple[str, ...]) -> str:
+def listed(options: Iterable[str]) -> str:
     return ", ".join(options)

@@ -131,7 +131,7 @@ def load(
     shipped = [FilePath(__file__).with_name(f"{name}.yaml") for name in SHIPPED if name not in off]
     contracts: dict[str, Contract] = {}
     columns: dict[str, tuple[Column, str]] = {}
-    for file in [*shipped, *document.files(list(paths))]:
+    for file in [*shipped, *document.files(paths)]:
         node = document.read(file)
         contract = _contract(node)
         if contract.name in contracts:

@@ -64,7 +64,7 @@ def load_rules(paths: Sequence[str | Path] = (), *, extra_columns: Sequence[Colu
         c.name: c for c in (*LANDED, *(c for c, _ in DERIVED), *extra_columns) if c.type in ("int", "long", "double")
     }
     rules: dict[str, AlertRule] = {}
-    for file in [SHIPPED_FILE, *document.files(list(paths))]:
+    for file in [SHIPPED_FILE, *document.files(paths)]:
         for name, (key, value) in document.read(file).mapping(_FILE)["rules"].items().items():
             if not re.fullmatch(TYPE_PATTERN, name):
                 raise key.mistake(
