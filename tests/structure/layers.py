@@ -38,12 +38,7 @@ ONLY_FROM: dict[str, tuple[str, ...]] = {
 }
 
 # Imports that go the wrong way and are to go: refresh shall know `engines.protocol` alone, so that Spark can come.
-OWED: frozenset[tuple[str, str]] = frozenset(
-    {
-        ("carlake.refresh.context", "carlake.engines.duckdb"),
-        ("carlake.refresh.land", "carlake.engines.duckdb_land"),
-    }
-)
+OWED: frozenset[tuple[str, str]] = frozenset()
 
 
 def sources(folder: Path = SOURCE) -> dict[str, str]:

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -20,6 +21,8 @@ from pyiceberg.types import StringType
 
 from carlake.contracts.contract import ContractSet
 from carlake.engines.duckdb_files import local_path, read_files, write_files
+from carlake.engines.duckdb_judge import judged_chunks
+from carlake.engines.duckdb_land import Landing
 from carlake.engines.duckdb_parse import create_accepted, create_quarantined, parse
 from carlake.engines.manifests import file_changes, live_files
 from carlake.engines.protocol import Changed, Parsed, Relation, Staged, semi_join
@@ -31,6 +34,8 @@ from carlake.tables.table import Table
 # Up to this many keys, files are chosen by their column bounds before DuckDB opens them.
 _PRUNE_KEYS = 2000
 _PARSE_ROWS = 50_000
+# Up to this many rows, keeping them is cheaper than planning a read of their files again.
+_FEW_ROWS = 20_000
 
 
 class DuckDBEngine:
@@ -78,6 +83,7 @@ class DuckDBEngine:
         self.connection.execute("USE kept")
         self._made: list[str] = []
         self._number = 0
+        self._diffs: dict[tuple[str, int | None, int | None], Changed | None] = {}
         self._loaded: dict[str, IcebergTable] = {}
 
     def close(self) -> None:
@@ -129,11 +135,21 @@ class DuckDBEngine:
         found: pa.Table = self.connection.sql(sql).to_arrow_table()
         return found
 
+    def batches(self, sql: str, rows: int) -> Iterator[pa.RecordBatch]:
+        """The rows of a query in Arrow batches; the session may be used for other queries meanwhile."""
+        cursor = self.connection.cursor()
+        cursor.execute("USE kept")
+        try:
+            yield from cursor.sql(sql).to_arrow_reader(rows)
+        finally:
+            cursor.close()
+
     def forget(self) -> None:
         """Drop every relation made since the last time."""
         for name in self._made:
             self.connection.execute(f"DROP TABLE IF EXISTS {name}")
         self._made.clear()
+        self._diffs.clear()
         self._loaded.clear()
 
     @contextmanager
@@ -214,7 +230,12 @@ class DuckDBEngine:
         return kept
 
     def diff(self, table: str, since: int | None, until: int | None) -> Changed | None:
-        """See `Engine.diff`."""
+        """See `Engine.diff`. Several tables ask for the same changes: small ones are read once a session."""
+        if (table, since, until) not in self._diffs:
+            self._diffs[table, since, until] = self._diff(table, since, until)
+        return self._diffs[table, since, until]
+
+    def _diff(self, table: str, since: int | None, until: int | None) -> Changed | None:
         iceberg = self._at(table, until)
         changes = file_changes(iceberg, since, until)
         if changes is None:
@@ -222,7 +243,9 @@ class DuckDBEngine:
         declared = self.tables[table]
         added, gone = (self.files(declared, files, iceberg) for files in (changes.added, changes.gone))
         if not changes.gone:
-            return Changed(self.view(added), self.view(gone), sum(f.record_count for f in changes.added), 0)
+            rows = sum(file.record_count for file in changes.added)
+            came = self.keep(added) if 0 < rows <= _FEW_ROWS else self.view(added)
+            return Changed(came, self.view(gone), rows, 0)
         # A file that was written anew carries most of its rows over: only the rest has changed.
         came, went = self.keep(f"({added}) EXCEPT ALL ({gone})"), self.keep(f"({gone}) EXCEPT ALL ({added})")
         return Changed(came, went, self.count(came), self.count(went))
@@ -233,6 +256,10 @@ class DuckDBEngine:
         self.parse_into(bronze_rows, accepted, quarantined)
         return Parsed(accepted, quarantined, self.count(accepted), self.count(quarantined))
 
+    def land(self, bronze: Table, ingested_at: datetime, hints: Mapping[str, Sequence[str]]) -> Landing:
+        """See `Engine.land`."""
+        return Landing(self, bronze, ingested_at, hints)
+
     def parsed_relations(self) -> tuple[Relation, Relation]:
         """Two empty relations that parsed rows go into."""
         accepted, quarantined = self.fresh(), self.fresh()
@@ -242,16 +269,8 @@ class DuckDBEngine:
 
     def parse_into(self, bronze_rows: Relation, accepted: Relation, quarantined: Relation) -> None:
         """Judge the rows of a bronze relation, in chunks."""
-        # Deferred: the splitter's judgement of texts belongs to landing.
-        from carlake.engines.duckdb_judge import judged_chunks
-
-        reader = self.connection.cursor()
-        reader.execute("USE kept")
-        try:
-            for chunk in judged_chunks(reader, bronze_rows, self.max_record_bytes, _PARSE_ROWS):
-                self.parse_chunk(self.connection, chunk, accepted, quarantined)
-        finally:
-            reader.close()
+        for chunk in judged_chunks(self, bronze_rows, self.max_record_bytes, _PARSE_ROWS):
+            self.parse_chunk(self.connection, chunk, accepted, quarantined)
 
     def parse_chunk(
         self, connection: duckdb.DuckDBPyConnection, chunk: pa.Table, accepted: Relation, quarantined: Relation

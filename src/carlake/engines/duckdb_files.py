@@ -20,7 +20,7 @@ from pyiceberg.typedef import Record
 
 from carlake.engines.protocol import Relation
 from carlake.engines.schemas import DUCKDB
-from carlake.storage import fsync_dir, fsync_file
+from carlake.storage import settle_later
 from carlake.tables.table import Table
 
 # Small enough that one car's rows are found by reading little, large enough that columns compress.
@@ -148,8 +148,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, select: str, path: str, schema:
         f"COPY ({select}) TO {quoted(path)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, "
         f"ROW_GROUP_SIZE {ROW_GROUP_ROWS}, FIELD_IDS {{{ids}}})"
     )
-    fsync_file(path)
-    fsync_dir(Path(path).parent)
+    settle_later(path)
 
 
 def data_file(iceberg: IcebergTable, path: str, partition: Record) -> DataFile:

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import duckdb
 import pyarrow as pa
 
-from carlake.engines.protocol import Relation
+from carlake.engines.protocol import Engine, Relation
 from carlake.landing.defects import defects
 
 _COLUMNS = "source_id, source_row, source_modified_at, record_hash, event_id, car_chassis, raw, raw_bytes, ingested_at"
 
 
-def judged_chunks(
-    connection: duckdb.DuckDBPyConnection, bronze_rows: Relation, max_record_bytes: int, rows: int
-) -> Iterator[pa.Table]:
+def judged_chunks(engine: Engine, bronze_rows: Relation, max_record_bytes: int, rows: int) -> Iterator[pa.Table]:
     """The rows of a bronze relation as Arrow chunks of about `rows` rows, with the columns `reason` and `detail`.
 
-    Marker rows, which hold no record, are left out. `connection` is busy until the last chunk is taken.
+    Marker rows, which hold no record, are left out.
     """
-    reader = connection.sql(
-        f"SELECT {_COLUMNS} FROM {bronze_rows} WHERE raw IS NOT NULL OR raw_bytes IS NOT NULL"
-    ).to_arrow_reader(rows)
-    for batch in reader:
+    sql = f"SELECT {_COLUMNS} FROM {bronze_rows} WHERE raw IS NOT NULL OR raw_bytes IS NOT NULL"
+    for batch in engine.batches(sql, rows):
         chunk = pa.Table.from_batches([batch])
         judged = [
             defects(piece.column("raw"), piece.column("raw_bytes"), max_record_bytes=max_record_bytes)

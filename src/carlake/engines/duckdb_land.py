@@ -6,10 +6,9 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,13 +16,15 @@ import pyarrow.parquet as pq
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.typedef import Record
 
-from carlake.engines.duckdb import DuckDBEngine
 from carlake.engines.duckdb_files import data_file, local_path
-from carlake.engines.protocol import Parsed, Staged
+from carlake.engines.protocol import Parsed, Source, Staged
 from carlake.engines.schemas import ARROW
 from carlake.engines.snapshots import stage_snapshot
-from carlake.storage import fsync_dir, fsync_file
+from carlake.storage import settle_later
 from carlake.tables.table import Table
+
+if TYPE_CHECKING:
+    from carlake.engines.duckdb import DuckDBEngine
 
 # A chunk is what is parsed at once: enough rows to keep both cores busy, few enough to stay in the processor's caches.
 _CHUNK_ROWS = 30_000
@@ -37,16 +38,6 @@ _DICTIONARY: Any = ["source_uri", "source_id", "car_chassis"]
 
 Texts = Any
 """A chunked Arrow array; Arrow's stubs cannot say of what."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """One landed object, as bronze records it."""
-
-    uri: str
-    source_id: str
-    size_bytes: int
-    modified_at: datetime
 
 
 class Landing:
@@ -202,7 +193,7 @@ class Landing:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-            fsync_file(self._paths[-1])
+            settle_later(self._paths[-1])
 
     def _close_file(self) -> None:
         """End the file under way after all chunks so far."""
@@ -218,8 +209,6 @@ class Landing:
         """Bronze's new snapshot on `base`, staged. May be called again on another base if the commit was refused."""
         self._flush()
         self._close_file()
-        for folder in {path.parent for path in self._paths}:
-            fsync_dir(folder)
         iceberg = self.engine.load(self.table.name)
         day = (self.ingested_at.astimezone(UTC).date() - datetime(1970, 1, 1, tzinfo=UTC).date()).days
         files = [data_file(iceberg, str(path), Record(day)) for path in self._paths]
@@ -242,7 +231,7 @@ class Landing:
             path.unlink(missing_ok=True)
         self._paths = []
 
-    def abandon_quietly(self) -> None:
+    def stop(self) -> None:
         """Stop work after an error. Files that may be part of a commit of unclear outcome stay."""
         self._pending = []
         for running in self._running:

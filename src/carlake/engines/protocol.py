@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
+
+import pyarrow as pa
+from pyiceberg.table import Table as IcebergTable
 
 from carlake.tables.table import Table
 
@@ -48,10 +53,66 @@ class Staged:
     data_files: tuple[str, ...] = field(default=())
 
 
+@dataclass(frozen=True)
+class Source:
+    """One landed object, as bronze records it."""
+
+    uri: str
+    source_id: str
+    size_bytes: int
+    modified_at: datetime
+
+
+class LandingBatch(Protocol):
+    """One batch of objects on its way into bronze. Nothing is visible until what `stage` gives is committed."""
+
+    records: int
+
+    def add(self, source: Source, batches: Iterable[pa.RecordBatch]) -> int:
+        """Take the records of one object (schema `landing.records.RECORDS`); gives their number. An object without
+        records leaves one marker row. An error while reading is passed on after what came from the object is taken out.
+        """
+        ...
+
+    def stage(self, base: int | None, properties: Mapping[str, str]) -> Staged:
+        """Bronze's new snapshot on `base`, staged. May be called again on another base after a refusal."""
+        ...
+
+    @property
+    def parsed(self) -> Parsed:
+        """The records as the contracts judged them; complete once staged."""
+        ...
+
+    def abandon(self) -> None:
+        """Remove the files of a batch that was surely never visible."""
+        ...
+
+    def stop(self) -> None:
+        """Stop work after an error. Files that may be part of a commit of unclear outcome stay."""
+        ...
+
+    def close(self) -> None:
+        """End its threads."""
+        ...
+
+
 class Engine(Protocol):
-    """One engine session. Relations it makes live until `forget`; nothing it makes is visible to others until a commit."""
+    """One engine session. What it makes is visible to nobody before a commit, and its relations end with `session`."""
 
     name: str
+    max_record_bytes: int
+
+    def session(self) -> AbstractContextManager[None]:
+        """Relations made inside are dropped at the end."""
+        ...
+
+    def remember(self, name: str, iceberg: IcebergTable) -> None:
+        """Use this metadata of a table, just loaded, for what follows in the session."""
+        ...
+
+    def load(self, name: str) -> IcebergTable:
+        """The table's metadata, as remembered or loaded first in the session."""
+        ...
 
     def scan(
         self,
@@ -62,7 +123,8 @@ class Engine(Protocol):
         located: bool = False,
     ) -> Relation:
         """The rows of `table` at `snapshot` (None: no rows), cut to `keys`: a relation of the columns named in `on`
-        (key column -> expression over the table's columns). `located` adds `_file` and `_pos`."""
+        (key column -> expression over the table's columns). `located` adds `_file` and `_pos`.
+        """
         ...
 
     def diff(self, table: str, since: int | None, until: int | None) -> Changed | None:
@@ -73,6 +135,10 @@ class Engine(Protocol):
         """Judge bronze rows by the contracts."""
         ...
 
+    def land(self, bronze: Table, ingested_at: datetime, hints: Mapping[str, Sequence[str]]) -> LandingBatch:
+        """Begin a batch. `hints` are the JSON keys that bronze's hint columns are looked for under."""
+        ...
+
     def keep(self, sql: str) -> Relation:
         """Compute once and keep."""
         ...
@@ -81,8 +147,20 @@ class Engine(Protocol):
         """Name a query; computed where it is used."""
         ...
 
+    def table(self, rows: pa.Table) -> Relation:
+        """Keep Arrow rows."""
+        ...
+
     def count(self, relation: Relation) -> int:
         """The number of rows."""
+        ...
+
+    def rows(self, sql: str) -> list[tuple[object, ...]]:
+        """All rows of a small query."""
+        ...
+
+    def batches(self, sql: str, rows: int) -> Iterator[pa.RecordBatch]:
+        """The rows of a query in batches of about `rows`."""
         ...
 
     def stage(
@@ -95,11 +173,17 @@ class Engine(Protocol):
         everything: bool = False,
     ) -> Staged:
         """Write the files of a new snapshot on `base`: `added` rows (the table's columns) come, the rows of `removed`
-        (`_file`, `_pos`) go. `everything` replaces all files at once. Raises SchemaError before any file is written."""
+        (`_file`, `_pos`) go. `everything` replaces all files at once. Raises SchemaError before any file is written,
+        CommitRefusedError where main already moved on.
+        """
         ...
 
-    def forget(self) -> None:
-        """Drop the relations of this session."""
+    def remove_files(self, locations: Sequence[str]) -> None:
+        """Remove data files of a snapshot that was surely never published."""
+        ...
+
+    def close(self) -> None:
+        """End the session and remove its scratch files."""
         ...
 
 

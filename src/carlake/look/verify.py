@@ -158,24 +158,15 @@ def _bronze(context: Context, problems: list[Difference], counts: dict[str, int]
 
 def _hashes(context: Context, rows: Relation) -> Iterator[Difference]:
     """Records whose text is not what was landed: their hash says so."""
-    cursor = context.engine.connection.cursor()
-    cursor.execute("USE kept")
     wrong: list[str] = []
     count = 0
-    try:
-        reader = cursor.sql(
-            f"SELECT source_id, source_row, record_hash, raw, raw_bytes FROM {rows} WHERE record_hash IS NOT NULL"
-        ).to_arrow_reader(20_000)
-        for batch in reader:
-            for source_id, source_row, landed, raw, raw_bytes in zip(
-                *(c.to_pylist() for c in batch.columns), strict=True
-            ):
-                content = raw_bytes if raw is None else raw.encode()
-                if content is None or xxhash.xxh3_128_hexdigest(content) != landed:
-                    count += 1
-                    wrong += [f"{source_id} row {source_row}"] if count <= _NAMED else []
-    finally:
-        cursor.close()
+    sql = f"SELECT source_id, source_row, record_hash, raw, raw_bytes FROM {rows} WHERE record_hash IS NOT NULL"
+    for batch in context.engine.batches(sql, 20_000):
+        for source_id, source_row, landed, raw, raw_bytes in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+            content = raw_bytes if raw is None else raw.encode()
+            if content is None or xxhash.xxh3_128_hexdigest(content) != landed:
+                count += 1
+                wrong += [f"{source_id} row {source_row}"] if count <= _NAMED else []
     if count:
         yield Difference(BRONZE, "changed record", f"{count} record(s) are not the text that was landed", tuple(wrong))
 

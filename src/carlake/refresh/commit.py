@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable
 
-from pyiceberg.catalog import Catalog
+from pyiceberg.catalog import Catalog, MetastoreCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ValidationException
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, TableRequirement
@@ -14,6 +14,7 @@ from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, TableRe
 from carlake.engines.manifests import ancestry
 from carlake.engines.protocol import Staged
 from carlake.errors import CarlakeError, CommitRefusedError, CommitUnknownError, LakeError
+from carlake.storage import settle
 
 _TRIES = 6
 
@@ -48,6 +49,9 @@ def commit(
             if landed is None:
                 continue
         try:
+            # Such catalogs write the metadata file, which settles all files; others leave that to a server.
+            if not isinstance(catalog, MetastoreCatalog):
+                settle()
             # Direct, not through a transaction: PyIceberg's own retry would move the base behind our back.
             catalog.commit_table(iceberg, requirements, staged.updates)
             return

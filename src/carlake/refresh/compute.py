@@ -24,6 +24,9 @@ RowsOf = Callable[[Table, int | None], Relation]
 """All rows of a table's source at a snapshot, parsed where the table parses."""
 
 
+_FEW_ROWS = 20_000
+
+
 @dataclass(frozen=True)
 class Computed:
     """What a refresh changes: relations of rows to take out (`_file`, `_pos`) and to put in (the table's columns).
@@ -113,7 +116,8 @@ def _difference(engine: Engine, table: Table, before: Relation, after: Relation,
         f"SELECT *, row_number() OVER (PARTITION BY {', '.join(table.key)} ORDER BY _file, _pos) AS _copy FROM {before}"
     )
     if not engine.count(was):
-        return Computed(None, after, rows_in)
+        # Many rows stream into their files; few are kept, since planning a query again would cost more than they do.
+        return Computed(None, engine.keep(f"SELECT * FROM {after}") if rows_in <= _FEW_ROWS else after, rows_in)
     now = engine.keep(f"SELECT * FROM {after}")
     same = " AND ".join(f"w.{name} IS NOT DISTINCT FROM n.{name}" for name in table.identity)
     # `_copy`: a row that is there twice (a foreign writer's doing) goes down to one.

@@ -13,8 +13,7 @@ from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableA
 from pyiceberg.table import Table as IcebergTable
 
 from carlake.contracts.contract import ContractSet
-from carlake.engines.duckdb import DuckDBEngine
-from carlake.engines.protocol import Parsed
+from carlake.engines.protocol import Engine, Parsed
 from carlake.engines.schemas import ICEBERG, doc, iceberg_schema, partition_spec, sort_order
 from carlake.errors import CommitRefusedError, SchemaError
 from carlake.refresh.plan import BOOKMARK, Bookmark
@@ -49,7 +48,7 @@ class Context:
     warehouse: str
     tables: Mapping[str, Table]
     contracts: ContractSet
-    engine: DuckDBEngine
+    engine: Engine
     lease_folder: Path
     clock: Callable[[], datetime]
     version: str

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from carlake.contracts.contract import ContractSet
-from carlake.engines.duckdb_land import Landing, Source
+from carlake.engines.protocol import Source
 from carlake.errors import CommitRefusedError
 from carlake.landing.objects import LandedObject, UnreadableError, hash_object, open_object
 from carlake.landing.records import split
@@ -125,7 +125,7 @@ def _write(
     """Read the objects, stage and commit. Raises CommitRefusedError when another writer landed one of them meanwhile."""
     bronze = context.tables[BRONZE]
     base = head_of(context.load(BRONZE))
-    landing = Landing(context.engine, bronze, context.clock(), _hints(context.contracts))
+    landing = context.engine.land(bronze, context.clock(), _hints(context.contracts))
     unread: list[str] = []
     try:
         for source_id, landed in new.items():
@@ -168,7 +168,7 @@ def _write(
         batch.problems = [p for p in batch.problems if p.uri not in unread]
         raise
     except BaseException:
-        landing.abandon_quietly()
+        landing.stop()
         raise
     finally:
         landing.close()
