@@ -10,10 +10,10 @@ import duckdb
 import pyarrow as pa
 import pytest
 import zstandard
-from records.reading import bronze, good, outline, read
 
 from carlake.landing.defects import MAX_DEPTH, MEANING, Reason, defects
 from carlake.landing.records import split
+from records.reading import bronze, good, outline, read
 
 A, B, C = b'{"a":1}', b'{"b":{"c":[1,{"d":"x}{y"}]}}', '{"c":"\u00e9 \\u0000"}'.encode()
 PRETTY = json.dumps({"id": 1, "list": [{"x": 1}, {"y": [2]}], "text": "}{"}, indent=2).encode()

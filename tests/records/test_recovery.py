@@ -6,11 +6,11 @@ import io
 import json
 
 import pytest
-from records.reading import outline, read
 
 from carlake.landing.found import whole_characters
 from carlake.landing.json_values import JsonValues
 from carlake.landing.window import Window
+from records.reading import outline, read
 
 GOOD = {"id": 1, "block": {"data": [{"x": 1}, {"x": 2}], "note": 'a "quoted" } { ] ['}, "end": None}
 PRETTY = json.dumps(GOOD, indent=2).encode()

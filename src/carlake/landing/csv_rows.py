@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Iterator
@@ -33,6 +34,12 @@ def cells(row: str, delimiter: str) -> list[str | None] | None:
     """The cells of one row without its line end: None for an empty cell, '' for `""`; no list where quotes do not close."""
     if '"' not in row:
         return [cell or None for cell in row.split(delimiter)]
+    if '""' not in row:
+        try:
+            (plain_cells,) = csv.reader([row], delimiter=delimiter, strict=True)
+            return [cell or None for cell in plain_cells]
+        except (csv.Error, ValueError):
+            pass  # the reader below takes cells of any length, and tells `""` from nothing
     found: list[str | None] = []
     cell, at = _CELL[delimiter], 0
     while True:
@@ -101,10 +108,10 @@ class Header:
     def to_json(self, row: bytes) -> bytes | None:
         """The JSON object of a row, or None where the row does not fit; raises UnicodeDecodeError."""
         text = row.decode()
-        found = cells(text, self.delimiter)
+        found = None if "\0" in text else cells(text, self.delimiter)
         if found is None or len(found) != len(self.names):
             return None
-        if _ESCAPED.search(text):
+        if _ESCAPED.search("".join(filter(None, found))):
             values = ["null" if cell is None else json.dumps(cell, ensure_ascii=False) for cell in found]
         else:
             values = ["null" if cell is None else f'"{cell}"' for cell in found]

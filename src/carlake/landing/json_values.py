@@ -28,7 +28,8 @@ from carlake.landing.window import Window
 
 _BLANK = re.compile(rb"[ \t\r\n]*")
 _WIDEST_INDENT = 256
-_FIRST_SPAN, _WIDEST_SPAN = 64 << 10, 1 << 20
+_TOGETHER_BYTES = 64 << 10
+_FIRST_SPAN, _WIDEST_SPAN = 4 << 10, 1 << 20
 
 
 class JsonValues:
@@ -42,6 +43,24 @@ class JsonValues:
         self._span = _FIRST_SPAN
 
     def __iter__(self) -> Iterator[Found]:
+        """The records in order; sound ones that follow each other come together."""
+        sound: list[bytes] = []
+        size = 0
+        for found in self._each():
+            if len(found.records) == 1 and found.sound:
+                sound.append(found.records[0])
+                size += len(found.records[0])
+                if size < _TOGETHER_BYTES:
+                    continue
+            if sound:
+                yield Found(sound, sound=True)
+                sound, size = [], 0
+            if len(found.records) > 1 or not found.sound:
+                yield found
+        if sound:
+            yield Found(sound, sound=True)
+
+    def _each(self) -> Iterator[Found]:
         window, lines, told = self._window, False, False
         while self._skip_blank():
             first = window.buffer[window.position]

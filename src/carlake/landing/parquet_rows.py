@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, BinaryIO
 
 import msgspec
@@ -37,8 +38,9 @@ def parquet_rows(stream: BinaryIO) -> Iterator[Found]:
         rows = file.metadata.num_rows
         size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups))
         step = max(1, min(_BATCH_ROWS, _BATCH_BYTES * max(rows, 1) // max(size, 1)))
-        for batch in file.iter_batches(batch_size=step, use_threads=False):
-            yield Found(list(_objects(batch)))
+        for group in range(file.metadata.num_row_groups):  # one by one, so that a damaged one costs no other its rows
+            for batch in file.iter_batches(batch_size=step, row_groups=[group], use_threads=False):
+                yield Found(list(_objects(batch)))
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno:
             raise  # the disk failed, not the file
@@ -50,41 +52,50 @@ def _objects(batch: pa.RecordBatch) -> Iterator[bytes]:
     columns = []
     for field, column in zip(batch.schema, batch.columns, strict=True):
         try:
-            values = _values(column, _plain(field.type))
+            values, convert = _values(column, pa.string()), _converter(field.type)
         except UnicodeDecodeError:
-            values = _values(column, _plain(field.type, text=pa.binary()))
-            convert = _converter(field.type, text=_text)
-        else:
-            convert = _converter(field.type)
+            values, convert = _values(column, pa.binary()), _converter(field.type, text=_text)
         columns.append(values if convert is None else [None if value is None else convert(value) for value in values])
     names = batch.schema.names
     for row in zip(*columns, strict=True):
         yield _encode(dict(zip(names, row, strict=True)))
 
 
-def _values(column: Any, kind: pa.DataType) -> list[Any]:
-    plain: list[Any] = column.cast(kind).to_pylist()
-    return plain
+def _values(column: Any, text: pa.DataType) -> list[Any]:
+    """Python values, with times as text, because Python has no nanoseconds."""
+    for leaf in (_in_utc, partial(_plain, text=text)):
+        column = column.cast(_with_leaves(column.type, leaf))
+    values: list[Any] = column.to_pylist()
+    return values
 
 
-def _plain(kind: pa.DataType, text: pa.DataType | None = None) -> pa.DataType:
-    """The type that values of `kind` are cast to before they become Python values, which have no nanoseconds."""
-    if pa.types.is_dictionary(kind):
-        return _plain(kind.value_type, text)
+def _in_utc(kind: pa.DataType) -> pa.DataType:
+    return pa.timestamp(kind.unit, "UTC") if pa.types.is_timestamp(kind) and kind.tz else kind
+
+
+def _plain(kind: pa.DataType, text: pa.DataType) -> pa.DataType:
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_time(kind):
         return pa.string()
     if pa.types.is_duration(kind):
         return pa.int64()
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return text or kind
+    return text if pa.types.is_string(kind) or pa.types.is_large_string(kind) else kind
+
+
+def _with_leaves(kind: pa.DataType, leaf: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+    """The type with each type that is not made of others replaced; dictionaries are given up."""
+    if pa.types.is_dictionary(kind):
+        return _with_leaves(kind.value_type, leaf)
     if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_plain(field.type, text)) for field in kind])
+        return pa.struct([field.with_type(_with_leaves(field.type, leaf)) for field in kind])
     if pa.types.is_map(kind):
-        return pa.map_(_plain(kind.key_type, text), _plain(kind.item_type, text))
+        return pa.map_(_with_leaves(kind.key_type, leaf), _with_leaves(kind.item_type, leaf))
+    if pa.types.is_fixed_size_list(kind):
+        fixed: pa.DataType = pa.list_(kind.value_field.with_type(_with_leaves(kind.value_type, leaf)), kind.list_size)
+        return fixed
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
-        return make(kind.value_field.with_type(_plain(kind.value_type, text)))
-    return kind
+        item = kind.value_field.with_type(_with_leaves(kind.value_type, leaf))
+        return pa.list_(item) if pa.types.is_list(kind) else pa.large_list(item)
+    return leaf(kind)
 
 
 def _converter(kind: pa.DataType, text: Convert | None = None) -> Convert | None:

@@ -56,7 +56,7 @@ def split(stream: BinaryIO, *, max_record_bytes: int, chunk_bytes: int = CHUNK_B
     batch = _Batch(max_record_bytes)
     for found in _found(stream, max_record_bytes, chunk_bytes):
         for part in _parts(found):
-            if batch.records and (batch.size + sum(map(len, part.records)) > BATCH_BYTES or batch.full):
+            if not batch.has_room(part):
                 yield batch.close()
             batch.add(part)
     if batch.records:
@@ -112,11 +112,11 @@ def _text_records(window: Window, hard_cap: int, max_record_bytes: int, flaw: st
     if text[:1] in (b"{", b"[") and not wide_text(head):
         yield from JsonValues(window, hard_cap)
         return
-    if text and _is_binary(head):
+    header = Header.of_file(text) if text else None
+    if header is None and text and _is_binary(head):
         kept = max_record_bytes if is_compressed(head) or head.startswith(PARQUET_MAGIC) else hard_cap
         yield _rest(window, kept)
         return
-    header = Header.of_file(text) if text else None
     if header is None:
         yield from JsonValues(window, hard_cap)
         return
@@ -178,9 +178,11 @@ class _Batch:
         self._unchecked: list[int] = []
         self._notes: dict[int, str] = {}
 
-    @property
-    def full(self) -> bool:
-        return len(self.records) >= BATCH_RECORDS
+    def has_room(self, found: Found) -> bool:
+        """False where `found` belongs in the next batch."""
+        size = self.size + sum(map(len, found.records))
+        count = len(self.records) + len(found.records)
+        return not self.records or (size <= BATCH_BYTES and count <= BATCH_RECORDS)
 
     def add(self, found: Found) -> None:
         first = len(self.records)

@@ -1,0 +1,129 @@
+"""Parquet: rows become JSON objects, whatever the types."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import io
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from records.reading import good, outline, read
+
+UTC = dt.UTC
+WHEN = dt.datetime(2025, 11, 3, 10, 0, 0, 250_000, tzinfo=UTC)
+
+
+def file(table: pa.Table, **options: Any) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, **options)
+    return sink.getvalue()
+
+
+VALUES: dict[str, tuple[pa.Array, list[str]]] = {
+    "text": (pa.array(['é\n"', None, ""]), ['"é\\n\\""', "null", '""']),
+    "large text": (pa.array(["x"], pa.large_string()), ['"x"']),
+    "dictionary": (pa.array(["x", None, "x"]).dictionary_encode(), ['"x"', "null", '"x"']),
+    "int": (pa.array([1, None, -(2**63)]), ["1", "null", "-9223372036854775808"]),
+    "uint64": (pa.array([2**64 - 1], pa.uint64()), ["18446744073709551615"]),
+    "bool": (pa.array([True, False]), ["true", "false"]),
+    "double": (pa.array([1.5, -0.0, 1e300]), ["1.5", "-0.0", "1e300"]),
+    "decimal": (pa.array([decimal.Decimal("12.50"), decimal.Decimal("-0.01")]), ["12.50", "-0.01"]),
+    "date": (pa.array([dt.date(2026, 1, 10), dt.date(1, 1, 1)]), ['"2026-01-10"', '"0001-01-01"']),
+    "time": (pa.array([dt.time(10, 30, 0, 500_000)]), ['"10:30:00.5"']),
+    "instant": (pa.array([WHEN], pa.timestamp("us", "UTC")), ['"2025-11-03T10:00:00.25Z"']),
+    "instant in a zone": (pa.array([WHEN], pa.timestamp("ms", "America/Sao_Paulo")), ['"2025-11-03T10:00:00.25Z"']),
+    "whole seconds": (pa.array([WHEN.replace(microsecond=0)], pa.timestamp("us", "UTC")), ['"2025-11-03T10:00:00Z"']),
+    "nanoseconds": (pa.array([1], pa.timestamp("ns", "UTC")), ['"1970-01-01T00:00:00.000000001Z"']),
+    "without a zone": (pa.array([WHEN.replace(tzinfo=None)], pa.timestamp("us")), ['"2025-11-03T10:00:00.25"']),
+    "binary": (pa.array([b"\x00\xff"]), ['"AP8="']),
+    "duration": (pa.array([dt.timedelta(seconds=2)], pa.duration("ms")), ["2000"]),
+    "null": (pa.nulls(2), ["null", "null"]),
+    "list": (pa.array([[1, None], [], None]), ["[1,null]", "[]", "null"]),
+    "list of instants": (
+        pa.array([[WHEN, None]], pa.list_(pa.timestamp("us", "UTC"))),
+        ['["2025-11-03T10:00:00.25Z",null]'],
+    ),
+    "struct": (
+        pa.array(
+            [{"a": {"when": WHEN}, "b": 1}, None],
+            pa.struct({"a": pa.struct({"when": pa.timestamp("us", "UTC")}), "b": pa.int32()}),
+        ),
+        ['{"a":{"when":"2025-11-03T10:00:00.25Z"},"b":1}', "null"],
+    ),
+    "map": (pa.array([[("k", 1.0)], []], pa.map_(pa.string(), pa.float64())), ['{"k":1.0}', "{}"]),
+    "map of dates": (pa.array([[(1, dt.date(2025, 1, 2))]], pa.map_(pa.int32(), pa.date32())), ['[[1,"2025-01-02"]]']),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values(name: str) -> None:
+    column, texts = VALUES[name]
+    records = read(file(pa.table({"v": column, "n": pa.array(range(len(column)))})))
+    expected = [f'{{"v":{text},"n":{number}}}'.encode() for number, text in enumerate(texts)]
+    assert outline(records) == [(content, None) for content in expected]
+
+
+@pytest.mark.parametrize(("value", "text"), [("nan", "NaN"), ("inf", "Infinity"), ("-inf", "-Infinity")])
+def test_a_number_that_is_none_is_refused_and_not_null(value: str, text: str) -> None:
+    table = pa.table({"v": [1.0, float(value), 2.0], "s": [{"d": [float(value)]}, {"d": []}, {"d": [3.5]}]})
+    records = read(file(table))
+    assert [record.reason for record in records] == ["non_finite_number", "non_finite_number", None]
+    assert records[0].content == b'{"v":1.0,"s":{"d":[' + text.encode() + b"]}}"
+    assert records[1].content == b'{"v":' + text.encode() + b',"s":{"d":[]}}'
+
+
+def test_text_that_is_not_utf8_spoils_its_row_only() -> None:
+    raw = pa.array([b"ok", b'b\xff"d', None], pa.binary())
+    column = pa.StringArray.from_buffers(3, raw.buffers()[1], raw.buffers()[2], raw.buffers()[0], raw.null_count)
+    records = read(file(pa.table({"v": column, "t": pa.array([WHEN] * 3)})))
+    when = b'"2025-11-03T10:00:00.25'
+    assert [record.reason for record in records] == [None, "not_utf8", None]
+    assert records[1].content.startswith(b'{"v":"b\xff\\"d","t":' + when)
+    assert records[0].content.startswith(b'{"v":"ok","t":' + when)
+
+
+def test_row_groups_and_many_rows_keep_their_order() -> None:
+    table = pa.table({"n": range(20_000), "pad": ["x" * 50] * 20_000})
+    records = read(file(table, row_group_size=3000))
+    assert [json.loads(content)["n"] for content in good(records)] == list(range(20_000))
+
+
+def test_an_empty_file_has_no_records() -> None:
+    assert read(file(pa.table({"v": pa.array([], pa.string())}))) == []
+
+
+def test_damage_leaves_the_rows_before_it() -> None:
+    data = bytearray(file(pa.table({"n": range(9000)}), row_group_size=3000, compression="zstd", use_dictionary=False))
+    place = pq.ParquetFile(io.BytesIO(bytes(data))).metadata.row_group(1).column(0).data_page_offset
+    data[place : place + 200] = b"\xff" * 200
+    records = read(bytes(data))
+    assert good(records) == [b'{"n":%d}' % number for number in range(3000)]
+    assert outline(records[3000:]) == [(bytes(data), "bad_parquet")]
+
+
+BROKEN = {
+    "only the magic": b"PAR1",
+    "cut": file(pa.table({"n": range(100)}))[:-3],
+    "no footer": b"PAR1" + bytes(100) + b"PAR1",
+    "footer of noise": b"PAR1" + b"\xff" * 100 + b"\x20\0\0\0PAR1",
+    "two columns of one name": file(pa.table([pa.array([1]), pa.array([2])], names=["a", "a"])),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_file_that_cannot_be_read_is_one_record(name: str) -> None:
+    assert outline(read(BROKEN[name])) == [(BROKEN[name], "bad_parquet")]
+
+
+def test_a_long_file_that_cannot_be_read_is_cut() -> None:
+    data = b"PAR1" + b"\xff" * 5000
+    (record,) = read(data, max_record_bytes=100)
+    assert (record.content, record.reason) == (data[:100], "bad_parquet")
+    assert record.detail is not None and record.detail.endswith(
+        "only the first 100 bytes are kept, 4904 bytes were cut"
+    )
