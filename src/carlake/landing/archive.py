@@ -154,6 +154,7 @@ def _take_out(removal: Removal, landed: LandedObject, source_id: str, path: str,
     try:
         removal.remove(landed, source_id, path, to)
     except NotAsReadError:
+        _withdraw(to, source_id)
         return _changed(landed)
     except FileNotFoundError:
         return Archived(outcome if to else "gone", landed.uri, uri_of(to) if to else "")
@@ -197,6 +198,15 @@ def _place(landed: LandedObject, source_id: str, path: str, folder: str) -> str:
         os.unlink(target)
         raise NotAsReadError
     raise AssertionError  # free_names does not end
+
+
+def _withdraw(to: str, source_id: str) -> None:
+    """Take a place in the archive back whose content has changed under it: a writer goes on with the linked file."""
+    try:
+        if to and not holds(to, source_id):
+            os.unlink(to)
+    except OSError:
+        return  # gone already
 
 
 def _copy(landed: LandedObject, source_id: str, target: str) -> None:

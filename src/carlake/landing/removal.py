@@ -61,8 +61,6 @@ class Removal:
             raise
         if not good:
             _put_back(taken, path)
-            if to and os.path.lexists(to) and not holds(to, source_id):
-                os.unlink(to)
             raise NotAsReadError
         os.unlink(taken)
 

@@ -1,0 +1,250 @@
+"""The same through an object store: S3's protocol over the wire, and obstore's store in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow.csv
+import pytest
+from tests.landing.s3_server import S3Server, serving
+
+from carlake.errors import NotFoundError
+from carlake.landing import stores
+from carlake.landing.archive import archive
+from carlake.landing.listing import list_landing, list_paths
+from carlake.landing.objects import (
+    LandedObject,
+    UnreadableError,
+    check_unchanged,
+    hash_object,
+    open_object,
+    read_object,
+)
+
+DAY = date(2026, 1, 2)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    with serving() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        stores.store.cache_clear()
+        server.buckets["lake"] = {}
+        yield server
+    stores.store.cache_clear()
+
+
+@pytest.fixture
+def bucket(server: S3Server) -> dict[str, bytes]:
+    return server.buckets["lake"]
+
+
+def uris(objects: list[LandedObject]) -> list[str]:
+    return [landed.uri.removeprefix("s3://lake/") for landed in objects]
+
+
+def listed(uri: str) -> LandedObject:
+    [landed] = list_paths([uri]).objects
+    return landed
+
+
+def test_a_prefix_is_listed_by_the_rules_of_folders(bucket: dict[str, bytes]) -> None:
+    keys = [
+        "in/a.json",
+        "in/b c%2F'\"+=&.json",
+        "in/sub/ä.json",
+        "in/_tmp/1",
+        "in/_tmp/2",
+        "in/c.part",
+        "in/.d",
+        "inside/e.json",
+    ]
+    bucket.update({key: key.encode() for key in keys} | {"in/sub/": b""})
+    for given in ("s3://lake/in", "s3://lake/in/"):
+        listing = list_landing(given)
+        assert uris(listing.objects) == ["in/a.json", "in/b c%2F'\"+=&.json", "in/sub/ä.json"]
+        assert listing.unreadable == []
+        assert [uri.removeprefix("s3://lake/in/") for uri in listing.passed_over] == [".d", "_tmp/", "c.part"]
+        assert [read_object(landed).decode() for landed in listing.objects] == uris(listing.objects)
+    assert listing.objects[0].modified_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert listing.objects[0].size == 9
+    assert uris(list_paths(["s3://lake"]).objects) == [*uris(listing.objects), "inside/e.json"]
+
+
+def test_a_user_names_objects_prefixes_and_globs(bucket: dict[str, bytes]) -> None:
+    bucket.update(dict.fromkeys(["a.json", "x/b.json", "x/y/c.json", "x/y/_d.json", "x*.json"], b"{}"))
+    assert uris(list_paths(["s3://lake/x/y/_d.json"]).objects) == ["x/y/_d.json"]
+    assert uris(list_paths(["s3://lake/x/", "s3://lake/x/b.json"]).objects) == ["x/b.json", "x/y/c.json"]
+    assert uris(list_paths(["s3://lake/**/[bc].json"]).objects) == ["x/b.json", "x/y/c.json"]
+    assert uris(list_paths(["s3://lake/x/*"]).objects) == ["x/b.json", "x/y/c.json"]
+    assert uris(list_paths(["s3://lake/x*.json"]).objects) == ["x*.json"]
+    assert uris(list_paths(["s3://lake/x/y/_*"]).objects) == ["x/y/_d.json"]
+
+
+def test_what_does_not_exist_is_named(bucket: dict[str, bytes]) -> None:
+    assert list_landing("s3://lake/landing").objects == []
+    for missing in ("s3://lake/no", "s3://lake/no/*.json", "s3://lake/a.json"):
+        with pytest.raises(NotFoundError) as raised:
+            list_paths([missing])
+        assert missing in raised.value.what
+    for call in (list_landing, lambda uri: list_paths([uri])):
+        with pytest.raises(NotFoundError, match=r"no bucket s3://nobody"):
+            call("s3://nobody/x/")
+
+
+def test_what_may_not_be_read_is_named_and_the_others_go_on(
+    server: S3Server, bucket: dict[str, bytes], tmp_path: Path
+) -> None:
+    bucket.update({"closed/a.json": b"1", "b.json": b"2"})
+    closed = listed("s3://lake/closed/a.json")
+    server.forbidden.append("closed/")
+    (tmp_path / "c.json").touch()
+    listing = list_paths(["s3://lake/closed/", "s3://lake/closed/a.json", "s3://lake/b.json", tmp_path])
+    assert [landed.uri.rpartition("/")[2] for landed in listing.objects] == ["c.json", "b.json"]
+    assert [one.uri for one in listing.unreadable] == ["s3://lake/closed", "s3://lake/closed/a.json"]
+    assert all("permission denied" in one.why and one.advice for one in listing.unreadable)
+    for read in (read_object, hash_object, check_unchanged):
+        with pytest.raises(UnreadableError, match=r"lake/closed/a\.json cannot be reached: permission denied"):
+            read(closed)
+
+
+def test_a_key_that_is_no_path_is_named(bucket: dict[str, bytes]) -> None:
+    bucket.update({"in/a//b.json": b"1"})
+    [problem] = list_landing("s3://lake/in").unreadable
+    assert "'in/a//b.json'" in problem.why and problem.advice
+
+
+def test_an_object_is_a_seekable_stream(bucket: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"a,b\n" + b"".join(b"%d,x\n" % n for n in range(5000))
+    bucket["t.csv"] = content
+    monkeypatch.setattr(stores, "_RANGE", 1000)
+    landed = listed("s3://lake/t.csv")
+    assert hash_object(landed) == hashlib.sha256(content).hexdigest()
+    with open_object(landed) as stream:
+        assert stream.read(3) == b"a,b"
+        assert stream.seek(-4, io.SEEK_END) == len(content) - 4
+        assert stream.read() == b"9,x\n" and stream.read() == b"" and stream.tell() == len(content)
+        stream.seek(0)
+        assert pyarrow.csv.read_csv(stream).num_rows == 5000
+
+
+def test_an_empty_object_is_read(bucket: dict[str, bytes]) -> None:
+    bucket["e"] = b""
+    landed = listed("s3://lake/e")
+    assert read_object(landed) == b""
+    del bucket["e"]
+    with pytest.raises(UnreadableError, match="s3://lake/e has vanished"):
+        read_object(landed)
+
+
+@pytest.mark.parametrize("read", [read_object, hash_object, check_unchanged])
+def test_what_vanished_or_changed_is_named(bucket: dict[str, bytes], read: object) -> None:
+    assert callable(read)
+    bucket["a"] = b"1234"
+    landed = listed("s3://lake/a")
+    bucket["a"] = b"5678"
+    with pytest.raises(UnreadableError, match=r"s3://lake/a .*change") as raised:
+        read(landed)
+    assert not raised.value.vanished
+    del bucket["a"]
+    with pytest.raises(UnreadableError, match="s3://lake/a has vanished") as raised:
+        read(landed)
+    assert raised.value.vanished
+
+
+def test_a_change_between_two_ranges_is_noticed(bucket: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "_RANGE", 4)
+    bucket["a"] = b"12345678"
+    landed = listed("s3://lake/a")
+    with open_object(landed) as stream:
+        assert stream.read(4) == b"1234"
+        bucket["a"] = b"abcdefgh"
+        with pytest.raises(UnreadableError, match="changed while it was read"):
+            stream.read(4)
+
+
+@pytest.fixture(params=["s3", "memory"])
+def root(request: pytest.FixtureRequest) -> str:
+    if request.param == "s3":
+        request.getfixturevalue("server")
+        return "s3://lake"
+    return f"memory://{uuid4()}"
+
+
+def put(uri: str, content: bytes) -> LandedObject:
+    base, key = stores.split(uri)
+    stores.store(base).put(key, content)
+    return listed(uri)
+
+
+def everything(root: str) -> dict[str, bytes]:
+    return {landed.uri.removeprefix(f"{root}/"): read_object(landed) for landed in stores.under(root)}
+
+
+NAME = "ä 'b' %2F.json"
+
+
+def test_archive_moves_once_and_never_overwrites(root: str) -> None:
+    landed = put(f"{root}/landing/{NAME}", b"{}")
+    source_id = hash_object(landed)
+    for outcome in ("moved", "gone"):
+        assert archive(landed, source_id, f"{root}/archive", DAY).outcome == outcome
+        assert everything(root) == {f"archive/2026-01-02/{source_id}/{NAME}": b"{}"}
+    again = put(f"{root}/landing/{NAME}", b"{}")
+    assert archive(again, source_id, f"{root}/archive/", DAY).outcome == "moved"
+    assert everything(root) == {f"archive/2026-01-02/{source_id}/{NAME}": b"{}"}
+    put(f"{root}/archive/2026-01-02/{source_id}/{NAME}", b"other")
+    done = archive(put(f"{root}/landing/{NAME}", b"{}"), source_id, f"{root}/archive", DAY)
+    assert done.outcome == "moved" and done.to.endswith("/ä 'b' %2F.2.json")
+    assert sorted(everything(root).values()) == [b"other", b"{}"]
+
+
+def test_archive_leaves_and_deletes(root: str) -> None:
+    landed = put(f"{root}/landing/a", b"{}")
+    source_id = hash_object(landed)
+    assert archive(landed, source_id, f"{root}/archive", DAY, mode="leave").outcome == "left"
+    assert everything(root) == {"landing/a": b"{}"}
+    assert archive(landed, "0" * 64, f"{root}/archive", DAY, mode="delete").outcome == "changed"
+    assert archive(landed, source_id, f"{root}/archive", DAY, mode="delete").outcome == "deleted"
+    assert everything(root) == {}
+
+
+def test_archive_keeps_what_was_uploaded_since(root: str) -> None:
+    landed = put(f"{root}/landing/a", b"as read")
+    source_id = hash_object(landed)
+    put(f"{root}/landing/a", b"newer")
+    for mode in ("move", "delete"):
+        assert archive(landed, source_id, f"{root}/archive", DAY, mode=mode).outcome == "changed"
+        assert everything(root) == {"landing/a": b"newer"}
+
+
+def test_archive_takes_back_a_copy_of_the_wrong_content(root: str) -> None:
+    landed = put(f"{root}/landing/a", b"content")
+    assert archive(landed, "0" * 64, f"{root}/archive", DAY).outcome == "changed"
+    assert everything(root) == {"landing/a": b"content"}
+
+
+def test_archive_stays_in_one_bucket(root: str, tmp_path: Path) -> None:
+    landed = put(f"{root}/landing/a", b"{}")
+    for elsewhere in ("s3://other/archive", str(tmp_path)):
+        done = archive(landed, hash_object(landed), elsewhere, DAY)
+        assert done.outcome == "failed" and elsewhere in done.why and done.advice
+    (tmp_path / "b").touch()
+    [local] = list_paths([tmp_path / "b"]).objects
+    assert archive(local, hash_object(local), f"{root}/archive", DAY).outcome == "failed"
+    assert everything(root) == {"landing/a": b"{}"} and (tmp_path / "b").exists()
+
+
+def test_archive_without_permission_keeps_the_object(server: S3Server, bucket: dict[str, bytes]) -> None:
+    landed = put("s3://lake/landing/a", b"{}")
+    source_id = hash_object(landed)
+    server.forbidden.append("archive/")
+    done = archive(landed, source_id, "s3://lake/archive", DAY)
+    assert done.outcome == "failed" and "permission denied" in done.why and done.advice
+    assert bucket == {"landing/a": b"{}"}
