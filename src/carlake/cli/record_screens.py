@@ -1,0 +1,242 @@
+"""How contracts and quarantined records look to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from carlake.cli.screen import GOOD, QUIET, STRONG, WARN, Column, Screen, count, number, one_line, shown, time
+from carlake.contracts.contract import Contract, ContractSet, text_of
+from carlake.contracts.load import SHIPPED
+
+if TYPE_CHECKING:
+    from carlake.cli.invocation import Invocation
+    from carlake.contracts.drift import Drift, Outcome
+
+_RAW_SHOWN = 200
+
+
+def contract_document(contract: Contract) -> dict[str, Any]:
+    """A contract as JSON."""
+    return {
+        "contract": contract.name,
+        "version": contract.version,
+        "description": contract.description,
+        "shipped": contract.name in SHIPPED,
+        "recognised_by": [[text_of(path) for path in line] for line in contract.recognised_by],
+        "fields": [
+            {
+                "column": field.column.name,
+                "paths": [text_of(path) for path in field.paths],
+                "required": field.required,
+                "type": field.column.type,
+                "unit": field.column.unit or None,
+                "minimum": field.column.minimum,
+                "maximum": field.column.maximum,
+                "personal": field.column.personal,
+                "format": field.format.text if field.format else None,
+                "zone": field.zone,
+                "own": field.column in contract.columns,
+            }
+            for field in contract.fields
+        ],
+    }
+
+
+def show_contracts(invocation: Invocation, contracts: ContractSet) -> None:
+    """Contracts in their order."""
+    screen = invocation.screen
+    screen.table(
+        [
+            Column("", right=True, style=QUIET),
+            Column("contract"),
+            Column("version", right=True),
+            Column("columns", right=True),
+            Column("", style=QUIET),
+            Column("what it is", wrap=True),
+        ],
+        [
+            (
+                place,
+                contract.name,
+                contract.version,
+                len(contract.fields),
+                "shipped" if contract.name in SHIPPED else "own",
+                Text(contract.description),
+            )
+            for place, contract in enumerate(contracts.contracts, 1)
+        ],
+    )
+    screen.next(
+        [
+            (invocation.hint("contracts", "show", contracts.contracts[0].name), "where each column lies in a record"),
+            (invocation.hint("contracts", "check", "FILE"), "how the records of a file would fare"),
+            (invocation.hint("contracts", "drift"), "what landed and no contract names"),
+        ]
+        if contracts.contracts
+        else [(invocation.hint("contracts", "schema"), "the format of a contract file")]
+    )
+
+
+def show_contract(screen: Screen, contract: Contract) -> None:
+    """One contract with its fields."""
+    screen.heading(contract.name, f"version {contract.version}")
+    screen.prose(contract.description)
+    screen.line()
+    lines = [", ".join(text_of(path) for path in line) for line in contract.recognised_by]
+    screen.facts([("recognised by" if at == 0 else "or", line) for at, line in enumerate(lines)])
+    screen.line()
+    screen.table(
+        [Column("column"), Column("type", style=QUIET), Column("accepts", style=QUIET), Column("path", wrap=True)],
+        [
+            (
+                Text.assemble(field.column.name, (" !", WARN) if field.required else ""),
+                field.column.type,
+                _range(field.column.minimum, field.column.maximum, field.column.unit),
+                Text(_paths(field.paths) + _time_note(field.format.text if field.format else None, field.zone)),
+            )
+            for field in contract.fields
+        ],
+    )
+    screen.line()
+    screen.line("  ", ("!", WARN), (" required: a record without it goes to quarantine", QUIET))
+
+
+def show_check(screen: Screen, outcomes: Sequence[Outcome], problems: Sequence[tuple[str, str]]) -> None:
+    """How a sample would fare."""
+    good = sum(item.count for item in outcomes if not item.reason)
+    bad = sum(item.count for item in outcomes if item.reason)
+    screen.line(
+        f"{count(good + bad, 'record')}: ",
+        (f"{number(good)} accepted", GOOD if good else ""),
+        ", ",
+        (f"{number(bad)} would be quarantined", WARN if bad else ""),
+    )
+    if outcomes:
+        screen.line()
+        screen.table(
+            [
+                Column("contract"),
+                Column("outcome"),
+                Column("records", right=True),
+                Column("the first, in detail", wrap=True, style=QUIET),
+            ],
+            [
+                (
+                    item.contract,
+                    Text(item.reason, style=WARN) if item.reason else Text("accepted", style=GOOD),
+                    item.count,
+                    Text(one_line(item.example)),
+                )
+                for item in outcomes
+            ],
+        )
+    for uri, why in problems:
+        screen.line()
+        screen.line("  ", (one_line(uri), WARN), f" {why}")
+
+
+def show_drift(screen: Screen, found: Sequence[Drift], records: int) -> None:
+    """Landed paths that no contract names."""
+    if not found:
+        screen.line(f"No drift: every path of {count(records, 'landed record')} is named by its contract.")
+        return
+    screen.line(f"{count(len(found), 'path')} that no contract names, in {count(records, 'landed record')}:")
+    screen.line()
+    screen.table(
+        [
+            Column("path", wrap=True),
+            Column("records", right=True),
+            Column("contract"),
+            Column("for example", wrap=True, style=QUIET),
+        ],
+        [(Text(one_line(item.path)), item.count, item.contract, Text(one_line(item.example))) for item in found],
+    )
+    screen.line()
+    screen.prose(("They stay in bronze. A contract that names one fills it from all of history.", QUIET))
+
+
+def show_quarantine(
+    invocation: Invocation, reasons: Sequence[Mapping[str, Any]], newest: Sequence[Mapping[str, Any]]
+) -> None:
+    """Counts by reason, and the newest few records."""
+    screen = invocation.screen
+    show_reasons(screen, reasons)
+    if not reasons:
+        return
+    screen.line()
+    screen.heading("Newest")
+    screen.line()
+    show_quarantined(screen, newest, raw=False)
+    first = str(reasons[0]["reason"])
+    screen.next(
+        [
+            (invocation.hint("quarantine", "list", "--reason", first), "the records themselves"),
+            (invocation.hint("quarantine", "export", "repair"), "all of them as files, to repair"),
+            (invocation.hint("run", "repair"), "land what was repaired"),
+        ]
+    )
+
+
+def show_reasons(screen: Screen, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Quarantined records by reason."""
+    if not rows:
+        screen.line(("Quarantine is empty.", GOOD))
+        return
+    total = sum(int(row["records"]) for row in rows)
+    screen.line((f"{count(total, 'record')} in quarantine", STRONG), ", verbatim, by reason:")
+    screen.line()
+    screen.table(
+        [Column("reason"), Column("records", right=True), Column("for example", wrap=True, style=QUIET)],
+        [(row["reason"], int(row["records"]), Text(_brief(row["detail"]))) for row in rows],
+    )
+
+
+def show_quarantined(screen: Screen, rows: Sequence[Mapping[str, Any]], *, raw: bool = True) -> None:
+    """Quarantined records, one below the other."""
+    if not rows:
+        screen.line(("Quarantine is empty.", GOOD))
+    for at, row in enumerate(rows):
+        if at:
+            screen.line()
+        screen.line(
+            "  ",
+            (str(row["reason"]), WARN),
+            f"  {time(row['quarantined_at'])}",
+            (f"  {row['contract']}" if row["contract"] else "", QUIET),
+        )
+        if row["detail"]:
+            screen.prose(_brief(row["detail"]), indent=4)
+        place = f"{one_line(str(row['source_uri']))} row {row['source_row']}"
+        screen.line("    ", (place, QUIET))
+        if raw and row["raw"]:
+            screen.line("    ", (_brief(row["raw"], _RAW_SHOWN), QUIET))
+
+
+def _brief(text: Any, most: int = 160) -> str:
+    line = one_line(str(text or ""))
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def _paths(paths: Sequence[tuple[str, ...]]) -> str:
+    return " or ".join(text_of(path) for path in paths)
+
+
+def _time_note(format: str | None, zone: str | None) -> str:  # noqa: A002
+    return "".join([f"  as {format}" if format else "", f"  in {zone}" if zone else ""])
+
+
+def _range(minimum: float | None, maximum: float | None, unit: str) -> Text:
+    if minimum is None and maximum is None:
+        return Text(unit)
+    low, high = (shown(int(value)) if value is not None and value % 1 == 0 else value for value in (minimum, maximum))
+    text = (
+        f"{low} to {high}"
+        if maximum is not None and minimum is not None
+        else f">= {low}"
+        if high is None
+        else f"<= {high}"
+    )
+    return Text(f"{text} {unit}".strip())
