@@ -285,11 +285,11 @@ def test_every_odd_value_in_every_kind_of_field_is_judged_alike(
         if value_at(record, path) is not None
     }
     raws = []
-    for path in kinds.values():
+    for path in [*kinds.values(), *contract.blocks]:
         marked = json.loads(json.dumps(record))
         at = marked
         for key in path[:-1]:
-            at = at[key]
+            at = at.setdefault(key, {})
         at[path[-1]] = "@@"
         raws += [text(marked).replace('"@@"', literal) for literal in ODD]
     assert_alike(con, contracts, raws)

@@ -112,12 +112,14 @@ class Extraction:
                 self._place[path] = number
                 return
 
+    def _tree_of(self, path: Path) -> int:
+        """Number of the tree that a value, or a block (in the tree of a path below it), is read from."""
+        found = self._place.get(path)
+        return found if found is not None else next(n for below, n in self._place.items() if below[: len(path)] == path)
+
     def _member(self, path: Path) -> str:
         """SQL of the struct member at a path."""
-        tree = self._place.get(path)
-        if tree is None:  # a block: it lies in the tree of any path below it
-            tree = next(number for below, number in self._place.items() if below[: len(path)] == path)
-        sql = f"t{tree}"
+        sql = f"t{self._tree_of(path)}"
         for key in path:
             sql = f"struct_extract({sql}, {_text(key)})"
         return sql
@@ -130,12 +132,14 @@ class Extraction:
         """Name of the text at a path; of a JSON leaf it keeps the quotes, so that "12.5" is no number."""
         return self._let(0, f"CAST({self._member(path)} AS VARCHAR)")
 
-    def _is_block(self, path: Path) -> bool:
-        node: _Tree | str = self._trees[self._place[path]]
-        for key in path:
+    def _tree_at(self, block: Path) -> _Tree:
+        """The members of a block that are read."""
+        node: _Tree | str = self._trees[self._tree_of(block)]
+        for key in block:
             assert isinstance(node, dict)
             node = node[key]
-        return isinstance(node, dict)
+        assert isinstance(node, dict)
+        return node
 
     # -- what makes a record clean -----------------------------------------------------------------------------------
 
@@ -145,22 +149,23 @@ class Extraction:
 
         self.clean.append(f"{'' if self.csv else 'NOT '}starts_with(raw, {_text(CSV_MARK)})")
         self.clean.append("(" + " OR ".join(f"({line(paths)})" for paths in self.contract.recognised_by) + ")")
-        for contract in self.earlier:
-            for paths in contract.recognised_by:
-                self.clean.append(f"NOT ({line(paths)})")
-                # Where the key is read as a block, a value that is none looks as if it were not there.
-                self.clean += [self._no_other(path) for path in paths if self._is_block(path)]
+        self.clean += [f"NOT ({line(paths)})" for contract in self.earlier for paths in contract.recognised_by]
 
     def _blocks(self) -> None:
-        self.clean += [self._no_other(block) for block in self.contract.blocks]
+        """A block is an object, null, or missing: the last two show as null, what is no object as one without members.
 
-    def _no_other(self, block: Path) -> str:
-        """A block is an object, null, or missing. Only where it is not seen as an object the record is read again."""
-        absent = self._missing(block)
-        if len(block) > 1:
-            absent = f"(NOT {self._missing(block[:-1])} AND {absent})"
-        kind = f"coalesce(json_type(raw, {_text(_pointer(block))}), 'NULL')"
-        return f"(NOT {absent} OR CASE WHEN {absent} THEN {kind} = 'NULL' END)"
+        So only where none of a block's members is there the record is read again.
+        """
+        for block in self.contract.blocks:
+            members = [
+                f"NOT {self._missing((*block, key))}"
+                if isinstance(node, dict)
+                else f"{self._leaf((*block, key))} IS NOT NULL"
+                for key, node in self._tree_at(block).items()
+            ]
+            empty = self._let(1, f"NOT ({' OR '.join([self._missing(block), *members])})")
+            kind = f"json_type(raw, {_text(_pointer(block))})"
+            self.clean.append(f"(NOT {empty} OR CASE WHEN {empty} THEN {kind} = 'OBJECT' END)")
 
     def _value(self, one: Field) -> str:
         match one.column.type:
