@@ -199,15 +199,8 @@ class _Batch:
         verdicts: dict[int, Verdict] = {}
         doubtful = set(self._unchecked)
         doubtful.update(row for row, record in enumerate(records) if len(record) > self._limit or too_deep(record))
-        try:
-            raw = pa.array(records, pa.string())
-            raw_bytes = pa.nulls(len(records), pa.binary())
-        except pa.ArrowInvalid:  # some are not UTF-8
-            texts = [_is_text(record) for record in records]
-            doubtful.update(row for row, text in enumerate(texts) if not text)
-            pairs = list(zip(records, texts, strict=True))
-            raw = pa.array([record if text else None for record, text in pairs], pa.string())
-            raw_bytes = pa.array([None if text else record for record, text in pairs], pa.binary())
+        raw, raw_bytes, not_text = _columns(records)
+        doubtful.update(not_text)
         if doubtful:
             judged = ((row, judge(records[row], self._limit)) for row in sorted(doubtful))
             verdicts = {row: verdict for row, verdict in judged if verdict is not None}
@@ -223,6 +216,19 @@ class _Batch:
         arrays: list[Any] = [raw, raw_bytes, hashes, pa.array(reasons, pa.string()), pa.array(details, pa.string())]
         self._clear()
         return pa.RecordBatch.from_arrays(arrays, schema=RECORDS)
+
+
+def _columns(records: list[bytes]) -> tuple[Any, Any, list[int]]:
+    """The columns raw and raw_bytes, and the positions of the records that are not UTF-8."""
+    try:
+        raw: Any = pa.array(records, pa.binary()).cast(pa.string())
+        return raw, pa.nulls(len(records), pa.binary()), []
+    except pa.ArrowInvalid:
+        pass
+    pairs = [(record, _is_text(record)) for record in records]
+    raw = pa.array([record if text else None for record, text in pairs], pa.string())
+    raw_bytes = pa.array([None if text else record for record, text in pairs], pa.binary())
+    return raw, raw_bytes, [row for row, (_, text) in enumerate(pairs) if not text]
 
 
 def _is_text(record: bytes) -> bool:
