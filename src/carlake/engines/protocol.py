@@ -19,12 +19,16 @@ Relation = str
 
 @dataclass(frozen=True)
 class Changed:
-    """What a table's rows are after minus before: `added` and `gone` are relations with the table's columns."""
+    """What a table's rows are after minus before: `added` and `gone` are relations with the table's columns.
+
+    `complete` says that `added` has every row there is now for the keys of `gone`, so that none needs to be looked for.
+    """
 
     added: Relation
     gone: Relation
     rows_added: int
     rows_gone: int
+    complete: bool = False
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,11 @@ def compute(
         return Computed(None, None, rows_in)
     own_keys = {column: column for column in table.scope}
     before = engine.scan(table.name, refresh.base, touched, own_keys, located=True)
+    nothing = engine.view(f"SELECT * FROM {before} WHERE false")
     if table.reads == "delta" and not changed.rows_gone:
         source, own = changed.added, before
+    elif table.reads == "delta" and changed.complete:
+        source, own = changed.added, nothing
     else:
         # A delta table whose source lost rows may owe its own rows to them: it is made again from what is left.
         if table.parses:
@@ -80,7 +83,7 @@ def compute(
         else:
             assert table.source is not None
             source = engine.scan(table.source, refresh.until, touched, table.scope)
-        own = engine.view(f"SELECT * FROM {before} WHERE false")
+        own = nothing
     return _difference(engine, table, before, _select(engine, table, source, own, values), rows_in)
 
 

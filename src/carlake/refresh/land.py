@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from carlake.contracts.contract import ContractSet
 from carlake.engines.protocol import Source
-from carlake.errors import CommitRefusedError
-from carlake.landing.objects import LandedObject, UnreadableError, hash_object, open_object
+from carlake.errors import CarlakeError, CommitRefusedError
+from carlake.landing.objects import LandedObject, Unreadable, UnreadableError, hash_object, open_object
 from carlake.landing.records import split
 from carlake.refresh.context import Context
 from carlake.refresh.lease import REFUSALS_BEFORE_LEASE, await_lease, lease
@@ -188,7 +188,15 @@ def _forget(batch: Batch, uris: Iterable[str]) -> None:
 def _records(context: Context, landed: LandedObject) -> Iterable[pa.RecordBatch]:
     """The object's records; raises ReadError where it vanished, changed or cannot be read, before or while it is read."""
     with open_object(landed) as stream:
-        yield from split(stream, max_record_bytes=context.engine.max_record_bytes)
+        try:
+            yield from split(stream, max_record_bytes=context.engine.max_record_bytes)
+        except (CarlakeError, OSError):
+            raise
+        except Exception as error:
+            why = f"could not be taken apart ({type(error).__name__}: {error})"
+            raise UnreadableError(
+                Unreadable(landed.uri, why, "It stays where it is; this is a fault of carlake's.")
+            ) from error
 
 
 def _hints(contracts: ContractSet) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from carlake.engines.protocol import Changed, Parsed, Relation, Staged
 from carlake.errors import CarlakeError, CommitRefusedError, DefinitionChangedError
+from carlake.refresh.appended import candidates, changes
 from carlake.refresh.commit import commit
 from carlake.refresh.compute import compute
 from carlake.refresh.context import Context
@@ -70,20 +71,26 @@ def _once(context: Context, table: Table, adopt: bool) -> Step:
         raise blocked(refresh)
     if refresh.base is None:
         context.load(table.name)
+    tried_again = None
     if refresh.why == "definition":
+        tried_again = candidates(context, table, refresh)
         context.evolve(table.name)
         context.load(table.name)
+    if tried_again is not None:
+        refresh = replace(refresh, full=False)
     computed = compute(
         context.engine,
         table,
         refresh,
         context.clock(),
-        lambda of, since, until: _changes(context, of, since, until),
+        lambda of, since, until: (
+            changes(context, of, refresh, tried_again) if tried_again else _changes(context, of, since, until)
+        ),
         lambda of, at: rows_of_source(context, of, at),
     )
     mark = Bookmark(refresh.until, refresh.definition, refresh.day, table.parts)
     properties = context.properties(
-        table, "rebuild" if adopt and refresh.full else "refresh", mark, why=refresh.why, rows_in=computed.rows_in
+        table, "rebuild" if refresh.why == "definition" else "refresh", mark, why=refresh.why, rows_in=computed.rows_in
     )
     staged = context.engine.stage(table, refresh.base, computed.removed, computed.added, properties)
     publish(context, staged)

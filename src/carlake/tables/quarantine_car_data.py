@@ -26,7 +26,7 @@ def quarantine(judged: Mapping[str, str]) -> Table:
         name="quarantine_car_data",
         doc="one row per landed record that no contract accepts",
         source="bronze_car_data",
-        scope={"source_id": "source_id"},
+        scope={"source_id": "source_id", "source_row": "source_row"},
         key=("source_id", "source_row"),
         reads="delta",
         select="""SELECT source_id, source_row, event_id, car_chassis, contract, contract_version, reason, detail, raw,

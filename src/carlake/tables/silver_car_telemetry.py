@@ -132,6 +132,11 @@ def silver(
     derived = {column.name: sql for column, sql in DERIVED}
     computed = ",\n         ".join(f"{derived[c.name]} AS {c.name}" if c.name in derived else c.name for c in columns)
     names = ", ".join(c.name for c in columns)
+    inputs = dict(judged)
+    if extra:
+        # What contracts add is a part of its own, so that it can be told from a change of silver itself.
+        own = silver({})
+        inputs |= {"columns": repr(own.columns), "select": own.select, "added columns": repr(extra)}
     order = "car_chassis, event_id, event_version, record_hash, ingested_at, source_id, source_row"
     return Table(
         name="silver_car_telemetry",
@@ -163,5 +168,5 @@ WHERE loser_id IS NULL""",
         partition=(("event_timestamp", partition),),
         sort=("car_chassis", "event_timestamp"),
         parses="accepted",
-        inputs=judged,
+        inputs=inputs,
     )

@@ -48,7 +48,8 @@ class Table:
     sort       the order of rows inside files
     parses     source rows go through the contracts first (`Engine.parse`)
     stale      SQL condition over the table's own rows: those that the passing of time alone made wrong; may use {today}
-    inputs     further text that decides the table's content (contracts, rules), part of its definition
+    inputs     further text that decides the table's content (contracts, rules), part of its definition; an input named
+               "columns" or "select" stands in for the table's own
     """
 
     name: str
@@ -69,7 +70,7 @@ class Table:
     @property
     def parts(self) -> dict[str, str]:
         """What decides the table's rows, each part by its name as a digest: two definitions differ where a part does."""
-        columns = repr([(column.name, column.type) for column in self.columns])
+        columns = repr(self.columns)
         texts = {
             "columns": columns,
             "scope": repr(dict(self.scope)),
