@@ -153,6 +153,7 @@ def test_things_happen_to_a_fleet_that_the_gold_tables_are_about() -> None:
         seen["overheated engine"] += telemetry["engineTempCelsius"] > 100
         seen["overheated oil"] += (telemetry["oilTempCelsius"] or 0) > 110
         seen["speeding"] += trip is not None and trip["data"]["tripMaxSpeedKm"] > 110
+        seen["raw binary fractions"] += trip is not None and len(str(trip["data"]["tripMileage"])) > 9
         seen["parked"] += trip is None
         seen["high mileage"] += telemetry["currentMileage"] > 100_000
         seen["low fuel"] += 0 < telemetry["fuelAvailableLiters"] < 10
@@ -164,6 +165,7 @@ def test_things_happen_to_a_fleet_that_the_gold_tables_are_about() -> None:
         )
         seen[value["event_primary_timestamp"][:7]] += 1
     assert all(seen.values()), seen
+    assert seen["raw binary fractions"] < 500, "few units send them"
     assert {"2025-08", "2025-09", "2025-10"} <= set(seen)
 
 

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -285,6 +286,19 @@ def test_a_newer_version_wins_in_any_order_and_an_equal_one_by_its_hash(tables: 
     for order in itertools.permutations((older, newer, other)):
         for batches in ([order], [[each] for each in order]):
             assert [row["engine_temp_celsius"] for row in tables.lake(batches)[SILVER]] == [wanted]
+
+
+def test_months_sum_what_each_trip_is_in_thousandths(tables: Tables) -> None:
+    def trip(number: int) -> Landed:
+        trip = {"data": {"tripMileage": 0.0005, "tripFuelLiters": 0.1}}
+        time = {"event_primary_timestamp": f"2025-10-01T00:00:{number:02d}Z"}
+        return json.dumps(
+            {"event_id": f"e{number}", "carChassis": "A", **time, "trip_data": {"trip_summary": trip}}
+        ).encode(), MODIFIED
+
+    (month,) = tables.lake([[trip(number) for number in range(30)]])[MONTHLY]
+    assert (month["total_km_driven"], month["total_fuel_liters"]) == (Decimal("0.030"), Decimal("3.000"))
+    assert (month["avg_fuel_efficiency_kmpl"], month["trip_count"]) == (0.03 / 3, 30)
 
 
 def test_the_time_of_a_record_without_version_is_its_object_as_first_landed() -> None:

@@ -103,7 +103,7 @@ class Car:
         self.color = random.choice(_COLORS)
         self.zone_minutes, self.zone = random.choice(_ZONES)
         # A few units compute in binary floating point and send what comes out: 14.200000000000001.
-        self.raw_floats = number() < 0.1
+        self.raw_floats = number() < 0.15
         self.static = _json(
             {
                 "Model": self.model,
