@@ -119,10 +119,7 @@ class Extraction:
 
     def _member(self, path: Path) -> str:
         """SQL of the struct member at a path."""
-        sql = f"t{self._tree_of(path)}"
-        for key in path:
-            sql = f"struct_extract({sql}, {_text(key)})"
-        return sql
+        return f"t{self._tree_of(path)}" + "".join(f"[{_text(key)}]" for key in path)
 
     def _missing(self, path: Path) -> str:
         """Name of a boolean: nothing is seen at the path."""
@@ -217,7 +214,7 @@ class Extraction:
         upper = "<" if high == _PAST_64_BITS else "<="
         whole = "" if column.type == "double" else f" AND {number} = trunc({number})"
         plain = f" AND regexp_full_match({text}, {_text(_CSV_NUMBER)})" if self.csv else ""
-        holds = f"({number} >= {low!r}::DOUBLE AND {number} {upper} {high!r}::DOUBLE{whole}{plain})"
+        holds = f"({number} >= {_double(low)} AND {number} {upper} {_double(high)}{whole}{plain})"
         self.clean.append(holds if one.required else f"({text} IS NULL OR {holds})")
         if column.type == "double":
             return f"{number} + 0::DOUBLE"  # no negative zero, as the judge
@@ -226,7 +223,7 @@ class Extraction:
     def _time(self, one: Field) -> str:
         text = self._first(one)
         value = self._let(3, self._formatted(text, one) if one.format else self._iso(text, one))
-        bounds = f"{value} BETWEEN '{_FIRST}'::{DUCKDB[one.column.type]} AND '{_LAST}'::{DUCKDB[one.column.type]}"
+        bounds = f"{value} BETWEEN '{_FIRST}' AND '{_LAST}'"
         self.clean.append(f"({bounds})" if one.required else f"({text} IS NULL OR ({bounds}))")
         return value
 
@@ -313,6 +310,12 @@ def _zoned(local: str, zone: str) -> str:
 def _pointer(path: Path) -> str:
     """A JSON Pointer (RFC 6901)."""
     return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in path)
+
+
+def _double(value: float) -> str:
+    """A DOUBLE literal: without an exponent DuckDB reads a DECIMAL."""
+    text = repr(value)
+    return text if "e" in text else f"{text}e0"
 
 
 def _text(value: str) -> str:
