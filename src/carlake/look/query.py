@@ -121,7 +121,11 @@ def snapshot_at(iceberg: IcebergTable, name: str, as_of: datetime | None) -> int
     if then and iceberg.metadata.snapshot_by_id(then[-1]) is not None:
         return int(then[-1])
     oldest = min(iceberg.metadata.snapshots, key=lambda kept: kept.sequence_number or 0)
-    if not then and oldest.parent_snapshot_id is None:
+    created = iceberg.properties.get("carlake.created-at")
+    if created is not None and moment < datetime.fromisoformat(created):
+        return None
+    # Expiry by other programs takes the parent's id and the log away, too: the first snapshot of a table is number 1.
+    if not then and oldest.parent_snapshot_id is None and oldest.sequence_number == 1:
         return None
     since = datetime.fromtimestamp(oldest.timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds")
     raise NotFoundError(
@@ -156,7 +160,7 @@ def _in_words(
 ) -> CarlakeError:
     found = _PLACE.search(error.text)
     where = found.group(1) if found else ""
-    if error.kind == "files":
+    if error.kind in ("files", "permission"):
         for view in views:
             for path in view.files:
                 if not Path(path).exists():
