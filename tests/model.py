@@ -252,9 +252,8 @@ def alerts(events: Sequence[Row]) -> list[Row]:
 
 
 def rounded(value: float, places: int) -> Decimal:
-    """A double as a decimal of so many places, half away from zero, after scaling in binary as DuckDB's cast does."""
-    scaled = Decimal(value * 10**places).quantize(Decimal(1), ROUND_HALF_UP)
-    return scaled.scaleb(-places)
+    """A double as a decimal of so many places: its shortest text, rounded half away from zero."""
+    return Decimal(repr(value)).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
 
 
 def _version(row: Row) -> tuple[datetime, str]:

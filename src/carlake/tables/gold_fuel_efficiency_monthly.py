@@ -21,7 +21,7 @@ COLUMNS = (
     Column("processing_timestamp", "timestamptz", "when this row was computed", volatile=True),
 )
 
-_MONTH = "CAST(event_year AS VARCHAR) || '-' || lpad(CAST(event_month AS VARCHAR), 2, '0')"
+_MONTH = "lpad(CAST(event_year AS VARCHAR), 4, '0') || '-' || lpad(CAST(event_month AS VARCHAR), 2, '0')"
 
 TABLE = Table(
     name="gold_fuel_efficiency_monthly",
@@ -30,7 +30,8 @@ TABLE = Table(
     scope={"car_chassis": "car_chassis", "year_month": _MONTH},
     key=("car_chassis", "year_month"),
     reads="scope",
-    # Sums are of DECIMAL, so that any order and any engine gives the same figure.
+    # Sums are of DECIMAL, so that any order gives the same figure; a double becomes one by way of its text, since engines
+    # round 513.7705 differently when they scale it in binary.
     select=f"""WITH ordered AS (
   SELECT car_chassis, {_MONTH} AS year_month, manufacturer, model, trip_distance_km, trip_fuel_consumed_liters,
          row_number() OVER (PARTITION BY car_chassis, {_MONTH}
@@ -45,8 +46,8 @@ TABLE = Table(
   SELECT car_chassis, year_month,
          max(CASE WHEN nth = nth_manufacturer THEN manufacturer END) AS manufacturer,
          max(CASE WHEN nth = nth_model THEN model END) AS model,
-         CAST(coalesce(sum(CAST(trip_distance_km AS DECIMAL(18,3))), 0) AS DECIMAL(18,3)) AS total_km_driven,
-         CAST(coalesce(sum(CAST(trip_fuel_consumed_liters AS DECIMAL(18,3))), 0) AS DECIMAL(18,3)) AS total_fuel_liters,
+         CAST(coalesce(sum(CAST(CAST(trip_distance_km AS VARCHAR) AS DECIMAL(18,3))), 0) AS DECIMAL(18,3)) AS total_km_driven,
+         CAST(coalesce(sum(CAST(CAST(trip_fuel_consumed_liters AS VARCHAR) AS DECIMAL(18,3))), 0) AS DECIMAL(18,3)) AS total_fuel_liters,
          count(CASE WHEN trip_distance_km IS NOT NULL OR trip_fuel_consumed_liters IS NOT NULL THEN 1 END) AS trip_count
   FROM ordered JOIN latest ON car_chassis = car AND year_month = month
   GROUP BY car_chassis, year_month

@@ -75,8 +75,8 @@ def _select(rules: tuple[AlertRule, ...]) -> str:
 )
 SELECT md5(car_chassis || '|' || event_id || '|' || alert_type) AS alert_id, car_chassis, event_id, alert_type, alert_severity,
        alert_value, threshold, unit,
-       title || ' ' || CAST(CAST(alert_value AS DECIMAL(18,1)) AS VARCHAR) || ' ' || unit || ' is ' || direction || ' '
-         || CAST(CAST(threshold AS DECIMAL(18,1)) AS VARCHAR) || ' ' || unit AS alert_message,
+       title || ' ' || CAST(CAST(CAST(alert_value AS VARCHAR) AS DECIMAL(38,1)) AS VARCHAR) || ' ' || unit || ' is ' || direction || ' '
+         || CAST(CAST(CAST(threshold AS VARCHAR) AS DECIMAL(38,1)) AS VARCHAR) || ' ' || unit AS alert_message,
        current_mileage_km, fuel_available_liters, telemetry_timestamp, event_timestamp,
        CAST(event_timestamp AS DATE) AS alert_date, event_year, event_month, event_day,
        {{now}} AS alert_generated_timestamp

@@ -9,6 +9,9 @@ from carlake.tables.table import Column, ColumnType, Table
 
 _TIME: ColumnType = "timestamptz"
 
+# No measurement is past this: it is a broken sensor, and a month's sum must fit DECIMAL(18,3).
+_MOST = 1e9
+
 # What a contract may fill, in the order of the table.
 LANDED = (
     Column(
@@ -29,28 +32,35 @@ LANDED = (
     Column("year", "int", "year the car was built", unit="a", minimum=1886, maximum=2100),
     Column("model_year", "int", "model year", unit="a", minimum=1886, maximum=2100),
     Column("gas_type", "string", "what the car runs on"),
-    Column("fuel_capacity_liters", "double", "size of the tank; 0 for a car without one", unit="L", minimum=0),
+    Column(
+        "fuel_capacity_liters",
+        "double",
+        "size of the tank; 0 for a car without one",
+        unit="L",
+        minimum=0,
+        maximum=_MOST,
+    ),
     Column("color", "string", "the car's color"),
     Column("insurance_provider", "string", "who insures the car"),
     Column("insurance_policy_number", "string", "number of the insurance policy", personal=True),
     Column("insurance_valid_until", "date", "last day on which the insurance is valid"),
     Column("last_service_date", "date", "day of the last service"),
-    Column("last_service_mileage", "double", "mileage at the last service", unit="km", minimum=0),
+    Column("last_service_mileage", "double", "mileage at the last service", unit="km", minimum=0, maximum=_MOST),
     Column("oil_life_percentage", "double", "oil life left", unit="%", minimum=0, maximum=100),
     Column("rental_agreement_id", "string", "rental agreement in force"),
     Column("rental_customer_id", "string", "customer of that agreement", personal=True),
     Column("rental_start_date", _TIME, "start of that agreement"),
     Column("trip_start_timestamp", _TIME, "start of the trip"),
     Column("trip_end_timestamp", _TIME, "end of the trip"),
-    Column("trip_distance_km", "double", "distance driven on the trip", unit="km", minimum=0),
-    Column("trip_duration_minutes", "double", "duration of the trip", unit="min", minimum=0),
-    Column("trip_fuel_consumed_liters", "double", "fuel burnt on the trip", unit="L", minimum=0),
-    Column("trip_max_speed_kmh", "double", "highest speed on the trip", unit="km/h", minimum=0),
-    Column("current_mileage_km", "double", "odometer", unit="km", minimum=0),
-    Column("fuel_available_liters", "double", "fuel in the tank", unit="L", minimum=0),
+    Column("trip_distance_km", "double", "distance driven on the trip", unit="km", minimum=0, maximum=_MOST),
+    Column("trip_duration_minutes", "double", "duration of the trip", unit="min", minimum=0, maximum=_MOST),
+    Column("trip_fuel_consumed_liters", "double", "fuel burnt on the trip", unit="L", minimum=0, maximum=_MOST),
+    Column("trip_max_speed_kmh", "double", "highest speed on the trip", unit="km/h", minimum=0, maximum=_MOST),
+    Column("current_mileage_km", "double", "odometer", unit="km", minimum=0, maximum=_MOST),
+    Column("fuel_available_liters", "double", "fuel in the tank", unit="L", minimum=0, maximum=_MOST),
     Column("engine_temp_celsius", "double", "engine temperature", unit="Cel", minimum=-60, maximum=250),
     Column("oil_temp_celsius", "double", "oil temperature", unit="Cel", minimum=-60, maximum=250),
-    Column("oil_pressure_psi", "double", "oil pressure", unit="[psi]", minimum=0),
+    Column("oil_pressure_psi", "double", "oil pressure", unit="[psi]", minimum=0, maximum=_MOST),
     Column("battery_charge_percentage", "double", "charge of the battery", unit="%", minimum=0, maximum=100),
     *(
         Column(
