@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,3 +24,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in [name for name in os.environ if name.startswith(("CARLAKE_", "PYICEBERG_"))]:
         monkeypatch.delenv(variable)
+
+
+@pytest.fixture
+def small_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one, else on the disk: most of a small lake's time is waiting for the disk."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or not os.access(memory, os.W_OK) or shutil.disk_usage(memory).free < 1 << 30:
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory, prefix="carlake-test-") as folder:
+        yield Path(folder)
