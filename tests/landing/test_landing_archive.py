@@ -334,6 +334,27 @@ def test_a_link_and_its_target_are_both_archived(either: Place) -> None:
     assert target.uri == done[0].uri
 
 
+def test_a_link_whose_target_changed_stays(place: Place) -> None:
+    place.land("z.json", "1234")
+    (place.landing / "link.json").symlink_to("z.json")
+    link = list_landing(place.landing).objects[0]
+    with (place.landing / "z.json").open("r+") as stream:
+        stream.write("5678")
+    os.utime(place.landing / "z.json", ns=(TIME_NS, TIME_NS))
+    assert archive(link, sha("1234"), place.archive, DAY).outcome == "changed"
+    assert place.landing_files() == {"link.json": "5678", "z.json": "5678"} and place.archive_files() == {}
+
+
+def test_a_link_finds_its_place_taken(place: Place) -> None:
+    landed, source_id = place.land("sub/z.json", "content")
+    (place.landing / "z.json").symlink_to("sub/z.json")
+    [link, _] = list_landing(place.landing).objects
+    assert [done.outcome for done in archive_many([(landed, source_id), (link, source_id)], place.archive, DAY)] == [
+        "moved"
+    ] * 2
+    assert place.landing_files() == {} and place.archive_files() == {f"2026-01-02/{source_id}/z.json": "content"}
+
+
 def test_a_file_of_another_user_is_archived_by_copy(tmp_path: Path) -> None:
     """Linux forbids hard links to files that one may not write (protected_hardlinks)."""
     place = Place(tmp_path)

@@ -190,7 +190,54 @@ def test_what_takes_the_place_of_an_object_is_never_waited_for(tmp_path: Path, r
     else:
         with socket.socket(socket.AF_UNIX) as bound:
             bound.bind(os.path.relpath(path))
-    assert unreadable(read, landed).unreadable.why
+    why = unreadable(read, landed).unreadable.why
+    if read is check_unchanged:
+        assert why == "has changed since it was listed"
+    else:
+        assert why == {"pipe": "is a pipe (FIFO)", "folder": "is a folder"}.get(
+            kind, "is a socket, or a pipe without a writer"
+        )
+
+
+def test_an_object_that_changed_is_given_to_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "f.json"
+    path.write_text("{}")
+    landed = listed(path)
+    path.write_text("{ }")
+    given: list[object] = []
+    with pytest.raises(UnreadableError, match="has changed since it was listed"):
+        with open_object(landed) as stream:
+            given.append(stream)
+    assert given == []
+
+
+@pytest.mark.parametrize("change", ["rewritten", "swapped back", "vanished"])
+def test_a_change_in_the_middle_of_a_short_read_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    path, aside, other = tmp_path / "g.json", tmp_path / "aside", tmp_path / "other"
+    path.write_text("1234")
+    landed = listed(path)
+    read = os.read
+
+    def read_and_change(descriptor: int, size: int) -> bytes:
+        content = read(descriptor, size)
+        if change == "rewritten":
+            path.write_text("5678")
+            os.utime(path, ns=(0, 0))
+        elif change == "vanished":
+            path.unlink()
+        else:
+            aside.replace(path)
+        return content
+
+    if change == "swapped back":
+        # For a moment another file of the same size bears the name.
+        path.replace(aside)
+        other.write_text("5678")
+        other.replace(path)
+    monkeypatch.setattr(objects.os, "read", read_and_change)
+    assert unreadable(read_object, landed).vanished is (change == "vanished")
 
 
 NAMES = [

@@ -11,7 +11,7 @@ process at the same work, leaves the object in landing, in the archive, or in bo
    delete it, else put it back.
 """
 
-# ruff: noqa: PTH102, PTH108, PTH114, PTH116, PTH118, PTH119, PTH120, PTH123
+# ruff: noqa: PTH102, PTH108, PTH114, PTH118, PTH119, PTH120, PTH123
 # Plain path strings keep names that are not UTF-8, and cost a tenth of `Path` over 10,000 files.
 
 from __future__ import annotations
@@ -106,8 +106,6 @@ def archive_many(
             outcomes[at] = _failed(landed, f"{root} is in a store and the object is not", "Keep both in one place.")
         else:
             local.append((at, landed, source_id, path))
-    # Links before what they may point to, which else would be gone.
-    local.sort(key=lambda item: not os.path.islink(item[3]))
     outcomes.update(_archive_local(local, os.path.join(root, day.isoformat()), mode))
     return [outcomes[at] for at in range(len(given))]
 
@@ -170,34 +168,32 @@ def _place(landed: LandedObject, source_id: str, path: str, folder: str) -> str:
 
     Raises NotAsReadError, FileNotFoundError where the object is gone, and OSError.
     """
-    if not is_as_listed(landed, os.stat(path)):
-        raise NotAsReadError
     for name in free_names(os.path.basename(path)):
         target = os.path.join(folder, name)
         try:
-            if os.path.islink(path):
+            if os.path.islink(path) or not _link(path, target):
                 _copy(landed, source_id, target)
                 return target
-            os.link(path, target)
         except FileExistsError:
             if holds(target, source_id):
                 return target
             continue
-        except OSError as error:
-            if error.errno not in NO_LINK:
-                raise
-            try:
-                _copy(landed, source_id, target)
-            except FileExistsError:
-                if holds(target, source_id):
-                    return target
-                continue
-            return target
         if is_as_listed(landed, os.lstat(target)) and holds(target, source_id):
             return target
         os.unlink(target)
         raise NotAsReadError
     raise AssertionError  # free_names does not end
+
+
+def _link(path: str, target: str) -> bool:
+    """Link a file to a second name; False where that is not possible, FileExistsError where the name is taken."""
+    try:
+        os.link(path, target)
+    except OSError as error:
+        if error.errno in NO_LINK:
+            return False
+        raise
+    return True
 
 
 def _withdraw(to: str, source_id: str) -> None:

@@ -92,8 +92,7 @@ def open_object(landed: LandedObject) -> Iterator[BinaryIO]:
         _check(landed, os.fstat(file.fileno()), "has changed since it was listed")
         yield stream
         with _naming(landed.uri):
-            _check(landed, os.fstat(file.fileno()), "changed while it was read")
-            _check(landed, os.stat(path), "was replaced while it was read")
+            _check(landed, os.stat(path), "changed while it was read")
 
 
 def read_object(landed: LandedObject) -> bytes:
@@ -115,10 +114,9 @@ def read_object(landed: LandedObject) -> bytes:
                 content += more  # a single read gives 2 GiB at the most
             if len(content) != landed.size:
                 raise UnreadableError(Unreadable(landed.uri, "changed while it was read", _RETRY))
-            _check(landed, os.fstat(descriptor), "changed while it was read")
         finally:
             os.close(descriptor)
-        _check(landed, os.stat(path), "was replaced while it was read")
+        _check(landed, os.stat(path), "changed while it was read")
     return content
 
 
