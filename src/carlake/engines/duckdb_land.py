@@ -20,6 +20,7 @@ from carlake.engines.duckdb_files import data_file, local_path
 from carlake.engines.protocol import Parsed, Source, Staged
 from carlake.engines.schemas import ARROW
 from carlake.engines.snapshots import stage_snapshot
+from carlake.landing.defects import defects
 from carlake.storage import settle_later
 from carlake.tables.table import Table
 
@@ -164,10 +165,25 @@ class Landing:
             "raw_bytes": records["raw_bytes"],
             "ingested_at": pa.repeat(instant, len(rows)),
             "reason": records["reason"],
-            "detail": records["detail"],
+            "detail": self._details(records),
         }
         # DuckDB gives each record batch to one thread.
         return pa.Table.from_batches(pa.table(columns).to_batches(max_chunksize=_CHUNK_ROWS // 4))
+
+    def _details(self, records: pa.Table) -> Texts:
+        """What is wrong with the refused records, as their bytes alone tell it.
+
+        Reading the whole object may have told more; but a rebuild has only the bytes, and must say the same.
+        """
+        refused = records.filter(pc.is_valid(records["reason"])).combine_chunks()
+        if not refused.num_rows:
+            return records["detail"]
+        _, told = defects(
+            *(refused[name].chunk(0) for name in ("raw", "raw_bytes")), max_record_bytes=self.engine.max_record_bytes
+        )
+        return pc.replace_with_mask(
+            records["detail"].combine_chunks(), pc.is_valid(records["reason"]).combine_chunks(), told
+        )
 
     def _write(self, chunk: pa.Table) -> None:
         if self._writer is None:
