@@ -147,6 +147,13 @@ LONG = b'{"a":"' + b"\xc3\xa9" * 5000 + b'"}'
 CUT_LONG = LONG[:999] if len(whole_characters(LONG[:CAP])) == 999 else LONG[:CAP]
 
 
+def test_an_element_that_swallows_more_than_the_cap_is_found_by_its_lines_too() -> None:
+    lines = [b'  {"n":%d,"pad":"%s"}' % (number, b"x" * 200) for number in range(3_000)]
+    lines[3] = b'  {"n":3,"list":['
+    values = JsonValues(Window(io.BytesIO(b"[\n" + b",\n".join(lines) + b"\n]"), 4096), 300_000)
+    assert [record for found in values for record in found.records] == [line.strip() for line in lines]
+
+
 @pytest.mark.parametrize("chunk", [7, 300, 4096, 1 << 20])
 def test_a_record_beyond_the_cap_is_cut_and_its_neighbours_survive(chunk: int) -> None:
     note = f"only the first {len(CUT_LONG)} bytes are kept, {len(LONG) - len(CUT_LONG)} bytes were cut"

@@ -21,6 +21,7 @@ from carlake.landing.json_text import (
     OPEN_OBJECT,
     SPACE,
     Shortage,
+    broken_end,
     opens_array,
     record_extent,
 )
@@ -126,9 +127,10 @@ class JsonValues:
                 break
             except Shortage:
                 if window.end - window.position > self._hard_cap:
-                    return self._oversize()
+                    end, sound = self._next_line_record(), False
+                    break
                 window.fill()
-        if end - window.position > self._hard_cap:
+        if not 0 <= end - window.position <= self._hard_cap:
             return self._oversize()
         record = window.take(window.position, end).rstrip(SPACE)
         if self._inside and not sound and end < window.end:  # the comma before the next element
@@ -136,6 +138,16 @@ class JsonValues:
         window.position = end
         self._indent = None
         return Found([record], sound)
+
+    def _next_line_record(self) -> int:
+        """Where a line begins the next record, if the one at the position has no end within the cap; else -1."""
+        window = self._window
+        if self._indent is None or window.find(b"\n", window.position) < 0:
+            return -1
+        try:
+            return broken_end(window, window.position, self._inside, self._indent)
+        except Shortage:
+            return -1
 
     def _lines(self) -> Iterator[Found]:
         """Whole lines in bulk, from a line start to the first record that is not one line."""
