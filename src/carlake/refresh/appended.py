@@ -58,7 +58,8 @@ def candidates(context: Context, table: Table, refresh: Refresh) -> Candidates |
 
 
 def _contracts(mark: Bookmark) -> dict[str, str]:
-    return {name: part for name, part in mark.parts.items() if name.startswith(_CONTRACT) or name == "max_record_bytes"}
+    judged = ("max_record_bytes", "fields")
+    return {name: part for name, part in mark.parts.items() if name.startswith(_CONTRACT) or name in judged}
 
 
 def changes(context: Context, table: Table, refresh: Refresh, found: Candidates) -> Changed | None:

@@ -9,8 +9,8 @@ from carlake.rules.rule import AlertRule
 from carlake.tables import bronze_car_data, gold_car_current_state, gold_fuel_efficiency_monthly, ops_runs
 from carlake.tables.gold_performance_alerts_log import alerts
 from carlake.tables.quarantine_car_data import quarantine
-from carlake.tables.silver_car_telemetry import silver
-from carlake.tables.table import Column, Table
+from carlake.tables.silver_car_telemetry import LANDED, silver
+from carlake.tables.table import Column, Table, shape
 
 BRONZE, QUARANTINE, SILVER = "bronze_car_data", "quarantine_car_data", "silver_car_telemetry"
 GOLD = ("gold_car_current_state", "gold_fuel_efficiency_monthly", "gold_performance_alerts_log")
@@ -31,9 +31,9 @@ def declare(
     extra       the columns that contracts add to silver
     max_record_bytes  longer records are quarantined, so it decides what silver and quarantine hold
     """
-    judged = {f"contract {name}": text for name, text in contracts.items()} | {
-        "max_record_bytes": str(max_record_bytes)
-    }
+    judged = {f"contract {name}": text for name, text in contracts.items()}
+    # Silver's ranges and types decide what is refused, so they are part of quarantine's definition, too.
+    judged |= {"max_record_bytes": str(max_record_bytes), "fields": shape(LANDED)}
     tables = (
         bronze_car_data.TABLE,
         # Silver before quarantine: a record that a new contract accepts must reach silver before it leaves quarantine.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from carlake.tables.table import Column, ColumnType, Table
+from carlake.tables.table import Column, ColumnType, Table, shape
 
 _TIME: ColumnType = "timestamptz"
 
@@ -146,7 +146,7 @@ def silver(
     if extra:
         # What contracts add is a part of its own, so that it can be told from a change of silver itself.
         own = silver({})
-        inputs |= {"columns": repr(own.columns), "select": own.select, "added columns": repr(extra)}
+        inputs |= {"columns": shape(own.columns), "select": own.select, "added columns": shape(extra)}
     order = "car_chassis, event_id, event_version, record_hash, ingested_at, source_id, source_row"
     return Table(
         name="silver_car_telemetry",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -70,9 +70,8 @@ class Table:
     @property
     def parts(self) -> dict[str, str]:
         """What decides the table's rows, each part by its name as a digest: two definitions differ where a part does."""
-        columns = repr(self.columns)
         texts = {
-            "columns": columns,
+            "columns": shape(self.columns),
             "scope": repr(dict(self.scope)),
             "select": self.select,
             **self.steps,
@@ -96,6 +95,11 @@ class Table:
 
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)
+
+
+def shape(columns: Iterable[Column]) -> str:
+    """What of columns decides the rows of a table: not their meaning in words."""
+    return repr([(column.name, column.type, column.minimum, column.maximum) for column in columns])
 
 
 def digest(text: str) -> str:
