@@ -241,20 +241,50 @@ def test_a_writer_that_goes_on_between_the_steps_keeps_its_file(place: Place, mo
     assert place.archive_files() == {}
 
 
-def test_an_upload_in_the_last_moment_is_put_back(either: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The landing name is replaced after the last look at it and before it is renamed away."""
-    landed, source_id = either.land("a.json", "as read")
+def _in_the_last_moment(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """Do something after the last look at the landing name and before it is renamed away."""
     rename = os.rename
 
-    def upload_and_rename(source: str, target: str) -> None:
+    def act_and_rename(source: str, target: str) -> None:
         if MOVING in target:
-            (either.landing / "new").write_text("newer")
-            (either.landing / "new").replace(either.landing / "a.json")
+            act()
         rename(source, target)
 
-    monkeypatch.setattr(removal.os, "rename", upload_and_rename)
+    monkeypatch.setattr(removal.os, "rename", act_and_rename)
+
+
+def test_an_upload_in_the_last_moment_is_put_back(either: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    landed, source_id = either.land("a.json", "as read")
+
+    def upload() -> None:
+        (either.landing / "new").write_text("newer")
+        (either.landing / "new").replace(either.landing / "a.json")
+
+    _in_the_last_moment(monkeypatch, upload)
     assert archive(landed, source_id, either.archive, DAY).outcome == "changed"
     assert either.landing_files() == {"a.json": "newer"}
+
+
+def test_a_writer_in_the_last_moment_gets_its_file_back(either: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    landed, source_id = either.land("a.json", "as read")
+
+    def go_on() -> None:
+        with (either.landing / "a.json").open("a") as stream:
+            stream.write(" and more")
+
+    _in_the_last_moment(monkeypatch, go_on)
+    assert archive(landed, source_id, either.archive, DAY).outcome == "changed"
+    assert either.landing_files() == {"a.json": "as read and more"}
+    assert set(either.archive_files().values()) <= {"as read"}
+
+
+def test_a_link_whose_target_changes_between_the_steps_stays(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.land("z.json", "as read")
+    (place.landing / "link.json").symlink_to("z.json")
+    link = list_landing(place.landing).objects[0]
+    _between(monkeypatch, lambda: (place.landing / "z.json").write_text("newer") and None)
+    assert archive(link, sha("as read"), place.archive, DAY).outcome == "changed"
+    assert place.landing_files() == {"link.json": "newer", "z.json": "newer"}
 
 
 def test_what_is_put_back_overwrites_nothing(place: Place) -> None:

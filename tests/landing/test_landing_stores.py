@@ -14,6 +14,7 @@ import pytest
 from tests.landing.s3_server import S3Server, serving
 
 from carlake.errors import NotFoundError
+from carlake.landing import archive as archiving
 from carlake.landing import stores
 from carlake.landing.archive import archive
 from carlake.landing.listing import list_landing, list_paths
@@ -222,6 +223,19 @@ def test_archive_keeps_what_was_uploaded_since(root: str) -> None:
     for mode in ("move", "delete"):
         assert archive(landed, source_id, f"{root}/archive", DAY, mode=mode).outcome == "changed"
         assert everything(root) == {"landing/a": b"newer"}
+
+
+def test_archive_keeps_what_is_uploaded_between_copy_and_delete(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    landed = put(f"{root}/landing/a", b"as read")
+    source_id = hash_object(landed)
+
+    def hash_and_upload(copied: LandedObject) -> str:
+        put(f"{root}/landing/a", b"newer")
+        return hash_object(copied)
+
+    monkeypatch.setattr(archiving, "hash_object", hash_and_upload)
+    assert archive(landed, source_id, f"{root}/archive", DAY).outcome == "changed"
+    assert everything(root) == {"landing/a": b"newer", f"archive/2026-01-02/{source_id}/a": b"as read"}
 
 
 def test_archive_takes_back_a_copy_of_the_wrong_content(root: str) -> None:

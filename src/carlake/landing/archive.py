@@ -292,7 +292,6 @@ def _archive_in_store(landed: LandedObject, source_id: str, root: str, day: date
         if mode == "move":
             if not is_store(root) or stores.split(root)[0] != base:
                 return _failed(landed, f"{root} is not in {base}, where the object lies", "Keep both in one bucket.")
-            check_unchanged(landed)
             for name in free_names(key.rpartition("/")[2]):
                 to = f"{root.rstrip('/')}/{day.isoformat()}/{source_id}/{name}"
                 there = stores.head(to)

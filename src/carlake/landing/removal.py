@@ -43,6 +43,7 @@ class Removal:
         is gone, and OSError.
         """
         is_link = os.path.islink(path)
+        # A file that a writer goes on with keeps its name all the time; of a link this is the one look at its target.
         if not _leads_nowhere(path) and not is_as_listed(landed, os.stat(path)):
             raise NotAsReadError
         parent, name = os.path.split(path)
