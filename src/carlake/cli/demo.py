@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from carlake.cli.invocation import program
-from carlake.cli.lake_screens import verified_line
+from carlake.cli.lake_screens import changed_tables, verified_line
 from carlake.cli.report import counts_line, run_document, show_problems
 from carlake.cli.screen import BAD, GOOD, QUIET, STRONG, WARN, Column, Screen, count, number, seconds, size
 from carlake.errors import CarlakeError
@@ -33,7 +33,9 @@ _FUEL = f"""SELECT car_chassis, concat_ws(' ', manufacturer, model) AS car, year
   total_fuel_liters, avg_fuel_efficiency_kmpl, trip_count
   FROM gold_fuel_efficiency_monthly ORDER BY car_chassis, year_month LIMIT {_SHOWN}"""
 _ALERTS = f"""SELECT event_timestamp, car_chassis, alert_type, alert_severity, alert_value, threshold, unit
-  FROM gold_performance_alerts_log ORDER BY event_timestamp DESC, alert_id LIMIT {_SHOWN}"""
+  FROM gold_performance_alerts_log
+  QUALIFY row_number() OVER (PARTITION BY alert_type, alert_severity ORDER BY event_timestamp DESC, alert_id) = 1
+  ORDER BY event_timestamp DESC, alert_id LIMIT {_SHOWN}"""
 _ALERT_TYPES = (
     "SELECT alert_type, count(*) AS alerts FROM gold_performance_alerts_log GROUP BY alert_type ORDER BY alerts DESC"
 )
@@ -55,7 +57,7 @@ def run_demo(invocation: Invocation, *, events: int, new: bool, yes: bool) -> No
         with invocation.working("Simulating a fleet"):
             fleet = _simulate(house, events, start)
         _show_fleet(screen, house, fleet, again)
-        if any(info.changed for info in house.tables()):
+        if changed_tables(house.tables()):
             with invocation.working("Rebuilding"):
                 house.rebuild()  # the demo's lake follows the carlake that runs it
         with invocation.working("Running") as change:
@@ -211,7 +213,7 @@ def _show_gold(screen: Screen, tables: dict[str, list[dict[str, Any]]], rows: di
         indent=3,
     )
     by_type = ", ".join(f"{row['alert_type']} {number(row['alerts'])}" for row in tables["types"])
-    _title(screen, "gold_performance_alerts_log", rows, "one row per event and rule broken")
+    _title(screen, "gold_performance_alerts_log", rows, "one row per event and rule broken", "the newest of each kind")
     screen.table(
         [
             Column("day"),
@@ -252,9 +254,10 @@ def _show_quarantine(screen: Screen, reasons: list[dict[str, Any]], fleet: Simul
         screen.line("   ", (f"Exactly the {number(spoilt)} that were spoilt; nothing good was lost beside them.", GOOD))
 
 
-def _title(screen: Screen, table: str, rows: dict[str, int], what: str) -> None:
+def _title(screen: Screen, table: str, rows: dict[str, int], what: str, which: str = "") -> None:
     screen.line()
-    shown = f", {_SHOWN} of {number(rows[table])}" if rows[table] > _SHOWN else ""
+    which = which or f"{_SHOWN} of {number(rows[table])}"
+    shown = f"; {which}" if rows[table] > _SHOWN else ""
     screen.line("   ", (table, STRONG), (f"  {what}{shown}", QUIET))
 
 

@@ -18,8 +18,10 @@ def register(app: typer.Typer) -> None:
     app.command("run", cls=Command, rich_help_panel="Flow")(run)
 
 
-def day(text: str) -> date:
+def day(text: str | date) -> date:
     """A day as `2026-11-21`."""
+    if isinstance(text, date):
+        return text
     try:
         return date.fromisoformat(text.strip())
     except ValueError:
@@ -71,7 +73,7 @@ def run(
                 invocation.document(plan_document(plan))
             show_plan(screen, plan)
             return
-        with invocation.working("Looking for files") as change:
+        with invocation.working("Landing") as change:
             report = house.run(paths or (), today=today, progress=progress_text(change))
         if invocation.json:
             invocation.document(run_document(report, str(house.lake.root)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from textwrap import wrap
@@ -18,6 +19,7 @@ GROUPS = ("Start", "Flow", "Look", "Records", "Mend", "Beyond")
 
 _MOST = 100  # longer lines are hard to read
 _ROWS = list[tuple[str, str]]
+_NOTES = re.compile(r"  \[([^][]*)\]$")
 
 
 class Page:
@@ -39,6 +41,9 @@ class Page:
                 self._lines += paragraph.splitlines()
             else:
                 self._lines += wrap(" ".join(paragraph.split()), self._width)
+
+    def line(self, text: str) -> None:
+        self._lines.append(text)
 
     def rows(self, heading: str, rows: _ROWS) -> None:
         """Names and what they mean, under a heading."""
@@ -100,7 +105,7 @@ class Carlake(TyperGroup):
     def get_help(self, ctx: Any) -> str:
         page = Page()
         page.usage(f"{ctx.command_path} COMMAND [ARGUMENTS] [OPTIONS]")
-        page.text(self.help or "")
+        page.line(self.help or "")
         shown = [command for command in self.commands.values() if not command.hidden]
         groups = [
             (group, [(str(c.name), _first(c)) for c in shown if c.rich_help_panel == group])  # type: ignore[attr-defined]
@@ -115,7 +120,7 @@ class Carlake(TyperGroup):
                 *((names, meaning) for names, meaning in records.items() if "--json" in names or "--debug" in names),
             ],
         )
-        page.text(f"{ctx.command_path} COMMAND --help says more. Also --version and --install-completion.")
+        page.line(f"{ctx.command_path} COMMAND --help says more. Also --version and --install-completion.")
         return str(page)
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -148,7 +153,13 @@ def _page(command: Any, ctx: Any, commands: _ROWS) -> str:
 def _records(command: Any, ctx: Any) -> Iterator[tuple[str, str]]:
     for param in command.get_params(ctx):
         if param.param_type_name == "option" and (record := param.get_help_record(ctx)):
-            yield record
+            yield record[0], _NOTES.sub(_default, record[1])
+
+
+def _default(notes: re.Match[str]) -> str:
+    """What an option is where it is not given; the bounds that Typer adds are said when they are broken."""
+    found = [note for note in notes[1].split("; ") if note.startswith("default: ")]
+    return f" [{found[0].removeprefix('default: ')}]" if found else ""
 
 
 def _first(command: Any) -> str:

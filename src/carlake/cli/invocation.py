@@ -66,6 +66,10 @@ class Shared:
         )
 
 
+class NobodyReadsError(Exception):
+    """Who read standard output has enough, as `head` does. Not an OSError, which Typer would take for its own."""
+
+
 class Invocation:
     """What a command works with: where the lake is, how to open it, and the screen.
 
@@ -74,9 +78,8 @@ class Invocation:
     settings  a settings file, as given
     """
 
-    def __init__(self, shared: Shared, command: str = "") -> None:
+    def __init__(self, shared: Shared) -> None:
         self.json = shared.json
-        self.command = command
         self.lake = shared.lake or os.environ.get("CARLAKE_LAKE") or DEFAULT_LAKE
         settings = shared.settings or os.environ.get("CARLAKE_SETTINGS") or None
         self.settings = Path(settings) if settings else None
@@ -122,8 +125,9 @@ class Invocation:
 
     def hint(self, *words: str) -> str:
         """A command to paste next: it names this program and this lake."""
-        lake = [] if self.lake == DEFAULT_LAKE or "--lake" in words else ["--lake", self.lake]
-        return " ".join([shlex.quote(program()), *map(shlex.quote, words), *map(shlex.quote, lake)])
+        options = [] if self.lake == DEFAULT_LAKE else ["--lake", self.lake]
+        options += ["--settings", str(self.settings)] if self.settings else []
+        return " ".join(map(shlex.quote, [program(), *words, *options]))
 
     def working(self, what: str) -> AbstractContextManager[Callable[[str], None]]:
         """Say on a terminal what is being done, once it has lasted a second. Gives a function that changes the text."""
@@ -153,7 +157,10 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         before = ctx.obj if isinstance(ctx.obj, Shared) else Shared()
         shared = ctx.obj = before.then(*(given.pop(name) for name in SHARED))
         if ctx.invoked_subcommand is None:
-            function(Invocation(shared, ctx.info_name or ""), **given)
+            try:
+                function(Invocation(shared), **given)
+            except BrokenPipeError:
+                raise NobodyReadsError from None
 
     del callback.__wrapped__  # Typer shall see the signature below, not the function's own
     callback.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from carlake.look.verify import Verification
     from carlake.tables.table import Table
 
-_QUARANTINE, _OPS_RUNS = "quarantine_car_data", "ops_runs"
+_QUARANTINE = "quarantine_car_data"
+_TIMES_FIT = 100
 
 
 def show_status(
@@ -48,7 +49,7 @@ def show_status(
 ) -> None:
     """One glance at a lake, and what to do next."""
     screen = invocation.screen
-    changed = [info.name for info in infos if info.changed]
+    changed = changed_tables(infos)
     quarantined = next(info.rows for info in infos if info.name == _QUARANTINE)
     behind = [info.name for info in infos if info.rows_behind != 0]
     screen.heading("Lake", str(root))
@@ -102,6 +103,11 @@ def show_status(
         screen.line(("Everything is up to date.", GOOD))
 
 
+def changed_tables(infos: Sequence[TableInfo]) -> list[str]:
+    """The tables that wait for `carlake rebuild`. What nothing is computed for (bronze, ops_runs) never does."""
+    return [info.name for info in infos if info.changed and info.source not in (None, "landing")]
+
+
 def show_tables(screen: Screen, infos: Sequence[TableInfo]) -> None:
     """Every table in two lists, each narrow enough for a small terminal: what it holds, and how far it has read."""
     screen.table(
@@ -119,7 +125,7 @@ def show_tables(screen: Screen, infos: Sequence[TableInfo]) -> None:
             Column("has read"),
             Column("behind", right=True),
             Column("day"),
-            Column("definition"),
+            Column("defined"),
         ],
         [
             (
@@ -128,12 +134,12 @@ def show_tables(screen: Screen, infos: Sequence[TableInfo]) -> None:
                 short_id(info.bookmark_source),
                 _behind(info),
                 info.bookmark_day,
-                _definition(info, 8),
+                _definition(info, 7),
             )
             for info in infos
         ],
     )
-    if any(info.changed for info in infos):
+    if changed_tables(infos):
         screen.line()
         screen.line("  ", ("*", WARN), (" its definition is another now; carlake rebuild adopts it", QUIET))
 
@@ -164,7 +170,7 @@ def show_table(screen: Screen, info: TableInfo, table: Table) -> None:
         ]
     if info.definition:
         facts.append(("definition", _definition(info)))
-    if info.changed:
+    if changed_tables([info]):
         facts.append(("", (f"changed: {', '.join(info.changed)}; carlake rebuild adopts it", WARN)))
     if info.location:
         facts.append(("lies in", info.location.removeprefix("file://")))
@@ -195,10 +201,13 @@ def show_runs(invocation: Invocation, rows: Sequence[Mapping[str, Any]]) -> None
         screen.line("No run has changed anything yet.")
         screen.next([(invocation.hint("run", "FILES"), "land files from anywhere")])
         return
+    # The id begins with the time, so a narrow screen can do without it.
+    when = [Column("started")] if screen.width >= _TIMES_FIT else []
     screen.table(
         [
             Column("run"),
-            Column("started"),
+            *when,
+            Column("trigger"),
             Column("status"),
             Column("tables", right=True),
             Column("seconds", right=True),
@@ -208,7 +217,8 @@ def show_runs(invocation: Invocation, rows: Sequence[Mapping[str, Any]]) -> None
         [
             (
                 row["run_id"],
-                row["started_at"],
+                *([row["started_at"]] if when else []),
+                row["trigger"],
                 Text(str(row["status"]), style=STATUS_STYLE.get(str(row["status"]), "")),
                 row["tables"],
                 float(row["seconds"] or 0),
@@ -298,4 +308,4 @@ def _behind(info: TableInfo) -> str | tuple[str, str] | Text:
 def _definition(info: TableInfo, letters: int = 64) -> Text:
     if not info.definition:
         return Text(NOTHING, style=QUIET)
-    return Text.assemble(info.definition[:letters], ("*", WARN) if info.changed else "")
+    return Text.assemble(info.definition[:letters], ("*", WARN) if changed_tables([info]) else "")

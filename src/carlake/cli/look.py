@@ -38,7 +38,7 @@ def status(invocation: Invocation) -> None:
     The newest run, what waits in landing, what is in quarantine, and every table: its rows, how many source rows it
     is behind, and when it was updated.
     """
-    from carlake.cli.lake_screens import show_status
+    from carlake.cli.lake_screens import changed_tables, show_status
     from carlake.landing.listing import list_landing
 
     with invocation.open() as house:
@@ -56,7 +56,7 @@ def status(invocation: Invocation) -> None:
                 "tables": [table_document(info) for info in infos],
                 "landing": {"files": len(waiting.objects), "bytes": size, "unreadable": waiting.unreadable},
                 "quarantined": next(info.rows for info in infos if info.name == "quarantine_car_data"),
-                "changed": [info.name for info in infos if info.changed],
+                "changed": changed_tables(infos),
             }
         )
     show_status(invocation, root, infos, run, waiting, size)
@@ -128,7 +128,7 @@ def runs(
         str | None,
         typer.Argument(metavar="RUN", help="One run: its id, the beginning of it, or `last`.", show_default=False),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many runs to list.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="How many runs to list.")] = 20,
 ) -> None:
     """What ran, newest first; or one run, table by table.
 
@@ -273,13 +273,13 @@ def trace(
     carlake trace evt-0004
     carlake trace NKM5DUPVJPXXXBVKT
     """
-    from carlake.cli.trace_screen import show_trace, trace_document
+    from carlake.cli.trace_screen import show_trace
 
     with invocation.open() as house:
         with invocation.working("Tracing"):
             found = house.trace(key)
     if invocation.json:
-        invocation.document(trace_document(found))
+        invocation.document(found.to_dict())
     show_trace(invocation, found)
 
 

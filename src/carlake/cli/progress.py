@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock, Timer
-from typing import Any
 
 _AFTER_SECONDS = 1.0
 
@@ -22,23 +21,20 @@ def working(what: str, *, shown: bool) -> Iterator[Callable[[str], None]]:
         return
     from rich.console import Console
     from rich.markup import escape
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    text, lock, ended = what, Lock(), False
-    status: Any = None
+    lock, ended = Lock(), False
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = progress.add_task(escape(what), total=None)
 
     def start() -> None:
-        nonlocal status
         with lock:
             if not ended:
-                status = Console(stderr=True, highlight=False).status(escape(text), spinner="dots")
-                status.start()
+                progress.start()
 
-    def change(new: str) -> None:
-        nonlocal text
-        text = new
-        with lock:
-            if status is not None:
-                status.update(escape(new))
+    def change(text: str) -> None:
+        progress.update(task, description=escape(text))
 
     timer = Timer(_AFTER_SECONDS, start)
     timer.daemon = True
@@ -49,5 +45,4 @@ def working(what: str, *, shown: bool) -> Iterator[Callable[[str], None]]:
         timer.cancel()
         with lock:
             ended = True
-            if status is not None:
-                status.stop()
+            progress.stop()

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from carlake.cli.screen import GOOD, QUIET, STRONG, WARN, Column, Screen, count, number, one_line, shown, time
-from carlake.contracts.contract import Contract, ContractSet, text_of
+from carlake.cli.screen import GOOD, QUIET, STRONG, WARN, Column, Screen, count, number, one_line, time
+from carlake.contracts.contract import Contract, ContractSet, Field, Path, text_of
 from carlake.contracts.load import SHIPPED
+from carlake.tables.table import Column as SilverColumn
 
 if TYPE_CHECKING:
     from carlake.cli.invocation import Invocation
@@ -87,19 +88,24 @@ def show_contract(screen: Screen, contract: Contract) -> None:
     screen.line()
     lines = [", ".join(text_of(path) for path in line) for line in contract.recognised_by]
     screen.facts([("recognised by" if at == 0 else "or", line) for at, line in enumerate(lines)])
-    screen.line()
-    screen.table(
-        [Column("column"), Column("type", style=QUIET), Column("accepts", style=QUIET), Column("path", wrap=True)],
-        [
-            (
-                Text.assemble(field.column.name, (" !", WARN) if field.required else ""),
-                field.column.type,
-                _range(field.column.minimum, field.column.maximum, field.column.unit),
-                Text(_paths(field.paths) + _time_note(field.format.text if field.format else None, field.zone)),
-            )
-            for field in contract.fields
-        ],
-    )
+    fields = list(contract.fields)
+    texts = [(field.column.name, field.column.type, _range(field.column)) for field in fields]
+    widths = [max(len(text[at]) for text in texts) for at in range(3)]
+    block: Path | None = None
+    for field, (name, kind, accepted) in zip(fields, texts, strict=True):
+        parent, key = field.paths[0][:-1], field.paths[0][-1]
+        if parent != block:
+            screen.line()
+            screen.line("  ", (text_of(parent) or "at the top", STRONG))
+            block = parent
+        also = "".join(f" or {text_of(path)}" for path in field.paths[1:])
+        screen.line(
+            "    ",
+            f"{name}{' !' if field.required else '  '}{'':{widths[0] - len(name)}}",
+            (f"  {kind:{widths[1]}}  {accepted:{widths[2]}}", QUIET),
+            f"  {text_of((key,))}{also}",
+            (_time_note(field), QUIET),
+        )
     screen.line()
     screen.line("  ", ("!", WARN), (" required: a record without it goes to quarantine", QUIET))
 
@@ -220,23 +226,14 @@ def _brief(text: Any, most: int = 160) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def _paths(paths: Sequence[tuple[str, ...]]) -> str:
-    return " or ".join(text_of(path) for path in paths)
+def _time_note(field: Field) -> str:
+    """How a time is written, where the contract says."""
+    return (f"  as {field.format.text}" if field.format else "") + (f"  in {field.zone}" if field.zone else "")
 
 
-def _time_note(format: str | None, zone: str | None) -> str:  # noqa: A002
-    return "".join([f"  as {format}" if format else "", f"  in {zone}" if zone else ""])
-
-
-def _range(minimum: float | None, maximum: float | None, unit: str) -> Text:
-    if minimum is None and maximum is None:
-        return Text(unit)
-    low, high = (shown(int(value)) if value is not None and value % 1 == 0 else value for value in (minimum, maximum))
-    text = (
-        f"{low} to {high}"
-        if maximum is not None and minimum is not None
-        else f">= {low}"
-        if high is None
-        else f"<= {high}"
-    )
-    return Text(f"{text} {unit}".strip())
+def _range(column: SilverColumn) -> str:
+    low, high = (None if value is None else f"{value:g}" for value in (column.minimum, column.maximum))
+    if low is None and high is None:
+        return column.unit
+    text = f">= {low}" if high is None else f"<= {high}" if low is None else f"{low} to {high}"
+    return f"{text} {column.unit}".strip()

@@ -129,7 +129,7 @@ def contracts_check(
 def contracts_drift(
     invocation: Invocation,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, help="Look at so many of the newest records.")
+        int, typer.Option("--limit", "-n", metavar="N", min=1, help="Look at so many of the newest records.")
     ] = 100_000,
 ) -> None:
     """Landed paths that no contract names, with counts: what a feed carries and nobody reads."""
@@ -194,7 +194,7 @@ _REASON = typer.Option("--reason", metavar="CODE", help="Only those of this reas
 def quarantine_list(
     invocation: Invocation,
     reason: Annotated[str | None, _REASON] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="How many, newest first.")] = 50,
 ) -> None:
     """Quarantined records, newest first, with where each came from."""
     from carlake.cli.record_screens import show_quarantined

@@ -28,7 +28,7 @@ _PROBLEMS_SHOWN = 20
 
 def run_document(report: RunReport, lake: str) -> dict[str, Any]:
     """A run's report as JSON: the counts, each table, each problem."""
-    names = ("files_known", "files_unchanged", "files", "records", "accepted", "quarantined", "duplicates")
+    names = ("files", "records", "accepted", "quarantined", "duplicates", "files_known", "files_unchanged")
     return {
         "run_id": report.run_id,
         "status": report.status,
@@ -71,8 +71,9 @@ def show_run(invocation: Invocation, report: RunReport) -> None:
         screen.line("  Nothing to do: every table is up to date.")
     else:
         show_steps(screen, report.steps)
-        screen.line()
-        screen.line("  ", counts_line(report))
+        if report.files or report.records:
+            screen.line()
+            screen.line("  ", counts_line(report))
     if report.files_known or report.files_unchanged:
         screen.line("  ", (_known(report), QUIET))
     show_problems(screen, report.problems)

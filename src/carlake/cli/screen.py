@@ -45,7 +45,13 @@ class Screen:
         self._stream = stream = sys.stdout
         width = None if stream.isatty() else _given_width()
         self._console = Console(
-            file=stream, width=width, highlight=False, markup=False, emoji=False, no_color=not colored(stream)
+            file=stream,
+            width=width,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            # Without colours there is neither bold nor dim: plain text.
+            color_system="auto" if colored(stream) else None,
         )
 
     @property
@@ -168,7 +174,7 @@ def size(value: int) -> str:
 
 def short_id(value: int | None) -> str | None:
     """The end of a snapshot's id, enough to tell it from its neighbours."""
-    return None if value is None else f"…{str(value)[-8:]}" if len(str(value)) > 8 else str(value)
+    return None if value is None else f"…{str(value)[-7:]}" if len(str(value)) > 8 else str(value)
 
 
 def one_line(text: str) -> str:

@@ -85,28 +85,41 @@ def simulate(
         Path | None,
         typer.Argument(metavar="FOLDER", help="Where to write. [the lake's landing]", show_default=False),
     ] = None,
-    events: Annotated[int, typer.Option("--events", "-n", min=0, help="Distinct events.")] = 1000,
-    cars: Annotated[int, typer.Option("--cars", min=1, help="Cars that share them.")] = 20,
-    days: Annotated[int, typer.Option("--days", min=1, help="Days that they are spread over.")] = 90,
+    events: Annotated[int, typer.Option("--events", "-n", metavar="N", min=0, help="Distinct events.")] = 1000,
+    cars: Annotated[int, typer.Option("--cars", metavar="N", min=1, help="Cars that share them.")] = 20,
+    days: Annotated[int, typer.Option("--days", metavar="N", min=1, help="Days that they are spread over.")] = 90,
     start: Annotated[date, typer.Option("--start", parser=day, metavar="DATE", help="The first of the days.")] = date(
         2025, 8, 1
     ),
-    seed: Annotated[int, typer.Option("--seed", help="Picks the cars' lives; the same seed gives the same bytes.")] = 7,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", help="Picks the cars' lives; the same seed gives the same bytes.")
+    ] = 7,
     files: Annotated[
-        int | None, typer.Option("--files", min=1, help="How many files. [1, mixed 12 and more]", show_default=False)
+        int | None,
+        typer.Option("--files", metavar="N", min=1, help="How many files. [1, mixed 12 and more]", show_default=False),
     ] = None,
     format: Annotated[  # noqa: A002  the word of the command line
         str, typer.Option("--format", metavar="FORMAT", help=f"{', '.join(FORMATS)}.")
     ] = "ndjson",
     compress: Annotated[str, typer.Option("--compress", metavar="HOW", help="gzip or zstd.", show_default=False)] = "",
-    bad: Annotated[float, typer.Option("--bad", min=0, max=1, help="Share of spoilt records.")] = 0.01,
-    duplicates: Annotated[float, typer.Option("--duplicates", min=0, max=1, help="Share of repeats.")] = 0.05,
-    corrections: Annotated[float, typer.Option("--corrections", min=0, max=1, help="Share of newer versions.")] = 0.02,
-    stale: Annotated[float, typer.Option("--stale", min=0, max=1, help="Share of older versions, late.")] = 0.01,
-    late: Annotated[float, typer.Option("--late", min=0, max=1, help="Share of events out of order.")] = 0.02,
-    flat: Annotated[float, typer.Option("--flat", min=0, max=1, help="Share of flat car_metrics records.")] = 0.0,
+    bad: Annotated[float, typer.Option("--bad", metavar="SHARE", min=0, max=1, help="Share of spoilt records.")] = 0.01,
+    duplicates: Annotated[
+        float, typer.Option("--duplicates", metavar="SHARE", min=0, max=1, help="Share of repeats.")
+    ] = 0.05,
+    corrections: Annotated[
+        float, typer.Option("--corrections", metavar="SHARE", min=0, max=1, help="Share of newer versions.")
+    ] = 0.02,
+    stale: Annotated[
+        float, typer.Option("--stale", metavar="SHARE", min=0, max=1, help="Share of older versions, late.")
+    ] = 0.01,
+    late: Annotated[
+        float, typer.Option("--late", metavar="SHARE", min=0, max=1, help="Share of events out of order.")
+    ] = 0.02,
+    flat: Annotated[
+        float, typer.Option("--flat", metavar="SHARE", min=0, max=1, help="Share of flat car_metrics records.")
+    ] = 0.0,
     snapshot: Annotated[
-        float, typer.Option("--snapshot", min=0, max=1, help="Share of old car_snapshot records.")
+        float, typer.Option("--snapshot", metavar="SHARE", min=0, max=1, help="Share of old car_snapshot records.")
     ] = 0.0,
 ) -> None:
     """Write files of a simulated fleet, faults among them.
@@ -183,7 +196,9 @@ def demo(
     folder: Annotated[
         Path | None, typer.Argument(metavar="DIR", help="The demo's lake. [./demo-lake]", show_default=False)
     ] = None,
-    events: Annotated[int, typer.Option("--events", "-n", min=1, help="Distinct events to simulate.")] = 1000,
+    events: Annotated[
+        int, typer.Option("--events", "-n", metavar="N", min=1, help="Distinct events to simulate.")
+    ] = 1000,
     new: Annotated[bool, typer.Option("--new", help="Remove the demo's lake first, and begin anew.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before removing.")] = False,
 ) -> None:
