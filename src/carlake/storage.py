@@ -35,7 +35,7 @@ _unsettled_lock = threading.Lock()
 
 
 class DurableFileIO(PyArrowFileIO):  # type: ignore[misc]  # PyIceberg's FileIO is untyped here
-    """PyIceberg's file access by pyarrow, where a local file is on the disk once its stream is closed.
+    """PyIceberg's file access by pyarrow; local files are on the disk once the metadata file that names them is closed.
 
     Set by the catalog property `py-io-impl = carlake.storage.DurableFileIO`. Locations of other schemes than `file`
     behave as in PyArrowFileIO.

@@ -32,7 +32,6 @@ from carlake.landing.objects import (
     UnreadableError,
     check_unchanged,
     hash_object,
-    is_as_listed,
     open_object,
     path_of,
     shown,
@@ -178,7 +177,7 @@ def _place(landed: LandedObject, source_id: str, path: str, folder: str) -> str:
             if holds(target, source_id):
                 return target
             continue
-        if is_as_listed(landed, os.lstat(target)) and holds(target, source_id):
+        if holds(target, source_id):
             return target
         os.unlink(target)
         raise NotAsReadError

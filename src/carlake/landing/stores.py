@@ -30,13 +30,9 @@ _RETRY = "It is tried again at the next run."
 _FAILURES = (failures.BaseError, OSError, ValueError)
 
 
-def open_object(landed: LandedObject) -> Any:
-    """A context manager with a seekable stream; each part is compared with the version that was listed."""
-    return _open(landed)
-
-
 @contextmanager
-def _open(landed: LandedObject) -> Iterator[BinaryIO]:
+def open_object(landed: LandedObject) -> Iterator[BinaryIO]:
+    """A seekable stream; each part that is fetched is compared with the version that was listed."""
     with io.BufferedReader(_StoreObject(landed), min(_RANGE, landed.size + 1)) as stream:
         if landed.size == 0:
             check_unchanged(landed)  # nothing will be asked for
