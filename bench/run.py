@@ -1,0 +1,88 @@
+"""`make bench`: how fast carlake is, as ratios to DuckDB alone on the same input in the same run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench import Bench
+from figures import Section, document, table
+from many_files import many_files
+from measure import BenchError, compile_bytecode, machine
+from new_events import new_events
+from one_file import one_file
+from to_gold import to_gold
+
+OUT = Path(__file__).parent / "out"
+SECTIONS = ("to-gold", "many-files", "one-file", "new-events")
+
+
+def main() -> int:
+    """Measure, print the table, write the JSON; the exit code is 1 if a result is wrong, not if it is slow."""
+    options = _options()
+    bench = Bench(options.events, options.files, options.runs, options.threads, options.out.resolve())
+    sections: dict[str, Callable[[], Section]] = {
+        "to-gold": lambda: to_gold(bench, options.large),
+        "many-files": lambda: many_files(bench),
+        "one-file": lambda: one_file(bench),
+        "new-events": lambda: new_events(bench),
+    }
+    started = time.time()
+    about = {**machine(), "events": bench.events, "threads": bench.threads, "runs": bench.runs}
+    try:
+        bench.say("compiling bytecode, as an installer does")
+        compile_bytecode()
+        done = [sections[name]() for name in SECTIONS if name in (options.only or SECTIONS)]
+    except BenchError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted; the lakes are removed, the inputs kept.", file=sys.stderr)
+        return 130
+    finally:
+        bench.close()
+    about |= {"seconds": round(time.time() - started, 1)}
+    written = json.dumps(document(about, done), indent=2)
+    results = bench.out / "results.json"
+    results.write_text(written + "\n", encoding="utf-8")
+    if options.json:
+        print(written)
+    else:
+        print(table(done))
+        print(_footer(about, results))
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench/run.py", description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000, help="events of the full lake [1000000]")
+    parser.add_argument("--files", type=int, default=10_000, help="small files [10000]")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each figure; their median counts [3]")
+    parser.add_argument("--threads", type=int, default=2, help="threads of DuckDB, alone and in carlake [2]")
+    parser.add_argument("--only", action="append", choices=SECTIONS, help="this section; may be repeated")
+    parser.add_argument(
+        "--large", action=argparse.BooleanOptionalAction, default=True, help="three times the events too"
+    )
+    parser.add_argument("--json", action="store_true", help="print the JSON, not the table")
+    parser.add_argument("--out", type=Path, default=OUT, help="where inputs are kept and results.json goes [bench/out]")
+    options = parser.parse_args()
+    if min(options.events, options.files, options.runs, options.threads) < 1:
+        parser.error("counts start at 1")
+    return options
+
+
+def _footer(about: dict[str, object], results: Path) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in dict(about["versions"]).items())  # type: ignore[call-overload]
+    return (
+        f"{about['system']}, {about['cores']} cores, DuckDB on {about['threads']} threads, "
+        f"load {about['load_at_start']} at the start; Python {about['python']}, {versions}.\n"
+        f"Took {float(str(about['seconds'])):.0f} s. As JSON: {results}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
