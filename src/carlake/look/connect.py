@@ -37,6 +37,8 @@ def connect(house: Lakehouse, tool: str) -> str:
             f"The lake's catalog is of type {house.settings.catalog!r}, not its own catalog.db.",
             f"Give {name} the same catalog as the settings do: catalog, catalog_uri and catalog_properties.",
         )
+    # So that ops_runs is there for others, too.
+    house.write_down_runs()
     return "\n".join(TOOLS[name](house)) + "\n"
 
 

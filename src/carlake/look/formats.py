@@ -175,7 +175,9 @@ def table_lines(rows: pa.Table, width: int | None, styled: bool = False) -> Iter
     """The lines of an aligned table, each with its line break; sideways where it is wider than `width`."""
     if rows.column_names == _EXPLAIN:
         # A plan is a drawing of its own.
-        yield from (_shown(line) + "\n" for text in rows["explain_value"].to_pylist() for line in str(text).splitlines())
+        yield from (
+            _shown(line) + "\n" for text in rows["explain_value"].to_pylist() for line in str(text).splitlines()
+        )
         return
     names = [_shown(name) for name in rows.column_names]
     cells = [[_NULL if value is None else _shown(_text(value)) for value in row.values()] for row in objects(rows)]

@@ -26,6 +26,7 @@ REASONS_FILE = "_reasons.csv"
 
 _EXPORT_BYTES = 64 << 20
 _EXPORT_SECONDS = 24 * 3600.0
+_TEXT = frozenset({".ndjson", ".jsonl", ".json", ".txt"})
 _LONGEST_NAME = 255  # bytes of a file name on common file systems
 _PACKED = (".gz", ".gzip", ".zst", ".zstd", ".parquet")
 
@@ -70,7 +71,7 @@ def export(house: Lakehouse, target: str | PathLike[str], reason: str | None = N
     """Write quarantined records verbatim, to be repaired and landed again; gives the files written.
 
     target  a new or empty folder: one file for each landed object, under the object's own name, its quarantined records
-            one a line. Or a new file, known by its suffix: all records go there.
+            one a line. Or a new file whose name ends in .ndjson, .jsonl, .json or .txt: all records go there.
     reason  only those of this reason code
     A record that is not UTF-8 text goes to a file of its own, its bytes as they came, and so does a bad CSV row. `_reasons.csv` in the folder
     (`<file>_reasons.csv` with a leading `_` beside the file) says of each: file, line (of its first line, from 1; empty
@@ -80,7 +81,7 @@ def export(house: Lakehouse, target: str | PathLike[str], reason: str | None = N
     """
     _check_reason(house, reason)
     place = Path(target).expanduser().absolute()
-    single = bool(place.suffix) and not place.is_dir()
+    single = place.suffix in _TEXT and not place.is_dir()
     if place.exists() and (single or not place.is_dir() or any(place.iterdir())):
         what = "exists" if single or not place.is_dir() else "is not empty"
         raise CarlakeError(f"{place} {what}; nothing was written.", "Give a new file, or a new or empty folder.")

@@ -272,12 +272,9 @@ class _Lineage:
         files = self._files({row["source_id"] for row in (*accepted, *refused)})
         silver = self._current(accepted)
         records: list[Record] = []
-        seen: set[tuple[str, str, str]] = set()
         for row in accepted:
             key = (row["car_chassis"], row["event_id"])
-            said = (*key, row["record_hash"])
-            outcome, why = _outcome(row, silver.get(key), said in seen)
-            seen.add(said)
+            outcome, why = _outcome(row, silver.get(key))
             records.append(_record(outcome, why, row, files, row["event_version"]))
         for row in refused:
             why = f"{row['reason']}: {row['detail'] or 'no detail'}"
@@ -356,7 +353,7 @@ class _Lineage:
         return [row["source_id"] for row in rows]
 
 
-def _outcome(row: Mapping[str, Any], current: Mapping[str, Any] | None, said_before: bool) -> tuple[Outcome, str]:
+def _outcome(row: Mapping[str, Any], current: Mapping[str, Any] | None) -> tuple[Outcome, str]:
     """What became of an accepted record, seen from silver's row of its event."""
     if current is None:
         return "pending", "accepted, but silver has not read it yet"
@@ -365,8 +362,8 @@ def _outcome(row: Mapping[str, Any], current: Mapping[str, Any] | None, said_bef
     version, newest = row["event_version"], current["event_version"]
     if (version, row["record_hash"]) > (newest, current["record_hash"]):
         return "pending", "newer than silver's row, which has not read it yet"
-    if said_before or row["record_hash"] == current["record_hash"]:
-        return "duplicate", "says the same as a record landed before it"
+    if (version, row["record_hash"]) == (newest, current["record_hash"]):
+        return "duplicate", "says the same as the current record, which was landed before it"
     if version == newest:
         return "superseded", f"of the same version ({version.isoformat()}) and the smaller record_hash"
     return "superseded", f"its version {version.isoformat()} is older than {newest.isoformat()}"

@@ -14,7 +14,7 @@ Outcome = Literal["current", "superseded", "duplicate", "quarantined", "pending"
 
 current      it is its event's row in silver
 superseded   another record of the event is newer
-duplicate    it says the same as a record that was landed before
+duplicate    it says the same as the current record, which was landed before it
 quarantined  no contract accepts it
 pending      silver has not read it yet
 """
