@@ -52,10 +52,11 @@ ALIEN_RECORD: dict[str, Any] = {
     "serviced": "2025-01-02",
     "rented": "2025-01-02 10:00:00",
     "started": "09:30 pm Jun 30 2025",
-    "ended": "2025-07-01T09:00:00.123456+0200",
     "doors": 5,
 }
 FIXED = datetime(2025, 12, 1, 10, 0, 0, 5, tzinfo=UTC)
+# Its %f and %z are read by the judge alone.
+JUDGED = {**ALIEN_RECORD, "ended": "2025-07-01T09:00:00.123456+0200"}
 ALL = {**SHAPES, "alien": ALIEN_RECORD}
 
 
@@ -110,7 +111,9 @@ def parsed(
         con.execute("DROP TABLE accepted; DROP TABLE quarantined")
 
 
-def doubtful(con: duckdb.DuckDBPyConnection, contracts: ContractSet, raws: list[str]) -> list[str]:
+def doubtful(
+    con: duckdb.DuckDBPyConnection, contracts: ContractSet, raws: list[str], *, safe: bool = False
+) -> list[str]:
     """The records that the SQL of the contract they have does not take for clean."""
     con.register("records", bronze(raws))
     record = json.loads(raws[0])
@@ -118,7 +121,7 @@ def doubtful(con: duckdb.DuckDBPyConnection, contracts: ContractSet, raws: list[
     assert contract is not None
     place = contracts.contracts.index(contract)
     extraction = Extraction(contract, "$format" in record, contracts.contracts[:place])
-    query = extraction.select(contracts.parsed_columns, "records", safe=False)
+    query = extraction.select(contracts.parsed_columns, "records", safe=safe)
     rows = con.sql(f"SELECT source_row FROM ({query}) WHERE contract IS NULL").fetchall()
     con.unregister("records")
     return [raws[row] for (row,) in rows]
@@ -259,6 +262,7 @@ def assert_alike(con: duckdb.DuckDBPyConnection, contracts: ContractSet, raws: l
 @settings(max_examples=50)
 @given(FEEDS)
 @example([text(record) for record in ALL.values()] + [text(as_csv(record)) for record in ALL.values()])
+@example([text(JUDGED), text(as_csv(JUDGED))])
 @example([text(fresh("nested")), '{"a":"\\ud800"}', "[1]", "5", "null", "{}", '"x"'])
 def test_the_extraction_and_the_judge_agree(
     con: duckdb.DuckDBPyConnection, contracts: ContractSet, raws: list[str]
@@ -304,8 +308,6 @@ def test_clean_records_of_each_shape_stay_with_duckdb(
     con: duckdb.DuckDBPyConnection, contracts: ContractSet, shape: str, csv: bool
 ) -> None:
     record = json.loads(json.dumps(ALL[shape]))
-    if shape == "alien":
-        del record["ended"]  # %f and %z: read by the judge
     assert doubtful(con, contracts, [text(as_csv(record) if csv else record)]) == []
 
 
@@ -359,6 +361,38 @@ def test_one_malformed_record_costs_its_neighbours_nothing(
     accepted, quarantined = parsed(con, contracts, bronze(raws), few=200)
     assert len(accepted) == 299
     assert [(row["source_row"], row["reason"]) for row in quarantined] == [(150, "missing_field")]
+
+    assert doubtful(con, contracts, [raws[0], raws[150], raws[151]], safe=True) == [raws[150]]
+
+
+def test_a_record_of_two_shapes_belongs_to_the_first_contract(
+    con: duckdb.DuckDBPyConnection, contracts: ContractSet
+) -> None:
+    both = [
+        text({**fresh("metrics"), **more})
+        for more in (
+            {"trip_data": {}},
+            {"trip_data": 5},
+            {"event_id": "e", "event_primary_timestamp": "x"},
+            {"id": "u"},
+        )
+    ]
+    raws = [text(fresh("metrics"))] * 40 + both
+    assert_alike(con, contracts, raws)
+    _, quarantined = parsed(con, contracts, bronze(raws), few=0)
+    assert [(row["source_row"], row["contract"]) for row in quarantined] == [(n, "car_event") for n in (40, 41, 42)]
+
+
+@pytest.mark.parametrize("shape", ["bare", "nested"])
+def test_only_a_marked_record_is_cast_from_text(
+    con: duckdb.DuckDBPyConnection, contracts: ContractSet, shape: str
+) -> None:
+    marked = as_csv(fresh(shape))
+    bare = {key: value for key, value in marked.items() if key != "$format"}
+    late = {**bare, "$format": "csv"}  # the mark counts only where the splitter puts it
+    assert_alike(con, contracts, [text(marked)] * 40 + [text(bare), text(late), text(fresh(shape))])
+    _, quarantined = parsed(con, contracts, bronze([text(marked)] * 40 + [text(bare), text(late)]), few=0)
+    assert [(row["source_row"], row["reason"]) for row in quarantined] == [(40, "bad_type"), (41, "bad_type")]
 
 
 def test_what_the_splitter_refused_goes_to_quarantine_as_it_is(

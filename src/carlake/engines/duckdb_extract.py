@@ -24,8 +24,9 @@ _LOCAL_TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{
 _CSV_NUMBER = " *-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)? *"
 # Years that both sides read alike; DuckDB takes a leading blank for a digit of the year.
 _FIRST, _LAST = "1000-01-02", "9999-12-30"
-_PAST_64_BITS = 9223372036854775808.0
-_EXACT_INTEGER = 9007199254740992.0
+# The last doubles before those that an integer past 64 bits, or past a double's exactness, rounds to.
+_IN_64_BITS = 9223372036854774784.0
+_EXACT_INTEGER = 9007199254740991.0
 _INT_MAX = 2147483647.0
 # %f and %y and %z are read by the judge alone.
 _SQL_DIRECTIVES = frozenset("aAbBdmYHIMSp")
@@ -207,14 +208,12 @@ class Extraction:
     def _number(self, one: Field) -> str:
         text, column = self._first(one), one.column
         number = self._let(2, f"TRY_CAST({text} AS DOUBLE)")
-        bound = _PAST_64_BITS if column.type == "double" else _INT_MAX if column.type == "int" else _EXACT_INTEGER
+        bound = _IN_64_BITS if column.type == "double" else _INT_MAX if column.type == "int" else _EXACT_INTEGER
         low = max(column.minimum, -bound) if column.minimum is not None else -bound
         high = min(column.maximum, bound) if column.maximum is not None else bound
-        # Past 64 bits starts at the bound itself, which a double cannot tell from the last integer before it.
-        upper = "<" if high == _PAST_64_BITS else "<="
         whole = "" if column.type == "double" else f" AND {number} = trunc({number})"
         plain = f" AND regexp_full_match({text}, {_text(_CSV_NUMBER)})" if self.csv else ""
-        holds = f"({number} >= {_double(low)} AND {number} {upper} {_double(high)}{whole}{plain})"
+        holds = f"({number} >= {_double(low)} AND {number} <= {_double(high)}{whole}{plain})"
         self.clean.append(holds if one.required else f"({text} IS NULL OR {holds})")
         if column.type == "double":
             return f"{number} + 0::DOUBLE"  # no negative zero, as the judge
