@@ -1,60 +1,13 @@
-"""The command line in this process, on a real lake of a small fleet."""
+"""A real lake of a small fleet, and the command line on it."""
 
 from __future__ import annotations
 
-import io
-import json
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from carlake.cli.app import call
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command printed, and how it ended."""
-
-    code: int
-    out: str
-    err: str
-    raw: bytes
-
-    @property
-    def json(self) -> Any:
-        """The one JSON document on standard output."""
-        return json.loads(self.out)
-
-
-class Terminal(io.TextIOWrapper):
-    """A stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def say(*words: object, stdin: str = "", terminal: bool = False) -> Said:
-    """Run a command as `main` does. No command may end in a stack trace."""
-    kind = Terminal if terminal else io.TextIOWrapper
-    out, err = kind(io.BytesIO(), encoding="utf-8", newline=""), io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-    before, sys.stdin = sys.stdin, io.StringIO(stdin)
-    try:
-        with redirect_stdout(out), redirect_stderr(err):
-            code = call([str(word) for word in words])
-    finally:
-        sys.stdin = before
-    out.flush()
-    err.flush()
-    raw = out.buffer.getvalue()  # type: ignore[attr-defined]
-    said = Said(code, raw.decode("utf-8", "replace"), err.buffer.getvalue().decode(), raw)  # type: ignore[attr-defined]
-    assert "Traceback" not in said.err + said.out
-    return said
+from tests.cli.command_line import Said, say
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +22,7 @@ def carlake() -> Callable[..., Said]:
 
 
 @pytest.fixture(scope="session")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake that tests only read: 60 events of 5 cars, 6 of them repeated, 6 spoilt; one file waits in landing."""
     folder = tmp_path_factory.mktemp("read") / "lake"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CARLAKE_")}
@@ -82,7 +35,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         assert say("run", "--lake", folder).code == 0
         waiting = folder / "landing" / "waits.json"
         waiting.write_text('{"event_id": "later"}')
-    yield folder
+    return folder
 
 
 @pytest.fixture
@@ -91,16 +44,3 @@ def fresh(tmp_path: Path) -> Path:
     folder = tmp_path / "lake"
     assert say("init", folder).code == 0
     return folder
-
-
-def event(number: int = 1, **more: Any) -> dict[str, Any]:
-    """A flat record of one car."""
-    record = {
-        "carChassis": "CAR1",
-        "manufacturer": "Orrery",
-        "model": "Io",
-        "year": 2020,
-        "telemetryTimestamp": f"2026-03-{number:02}T10:00:00Z",
-        "metrics": {"currentMileageKm": 100.0 * number, "fuelAvailableLiters": 40.0, "engineTempCelsius": 90.0},
-    }
-    return record | more

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -63,9 +65,10 @@ def run_demo(invocation: Invocation, *, events: int, new: bool, yes: bool) -> No
         with invocation.working("Running") as change:
             report = house.run(progress=lambda table, done: change(table))
         screen.line(("2  ", QUIET), ("Run", STRONG), f"  {report.status} in {seconds(report.seconds)}")
-        screen.line("   ", counts_line(report))
-        if again and not report.accepted:
+        if again and not report.records:
             screen.line("   ", ("The same files as before: every one was known, and added nothing.", GOOD))
+        else:
+            screen.line("   ", counts_line(report))
         show_problems(screen, report.problems)
         with invocation.working("Reading the tables"):
             tables = {name: house.query(sql).to_pylist() for name, sql in _QUERIES.items()}
@@ -212,8 +215,7 @@ def _show_gold(screen: Screen, tables: dict[str, list[dict[str, Any]]], rows: di
         ],
         indent=3,
     )
-    by_type = ", ".join(f"{row['alert_type']} {number(row['alerts'])}" for row in tables["types"])
-    _title(screen, "gold_performance_alerts_log", rows, "one row per event and rule broken", "the newest of each kind")
+    _title(screen, "gold_performance_alerts_log", rows, "one row per broken rule", "the newest of each kind")
     screen.table(
         [
             Column("day"),
@@ -236,8 +238,8 @@ def _show_gold(screen: Screen, tables: dict[str, list[dict[str, Any]]], rows: di
         ],
         indent=3,
     )
-    if by_type:
-        screen.prose((f"in all: {by_type}", QUIET), indent=3)
+    for line in _lines(f"{row['alert_type']} {number(row['alerts'])}" for row in tables["types"]):
+        screen.line("   ", (line, QUIET))
 
 
 def _show_quarantine(screen: Screen, reasons: list[dict[str, Any]], fleet: Simulated, rows: int) -> None:
@@ -248,8 +250,8 @@ def _show_quarantine(screen: Screen, reasons: list[dict[str, Any]], fleet: Simul
         ("Quarantine", STRONG),
         f"  {count(rows, 'record')} put aside, verbatim, each with its reason",
     )
-    words = [f"{row['reason']} {number(int(row['records']))}" for row in reasons]
-    screen.prose((", ".join(words), QUIET), indent=3)
+    for line in _lines(f"{row['reason']} {number(int(row['records']))}" for row in reasons):
+        screen.line("   ", (line, QUIET))
     if rows == spoilt:
         screen.line("   ", (f"Exactly the {number(spoilt)} that were spoilt; nothing good was lost beside them.", GOOD))
 
@@ -259,6 +261,11 @@ def _title(screen: Screen, table: str, rows: dict[str, int], what: str, which: s
     which = which or f"{_SHOWN} of {number(rows[table])}"
     shown = f"; {which}" if rows[table] > _SHOWN else ""
     screen.line("   ", (table, STRONG), (f"  {what}{shown}", QUIET))
+
+
+def _lines(items: Iterable[str], width: int = 74) -> list[str]:
+    """Items one after the other, as many on a line as fit; none is broken."""
+    return [line.replace("\0", " ") for line in wrap(", ".join(item.replace(" ", "\0") for item in items), width)]
 
 
 def _short(path: Path) -> str:

@@ -100,9 +100,10 @@ class Invocation:
     def open(self, clock: Callable[[], datetime] | None = None) -> Lakehouse:
         """The lake, which must be there. Raises LakeError, SettingsError."""
         from carlake import lake as lakes
-        from carlake.lakehouse import Lakehouse
 
         lake = lakes.open(self.lake)
+        from carlake.lakehouse import Lakehouse  # takes a second, so a lake that is not there is said before
+
         return Lakehouse(lake, self.load_settings(lake.toml), clock)
 
     def create(self) -> Lakehouse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -221,6 +222,17 @@ def show_quarantined(screen: Screen, rows: Sequence[Mapping[str, Any]], *, raw: 
             screen.line("    ", (_brief(row["raw"], _RAW_SHOWN), QUIET))
 
 
+def show_export(invocation: Invocation, target: FilePath, files: Sequence[FilePath], reasons: FilePath) -> None:
+    """What was exported, and how it comes back."""
+    screen = invocation.screen
+    if not files:
+        screen.line("Nothing was exported: quarantine is empty.")
+        return
+    screen.line(f"Wrote {count(len(files), 'file')} to ", (str(target), STRONG))
+    screen.line(f"  {reasons.name} says of each record why it is there, and in which line.")
+    screen.next([(invocation.hint("run", str(target)), "land them again, once they are repaired")])
+
+
 def _brief(text: Any, most: int = 160) -> str:
     line = one_line(str(text or ""))
     return line if len(line) <= most else line[: most - 1] + "…"
@@ -232,7 +244,9 @@ def _time_note(field: Field) -> str:
 
 
 def _range(column: SilverColumn) -> str:
-    low, high = (None if value is None else f"{value:g}" for value in (column.minimum, column.maximum))
+    low, high = (
+        None if value is None else f"{value:g}".replace("e+0", "e") for value in (column.minimum, column.maximum)
+    )
     if low is None and high is None:
         return column.unit
     text = f">= {low}" if high is None else f"<= {high}" if low is None else f"{low} to {high}"

@@ -227,9 +227,12 @@ def quarantine_export(
     reason: Annotated[str | None, _REASON] = None,
 ) -> None:
     """Write quarantined records to files, verbatim, to be repaired and landed again."""
+    from carlake.cli.record_screens import show_export
     from carlake.look.quarantine import export
 
     with invocation.open() as house:
         written = export(house, target, reason)
+    files, reasons = written[:-1], written[-1]
     if invocation.json:
-        invocation.document(written)
+        invocation.document({"files": files, "reasons": reasons})
+    show_export(invocation, target, files, reasons)

@@ -1,0 +1,199 @@
+"""status, tables, runs, query, trace, verify: for people and as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+TABLES = (
+    *("bronze_car_data", "silver_car_telemetry", "quarantine_car_data", "gold_car_current_state"),
+    *("gold_fuel_efficiency_monthly", "gold_performance_alerts_log", "ops_runs"),
+)
+
+
+def test_status_is_the_lake_at_a_glance(carlake: Callable, lake: Path) -> None:
+    said = carlake("status", "--lake", lake)
+    assert said.code == 0
+    assert "1 object, 21 bytes waiting" in said.out and "6 records" in said.out and "6/6 tables" in said.out
+    assert all(name in said.out for name in TABLES)
+    assert said.out.index(f"carlake run --lake {lake}") < said.out.index(f"carlake quarantine --lake {lake}")
+    document = carlake("status", "--lake", lake, "--json").json
+    assert set(document) == {"lake", "run", "tables", "landing", "quarantined", "changed"}
+    assert document["landing"] == {"files": 1, "bytes": 21, "unreadable": []} and document["quarantined"] == 6
+
+
+def test_status_of_an_empty_lake_says_how_to_begin(carlake: Callable, fresh: Path) -> None:
+    said = carlake("status", "--lake", fresh)
+    assert said.code == 0 and "none yet" in said.out and "carlake simulate" in said.out
+
+
+def test_tables_shows_rows_and_bookmarks(carlake: Callable, lake: Path) -> None:
+    said = carlake("tables", "--lake", lake)
+    assert said.code == 0
+    document = carlake("tables", "--lake", lake, "--json").json
+    assert [table["table"] for table in document] == list(TABLES)
+    silver = document[1]
+    assert silver["rows"] == 60 and silver["created"].endswith("Z") and silver["updated"].endswith("Z")
+    assert silver["bookmark"]["source_snapshot_id"] == document[0]["snapshot_id"]
+    assert silver["bookmark"]["rows_behind"] == 0 and silver["bookmark"]["day"] and silver["bookmark"]["definition"]
+    lines = {line.split()[0]: line.split() for line in said.out.splitlines() if line.startswith("  silver")}
+    assert lines["silver_car_telemetry"][1] == f"…{str(silver['snapshot_id'])[-7:]}"
+
+
+def test_one_table_has_its_columns_with_units_and_meaning(carlake: Callable, lake: Path) -> None:
+    said = carlake("tables", "current_state", "--lake", lake)
+    assert said.code == 0 and said.out.startswith("gold_car_current_state\n")
+    document = carlake("tables", "gold_car_current_state", "--lake", lake, "--json").json
+    assert len(document["columns"]) == 14
+    mileage = next(column for column in document["columns"] if column["name"] == "current_mileage_km")
+    assert mileage["type"] == "double" and mileage["unit"] == "km" and mileage["doc"]
+    assert next(column for column in document["columns"] if column["name"] == "car_chassis")["personal"] is True
+    assert mileage["doc"].split()[0] in said.out
+    assert str(document["snapshot_id"]) in said.out
+
+
+def test_a_table_that_is_not_made_yet(carlake: Callable, fresh: Path) -> None:
+    said = carlake("tables", "silver", "--lake", fresh)
+    assert said.code == 0 and "made by the first run" in said.out
+
+
+def test_runs_and_one_run(carlake: Callable, lake: Path) -> None:
+    rows = carlake("runs", "--lake", lake, "--json").json
+    assert len(rows) == 1 and rows[0]["status"] == "succeeded" and rows[0]["tables"] == "6/6"
+    run_id = rows[0]["run_id"]
+    assert run_id in carlake("runs", "--lake", lake).out
+    one = carlake("runs", run_id[:18], "--lake", lake, "--json").json
+    assert (one["run_id"], one["succeeded"], one["total"]) == (run_id, 6, 6)
+    assert [step["table"] for step in one["tables"]] == list(TABLES[:6])
+    assert "6/6 tables succeeded" in carlake("runs", "last", "--lake", lake).out
+
+
+def test_runs_of_an_empty_lake(carlake: Callable, fresh: Path) -> None:
+    assert "No run has changed anything yet" in carlake("runs", "--lake", fresh).out
+    assert carlake("runs", "--lake", fresh, "--json").json == []
+
+
+SQL = "SELECT car_chassis, current_mileage_km, event_timestamp FROM gold_car_current_state ORDER BY 1"
+
+
+def test_query_prints_every_format(carlake: Callable, lake: Path) -> None:
+    rows = carlake("query", SQL, "--lake", lake, "--json").json
+    assert len(rows) == 5 and isinstance(rows[0]["current_mileage_km"], float)
+    assert rows[0]["event_timestamp"].endswith("Z")
+    assert rows == carlake("query", "--format", "json", SQL, "--lake", lake).json
+    lines = carlake("query", SQL, "--format", "ndjson", "--lake", lake).out.splitlines()
+    assert [json.loads(line) for line in lines] == rows
+    table = list(csv.DictReader(io.StringIO(carlake("query", SQL, "--format", "csv", "--lake", lake).out)))
+    assert [row["car_chassis"] for row in table] == [row["car_chassis"] for row in rows]
+    parquet = carlake("query", SQL, "--format", "parquet", "--lake", lake).raw
+    assert pq.read_table(io.BytesIO(parquet)).num_rows == 5
+    shown = carlake("query", SQL, "--lake", lake).out
+    assert shown.splitlines()[0].split() == ["car_chassis", "current_mileage_km", "event_timestamp"]
+
+
+def test_query_from_a_file_and_standard_input_to_a_file(carlake: Callable, lake: Path, tmp_path: Path) -> None:
+    wanted = carlake("query", SQL, "--lake", lake, "--json").json
+    (tmp_path / "q.sql").write_text(SQL)
+    assert carlake("query", "--file", tmp_path / "q.sql", "--lake", lake, "--json").json == wanted
+    assert carlake("query", "-", "--lake", lake, "--json", stdin=SQL).json == wanted
+    said = carlake("query", SQL, "-o", tmp_path / "rows.parquet", "--lake", lake)
+    assert said.code == 0 and said.out == "" and "5 rows" in said.err
+    assert pq.read_table(tmp_path / "rows.parquet").num_rows == 5
+    missing = carlake("query", "--file", tmp_path / "none.sql", "--lake", lake)
+    assert missing.code == 1 and "none.sql" in missing.err
+
+
+def test_query_reads_the_past(carlake: Callable, lake: Path) -> None:
+    sql = "SELECT count(*) AS n FROM silver_car_telemetry"
+    assert carlake("query", sql, "--as-of", "2020-01-01", "--lake", lake, "--json").json == [{"n": 0}]
+    assert carlake("query", sql, "--as-of", "2999-01-01T00:00", "--lake", lake, "--json").json == [{"n": 60}]
+    snapshot = carlake("tables", "silver", "--lake", lake, "--json").json["snapshot_id"]
+    assert carlake("query", sql, "--snapshot", snapshot, "--lake", lake, "--json").json == [{"n": 60}]
+    assert carlake("query", sql, "--snapshot", 1, "--lake", lake).code == 2
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["DROP TABLE silver_car_telemetry", "SELECT * FROM read_csv('/etc/passwd')", "SELECT 1; SELECT 2", "SELEC 1"],
+)
+def test_query_may_not_write_or_reach_files(carlake: Callable, lake: Path, sql: str) -> None:
+    said = carlake("query", sql, "--lake", lake)
+    assert said.code == 1 and said.out == "" and said.err.startswith("Error: ")
+
+
+def test_query_has_a_time_limit(carlake: Callable, lake: Path) -> None:
+    sql = "SELECT count(*) FROM range(10000000) a, range(10000000) b"
+    said = carlake("query", sql, "--timeout", "0.2", "--lake", lake)
+    assert said.code == 1 and "0.2" in said.err
+
+
+def test_parquet_is_not_for_a_terminal(carlake: Callable, lake: Path) -> None:
+    said = carlake("query", SQL, "--format", "parquet", "--lake", lake, terminal=True)
+    assert said.code == 2 and "--output" in said.err
+
+
+def test_trace_follows_a_car_an_event_and_a_file(carlake: Callable, lake: Path) -> None:
+    row = carlake(
+        "query",
+        "SELECT car_chassis, event_id, source_id FROM silver_car_telemetry JOIN (SELECT source_id, source_uri "
+        "FROM bronze_car_data) USING (source_id) WHERE contract = 'car_event' LIMIT 1",
+        "--lake", lake, "--json",
+    ).json[0]  # fmt: skip
+    car = carlake("trace", row["car_chassis"], "--lake", lake)
+    assert car.code == 0 and car.out.startswith(f"Car {row['car_chassis']}") and "latest events" in car.out
+    event = carlake("trace", row["event_id"], "--lake", lake)
+    assert event.code == 0 and f"source id {row['source_id']}" in event.out and "now at " in event.out
+    document = carlake("trace", row["event_id"], "--lake", lake, "--json").json
+    assert document["kind"] == "event" and document["events"][0]["records"][0]["file"]["source_id"] == row["source_id"]
+    file = carlake("trace", row["source_id"], "--lake", lake)
+    assert file.code == 0 and file.out.startswith("File ") and "records" in file.out
+
+
+def test_verify_adds_up(carlake: Callable, lake: Path) -> None:
+    said = carlake("verify", "--lake", lake)
+    assert said.code == 0 and said.out.startswith("Verified.")
+    document = carlake("verify", "--lake", lake, "--json").json
+    assert document["ok"] is True and document["problems"] == [] and document["pending"] == 1
+    assert document["records"] == document["accepted"] + document["quarantined"] + document["duplicates"] == 72
+    assert document["files"] == 1
+
+
+def test_verify_names_what_is_wrong_and_ends_with_1(carlake: Callable, fresh: Path) -> None:
+    (fresh / "landing" / "a.json").write_text('{"x": 1}')
+    assert carlake("run", "--lake", fresh).code == 0
+    stray = fresh / "archive" / "2026-01-01" / ("0" * 64)
+    stray.mkdir(parents=True)
+    (stray / "lost.json").write_text("{}")
+    said = carlake("verify", "--lake", fresh)
+    assert said.code == 1 and "1 problem found." in said.out and "lost.json" in said.out
+    document = carlake("verify", "--lake", fresh, "--json")
+    assert document.code == 1 and document.json["ok"] is False
+    assert document.json["problems"][0]["table"] == "bronze_car_data"
+
+
+def test_a_copied_lake_is_refused_and_says_what_to_do(carlake: Callable, lake: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(lake, copy)
+    said = carlake("run", "--lake", copy)
+    assert said.code == 1 and "is a copy of the lake" in said.err and f"--lake {lake}" in said.err
+
+
+@pytest.mark.parametrize("words", [["status"], ["tables"], ["runs"], ["quarantine"], ["contracts"], ["verify"]])
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_screen_is_wider_than_the_terminal(
+    carlake: Callable, lake: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = carlake(*words, "--lake", lake).out.splitlines()
+    # Paths and commands to paste are never broken, however long they are.
+    ours = [line for line in lines if str(lake) not in line and "carlake" not in line]
+    assert max(map(len, ours)) <= width
+    assert all(line == line.rstrip() for line in lines)
+    assert not any("…" in line for line in ours if words != ["tables"])
