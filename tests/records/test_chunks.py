@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
+from collections.abc import Iterable
 
 import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from carlake.landing.csv_rows import Header
+from carlake.landing.csv_rows import Header, csv_rows
+from carlake.landing.found import Found
+from carlake.landing.json_values import JsonValues
+from carlake.landing.window import Window
 from records.reading import LIMIT, outline, read
 
 PIECES = [
@@ -50,6 +55,31 @@ CHUNKS = st.sampled_from([1, 2, 3, 5, 16, 64])
 @example(b'[{"a":{\n "a":1\n},}1', 1)  # the decoder's "trailing comma" is not its "trailing characters"
 def test_the_records_do_not_depend_on_the_chunks(data: bytes, chunk: int) -> None:
     assert read(data, chunk_bytes=chunk) == read(data)
+
+
+def pieces(found: Iterable[Found]) -> list[tuple[bytes, bool]]:
+    """Each record, and whether it was called sound."""
+    return [(record, one.sound) for one in found for record in one.records]
+
+
+@settings(max_examples=1000)
+@given(MIXED | st.binary(max_size=60), CHUNKS)
+@example(b'[12 , {"a":1}]', 1)
+@example(b'[\n 1,\n{"a":1}]', 2)
+@example(b'{"a":NaN,"b":"x y"}\n{"b":1}', 13)
+def test_json_records_do_not_depend_on_where_the_window_ends(data: bytes, chunk: int) -> None:
+    """`split` looks at the first 64 KiB at once, so small windows are only had below it."""
+    whole = pieces(JsonValues(Window(io.BytesIO(data), 1 << 20), 1 << 26))
+    assert pieces(JsonValues(Window(io.BytesIO(data), chunk), 1 << 26)) == whole
+
+
+@settings(max_examples=300)
+@given(MIXED, CHUNKS, st.sampled_from(["", "truncated"]))
+def test_csv_rows_do_not_depend_on_where_the_window_ends(data: bytes, chunk: int, flaw: str) -> None:
+    header = Header.of(b"a,b")
+    assert header is not None
+    whole = pieces(csv_rows(Window(io.BytesIO(data), 1 << 20), header, hard_cap=1 << 26, flaw=flaw))
+    assert pieces(csv_rows(Window(io.BytesIO(data), chunk), header, hard_cap=1 << 26, flaw=flaw)) == whole
 
 
 def is_csv(data: bytes) -> bool:

@@ -57,6 +57,14 @@ TEXTS = {
         b'{"l":[{"a":1} {"b":2}]}\n{"c":1}',
         [(b'{"l":[{"a":1} {"b":2}]}', BROKEN), (b'{"c":1}', None)],
     ),
+    "missing comma in a list of an element": (
+        b'[{"l":[{"a":1} {"b":2},{"c":3}]},{"d":1}]',
+        [(b'{"l":[{"a":1} {"b":2},{"c":3}]}', BROKEN), (b'{"d":1}', None)],
+    ),
+    "an inner object as far from the margin, but not first on its line": (
+        b'[\n  {"l":[\n1,{"x":1},\n',
+        [(b'{"l":[\n1,{"x":1},', CUT)],
+    ),
     "missing bracket in a list": (
         b'[{"a":[1,2},{"b":3}]',
         [(b'{"a":[1,2}', BROKEN), (b'{"b":3}', None)],

@@ -63,10 +63,8 @@ def value_end(window: Window, at: int) -> int:
         return at + len(window.take(at, at + int(located[2]) - 1).rstrip(SPACE))
     except RecursionError:
         return -1
-    end = at + len(window.take(at, window.end).rstrip(SPACE))
-    if end == window.end and not window.ended and window.buffer[end - 1] not in b'}]"':
-        raise Shortage  # a number may go on
-    return end
+    # A number at the end of the window may go on; whoever asks looks at what follows, and meets the shortage there.
+    return at + len(window.take(at, window.end).rstrip(SPACE))
 
 
 def record_extent(window: Window, at: int, inside: bool, indent: bytes | None) -> Extent:
@@ -127,8 +125,6 @@ def broken_end(window: Window, at: int, inside: bool, indent: bytes | None) -> i
     margin = None if indent is None else len(indent)
     for token in _TOKEN.finditer(buffer, at, window.end):
         start, stop = token.span()
-        if stop == window.end and not window.ended:
-            raise Shortage
         kind = buffer[start]
         if kind == NEWLINE:
             line_start = stop
