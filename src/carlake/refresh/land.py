@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +15,7 @@ import pyarrow as pa
 from carlake.contracts.contract import ContractSet
 from carlake.engines.protocol import Source
 from carlake.errors import CarlakeError, CommitRefusedError
-from carlake.landing.objects import LandedObject, Unreadable, UnreadableError, hash_object, open_object
+from carlake.landing.objects import LandedObject, Unreadable, UnreadableError, hash_object, open_object, read_object
 from carlake.landing.records import split
 from carlake.refresh.context import Context
 from carlake.refresh.lease import REFUSALS_BEFORE_LEASE, await_lease, lease
@@ -23,6 +25,8 @@ from carlake.refresh.report import Problem, Step
 from carlake.tables.declare import BRONZE
 
 _MOST_REFUSALS = 200
+_SMALL_BYTES = 1 << 20
+_KEPT_BYTES = 64 << 20
 
 
 @dataclass
@@ -71,15 +75,17 @@ def land(
     """
     started_at, started = context.clock(), time.perf_counter()
     batch = Batch(Step(BRONZE, "skipped", why="landing", started_at=started_at))
-    spared = _spared(context, objects)
+    # In a shared folder nothing is spared: an object that is there was not archived, perhaps since it has changed.
+    spared = {} if shared else _spared(context, objects)
     batch.spared = len(spared)
     batch.ids.update(spared)
     fresh: dict[str, tuple[LandedObject, list[LandedObject]]] = {}
+    contents = _Contents()
     for landed in objects:
         if landed.uri in spared:
             continue
         try:
-            source_id = hash_object(landed)
+            source_id = _hash(landed, contents)
         except UnreadableError as error:
             _unread(batch, error, shared)
             continue
@@ -102,7 +108,7 @@ def land(
                     await_lease(context.lease_folder, BRONZE)
                 elif refusals == REFUSALS_BEFORE_LEASE:
                     stack.enter_context(lease(context.lease_folder, BRONZE))
-                _write(context, new, batch, progress, shared)
+                _write(context, new, contents, batch, progress, shared)
                 batch.step = replace(batch.step, refusals=refusals)
                 break
             except CommitRefusedError:
@@ -118,6 +124,7 @@ def land(
 def _write(
     context: Context,
     new: Mapping[str, LandedObject],
+    contents: _Contents,
     batch: Batch,
     progress: Callable[[int], None],
     shared: bool,
@@ -130,7 +137,9 @@ def _write(
     try:
         for source_id, landed in new.items():
             try:
-                landing.add(Source(landed.uri, source_id, landed.size, landed.modified_at), _records(context, landed))
+                landing.add(
+                    Source(landed.uri, source_id, landed.size, landed.modified_at), _records(context, landed, contents)
+                )
             except UnreadableError as error:
                 unread.append(landed.uri)
                 _unread(batch, error, shared)
@@ -185,9 +194,33 @@ def _forget(batch: Batch, uris: Iterable[str]) -> None:
         batch.ids.pop(uri, None)
 
 
-def _records(context: Context, landed: LandedObject) -> Iterable[pa.RecordBatch]:
+class _Contents(dict[str, bytes]):
+    """Contents of small objects by uri, read once for hash and records; no more of them than memory should hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = 0
+
+    def has_room(self, landed: LandedObject) -> bool:
+        return landed.size <= _SMALL_BYTES and self.size + landed.size <= _KEPT_BYTES
+
+    def keep(self, uri: str, content: bytes) -> None:
+        self[uri] = content
+        self.size += len(content)
+
+
+def _hash(landed: LandedObject, contents: _Contents) -> str:
+    """The object's source id; its content is kept where it is small. Raises UnreadableError."""
+    if not contents.has_room(landed):
+        return hash_object(landed)
+    content = read_object(landed)
+    contents.keep(landed.uri, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _records(context: Context, landed: LandedObject, contents: _Contents) -> Iterable[pa.RecordBatch]:
     """The object's records; raises ReadError where it vanished, changed or cannot be read, before or while it is read."""
-    with open_object(landed) as stream:
+    with io.BytesIO(contents[landed.uri]) if landed.uri in contents else open_object(landed) as stream:
         try:
             yield from split(stream, max_record_bytes=context.engine.max_record_bytes)
         except (CarlakeError, OSError):

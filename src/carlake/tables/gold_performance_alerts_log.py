@@ -64,10 +64,14 @@ def _select(rules: tuple[AlertRule, ...]) -> str:
         )
         + " END"
     )
+    # Most events break no rule: only those that come near one are set against each rule.
+    near = " OR ".join(
+        f"{rule.column} {tier.operator} {tier.threshold!r}" for rule in rules for tier in rule.worst_first
+    )
     columns = ", ".join(c.name for c in COLUMNS if c.name not in _COMPUTED)
     return f"""WITH measured AS (
   SELECT {columns}, alert_type, unit, title, direction, CAST({value} AS DOUBLE) AS alert_value
-  FROM {{source}} CROSS JOIN (VALUES {rows}) AS rule(alert_type, unit, title, direction)
+  FROM (SELECT * FROM {{source}} WHERE {near}) AS event CROSS JOIN (VALUES {rows}) AS rule(alert_type, unit, title, direction)
 ), judged AS (
   SELECT *, {_case(rules, "{severity}")} AS alert_severity,
          {_case(rules, "{threshold}")} AS threshold
