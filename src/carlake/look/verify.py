@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet as pq
 import xxhash
 from pyiceberg.table import Table as IcebergTable
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from carlake.lakehouse import Lakehouse
     from carlake.refresh.context import Context
 
+_MISSING = "it is not in the catalog, though the table that it is made from, or that is made from it, is"
 # Differing rows that are named one by one; the rest are counted.
 _NAMED = 5
 
@@ -76,22 +78,20 @@ def verify(house: Lakehouse) -> Verification:
     counts = {"files": 0, "records": 0, "accepted": 0}
     with engine.session():
         ledger = _bronze(context, problems, counts)
-        problems += _archive(house.lake.archive, ledger)
+        problems += _archive(house.lake.archive, ledger) if ledger is not None else []
         for table in context.tables.values():
             if table.source is None or table.source not in context.tables:
                 continue
             try:
                 own, source = context.find(table.name), context.find(table.source)
                 if own is None or source is None:
-                    behind += [table.name] if head_of(source) is not None else []
+                    missing = Difference(table.name if own is None else table.source, "missing table", _MISSING)
+                    problems += [missing] if (own or source) is not None and missing not in problems else []
                     continue
                 counts[table.name] = _rows(own)
                 found, accepted = _table(context, table, own, source)
-            except CarlakeError as error:
-                problems.append(Difference(table.name, "unreadable", error.what))
-                continue
             except Exception as error:  # noqa: BLE001  (a damaged file must not end the check of the others)
-                problems.append(Difference(table.name, "unreadable", _cause(error)))
+                problems.append(_unreadable(context, (table.name, table.source), error))
                 continue
             problems += found
             if table.name == SILVER and accepted is not None:
@@ -125,12 +125,37 @@ def _rows(iceberg: IcebergTable) -> int:
     return sum(file.record_count for file in live_files(iceberg, head_of(iceberg)))
 
 
-def _cause(error: Exception) -> str:
-    return " ".join(str(error).split())[:500] or type(error).__name__
+def _unreadable(context: Context, names: Sequence[str], error: Exception) -> Difference:
+    """A table that cannot be read, with the data files at fault: its own, else those of the table it is made from."""
+    what = error.what if isinstance(error, CarlakeError) else " ".join(str(error).split())[:500]
+    damaged: list[str] = []
+    for name in names:
+        damaged += _damaged_files(context, name) if not damaged else []
+    return Difference(names[0], "unreadable", what or type(error).__name__, tuple(damaged[:_NAMED]))
 
 
-def _bronze(context: Context, problems: list[Difference], counts: dict[str, int]) -> set[str]:
-    """Check bronze against itself; gives the source ids it holds."""
+def _damaged_files(context: Context, name: str) -> list[str]:
+    """The data files of a table that cannot be read; none where the metadata is at fault, which the error names."""
+    try:
+        iceberg = context.find(name)
+        if iceberg is None:
+            return []
+        files = live_files(iceberg, head_of(iceberg))
+    except Exception:  # noqa: BLE001
+        return []
+    damaged = []
+    for file in files:
+        try:
+            with iceberg.io.new_input(file.file_path).open() as content, pq.ParquetFile(content) as parquet:
+                for _ in parquet.iter_batches():
+                    pass
+        except Exception:  # noqa: BLE001  (whatever is wrong with a file, it is the one)
+            damaged.append(str(file.file_path))
+    return damaged
+
+
+def _bronze(context: Context, problems: list[Difference], counts: dict[str, int]) -> set[str] | None:
+    """Check bronze against itself; gives the source ids it holds, None where it cannot be read."""
     engine = context.engine
     try:
         rows = engine.scan(BRONZE, head_of(context.find(BRONZE)))
@@ -149,11 +174,9 @@ def _bronze(context: Context, problems: list[Difference], counts: dict[str, int]
             problems.append(Difference(BRONZE, "rows of an object", what, (f"{source_id} ({uri})",)))
         problems += _hashes(context, rows)
         return {str(row[0]) for row in engine.rows(f"SELECT source_id FROM {objects}")}
-    except CarlakeError as error:
-        problems.append(Difference(BRONZE, "unreadable", error.what))
     except Exception as error:  # noqa: BLE001  (see verify)
-        problems.append(Difference(BRONZE, "unreadable", _cause(error)))
-    return set()
+        problems.append(_unreadable(context, (BRONZE,), error))
+    return None
 
 
 def _hashes(context: Context, rows: Relation) -> Iterator[Difference]:
