@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from carlake.refresh.report import RunReport
 from carlake.settings import Settings
-from lakes import QUARANTINE, SILVER, Landed, Lakehouse, clear, expected, heads, held, lakehouse, put, rows_of
+from lakes import QUARANTINE, SILVER, Lakehouse, Landed, clear, expected, heads, held, lakehouse, put, rows_of
 from model import accepted
 from order.histories import RUNS, Object, arrangement, history
 
