@@ -12,13 +12,11 @@ import typer
 from typer.exceptions import TyperException
 
 from carlake.cli import beyond, flow, look, mend, records, start
+from carlake.cli.exits import FAILED, INTERRUPTED, INTERRUPTED_NOTE, NOBODY_READS, WRONG_USAGE
 from carlake.cli.help import Carlake, Command, colored
 from carlake.cli.invocation import NobodyReadsError, command
-from carlake.cli.main import INTERRUPTED, INTERRUPTED_NOTE
 from carlake.errors import CarlakeError, NotFoundError
 from carlake.version import VERSION
-
-FAILED, WRONG_USAGE, NOBODY_READS = 1, 2, 141
 
 app = typer.Typer(
     cls=Carlake,
@@ -37,14 +35,12 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 @command
-def carlake(
+def _carlake(
     invocation: Any,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")] = False,
 ) -> None:
     pass
 
-
-carlake.__doc__ = None
 
 for module in (start, flow, look, records, mend, beyond):
     module.register(app)

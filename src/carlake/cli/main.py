@@ -6,8 +6,7 @@ import gc
 import sys
 from typing import NoReturn
 
-INTERRUPTED = 130
-INTERRUPTED_NOTE = "\nInterrupted. What was committed stays; the same command goes on from there.\n"
+from carlake.cli.exits import INTERRUPTED, INTERRUPTED_NOTE
 
 
 def main() -> NoReturn:
