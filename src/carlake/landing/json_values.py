@@ -30,7 +30,7 @@ from carlake.landing.window import Window
 _BLANK = re.compile(rb"[ \t\r\n]*")
 _WIDEST_INDENT = 256
 _TOGETHER_BYTES = 64 << 10
-_FIRST_SPAN, _WIDEST_SPAN = 4 << 10, 1 << 20
+_FIRST_SPAN, _WIDEST_SPAN = 4 << 10, 512 << 10  # wider ones cost fresh pages each time
 
 
 class JsonValues:
