@@ -190,8 +190,9 @@ def _unread(batch: Batch, error: UnreadableError, shared: bool) -> None:
 
 
 def _forget(batch: Batch, uris: Iterable[str]) -> None:
-    for uri in uris:
-        batch.ids.pop(uri, None)
+    """Take out objects that were not landed, and with each its copies: bronze does not hold their content either."""
+    contents = {batch.ids[uri] for uri in uris}
+    batch.ids = {uri: source_id for uri, source_id in batch.ids.items() if source_id not in contents}
 
 
 class _Contents(dict[str, bytes]):
