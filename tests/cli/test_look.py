@@ -197,3 +197,13 @@ def test_no_screen_is_wider_than_the_terminal(
     assert max(map(len, ours)) <= width
     assert all(line == line.rstrip() for line in lines)
     assert not any("…" in line for line in ours if words != ["tables"])
+
+
+def test_nothing_that_is_shown_can_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    from carlake.cli.screen import Column, Screen
+
+    screen = Screen()
+    screen.line("a\x1b[2Jb")
+    screen.table([Column("title")], [["c\rd"]])
+    screen.facts([("label", "e\x07f")])
+    assert capsys.readouterr().out == "a\\x1b[2Jb\n  title\n  c\\rd\n  label  e\\x07f\n"

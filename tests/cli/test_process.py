@@ -36,7 +36,7 @@ def test_an_interrupt_ends_with_130_and_one_clean_line(lake: Path) -> None:
         stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
     ) as process:
-        time.sleep(2)
+        time.sleep(2)  # somewhere in the query, or on the way to it: it ends so from everywhere
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
     assert process.returncode == 130

@@ -11,10 +11,11 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from carlake.cli import beyond, flow, look, mend, records, start
-from carlake.cli.exits import FAILED, INTERRUPTED, INTERRUPTED_NOTE, NOBODY_READS, WRONG_USAGE
-from carlake.cli.help import Carlake, Command, colored
+from carlake.cli import beyond, flow, interrupts, look, mend, records, start
+from carlake.cli.exits import FAILED, NOBODY_READS, WRONG_USAGE
+from carlake.cli.help import Carlake, Command
 from carlake.cli.invocation import NobodyReadsError, command
+from carlake.cli.terminal import colored
 from carlake.errors import CarlakeError, NotFoundError
 from carlake.version import VERSION
 
@@ -66,10 +67,7 @@ def call(arguments: list[str]) -> int:
     try:
         code = app(arguments or ["--help"], prog_name="carlake", standalone_mode=False)
         sys.stdout.flush()
-        code = code if isinstance(code, int) else 0
-        if code == INTERRUPTED:
-            sys.stderr.write(INTERRUPTED_NOTE)
-        return code
+        return code if isinstance(code, int) else 0
     except (BrokenPipeError, NobodyReadsError):
         # Who read us has enough. What Python still holds would be an error when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -117,6 +115,8 @@ def _wrong_usage(error: TyperException) -> tuple[str, str]:
 
 
 def _say(what: str, advice: str, as_json: bool) -> None:
+    if interrupts.seen():
+        return  # what an interrupt breaks off looks like errors, and is none
     if as_json:
         json.dump({"error": {"what": what, "advice": advice}}, sys.stdout, ensure_ascii=False, indent=2)
         sys.stdout.write("\n")

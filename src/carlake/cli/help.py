@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from carlake.cli.invocation import SHARED
+from carlake.cli.terminal import colored
 
 GROUPS = ("Start", "Flow", "Look", "Records", "Mend", "Beyond")
 """The groups of commands, in the order in which a person meets them."""
@@ -129,11 +129,6 @@ class Carlake(TyperGroup):
             return GROUPS.index(group) if group in GROUPS else len(GROUPS)
 
         return sorted(self.commands, key=place)
-
-
-def colored(stream: Any) -> bool:
-    """Whether a stream is a terminal that shall have colour (see no-color.org)."""
-    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _page(command: Any, ctx: Any, commands: _ROWS) -> str:

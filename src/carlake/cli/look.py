@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from carlake.cli.help import Command, colored
+from carlake.cli.help import Command
 from carlake.cli.invocation import Invocation, command
 from carlake.cli.names import FORMATS, complete_formats, complete_tables
+from carlake.cli.terminal import colored
 
 if TYPE_CHECKING:
     from carlake.look.tables import TableInfo

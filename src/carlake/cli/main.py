@@ -6,6 +6,7 @@ import gc
 import sys
 from typing import NoReturn
 
+from carlake.cli import interrupts
 from carlake.cli.exits import INTERRUPTED, INTERRUPTED_NOTE
 
 
@@ -14,10 +15,13 @@ def main() -> NoReturn:
     # A command imports much and lives shortly: collecting garbage as often as Python does costs a fifth of its start.
     gc.set_threshold(100_000, 20, 20)
     try:
+        interrupts.obey()
         from carlake.cli.app import call
 
         code = call(sys.argv[1:])
     except KeyboardInterrupt:
-        sys.stderr.write(INTERRUPTED_NOTE)
         code = INTERRUPTED
+    if interrupts.seen():
+        code = INTERRUPTED
+        sys.stderr.write(INTERRUPTED_NOTE)
     sys.exit(code)

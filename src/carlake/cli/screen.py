@@ -16,7 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from carlake.cli.help import colored
+from carlake.cli.terminal import colored
 
 NOTHING = "-"
 _PIPE_WIDTH = 160  # of what is no terminal: wide enough that tables are whole
