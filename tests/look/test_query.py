@@ -147,6 +147,10 @@ def test_one_table_at_a_snapshot_the_others_at_their_newest(built: Built) -> Non
         "COPY silver_car_telemetry TO '{free}'",
         "WITH x AS (COPY (SELECT 1) TO '{free}') FROM x",
         "WITH x AS (COPY (SELECT 1) TO '{own}') FROM x",
+        # A file that may be read may be overwritten, as far as DuckDB's locks go.
+        "WITH x AS (COPY (SELECT 1) TO '{own}' (FORMAT csv, USE_TMP_FILE false)) SELECT * FROM x, silver_car_telemetry",
+        "EXPLAIN ANALYZE WITH x AS (COPY (SELECT 1) TO '{own}' (FORMAT csv, USE_TMP_FILE false)) "
+        "SELECT * FROM x, silver_car_telemetry",
         "WITH x AS (COPY (SELECT 1) TO '{own}') SELECT * FROM x, silver_car_telemetry",
         "EXPLAIN ANALYZE COPY (SELECT 1) TO '{own}'",
         "EXPLAIN ANALYZE WITH x AS (COPY (SELECT 1) TO '{own}') FROM x",
@@ -203,11 +207,15 @@ def test_a_query_neither_writes_nor_reaches_beyond_the_tables(built: Built, tmp_
     (own, *_), (other, *_) = data_files(built.house, "silver_car_telemetry"), data_files(built.house, "bronze_car_data")
     before = {path: Path(path).read_bytes() for path in (own, other)}
     named = sql.format(own=own, other=other, toml=built.house.lake.toml, free=tmp_path / "made")
-    with pytest.raises(QueryError) as error:
-        built.house.query(named)
-    assert error.value.what
-    assert list(tmp_path.iterdir()) == []
-    assert {path: Path(path).read_bytes() for path in before} == before
+    try:
+        with pytest.raises(QueryError) as error:
+            built.house.query(named)
+        assert error.value.what
+        assert list(tmp_path.iterdir()) == []
+        assert {path: Path(path).read_bytes() for path in before} == before
+    finally:
+        for path, content in before.items():
+            Path(path).write_bytes(content)
 
 
 def session_with(built: Built, *names: str) -> QuerySession:
@@ -260,6 +268,13 @@ def test_a_python_variable_is_no_table(built: Built) -> None:
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_time_limit_that_ends_before_the_query_begins_still_holds(built: Built) -> None:
+    with pytest.raises(QueryError, match="stopped after 1e-06 seconds"):
+        built.house.query(
+            "SELECT count(*) FROM range(100000) a, range(100000) b WHERE a.range * b.range = -1", timeout_seconds=1e-6
+        )
 
 
 def test_the_time_limit_names_itself_and_the_setting(built: Built) -> None:

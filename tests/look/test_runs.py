@@ -106,12 +106,19 @@ def test_a_run_with_a_failed_table_is_partial(tmp_path: Path) -> None:
 
 
 def test_a_run_that_could_not_land_is_failed(tmp_path: Path) -> None:
-    with Lakehouse.create(tmp_path / "lake", Settings(), lambda: NOON) as house:
-        house.context().load("bronze_car_data")
-        place = Path(house.catalog.load_table("carlake.bronze_car_data").location().removeprefix("file://"), "data")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(b"")
+    clock = [NOON]
+    with Lakehouse.create(tmp_path / "lake", Settings(), lambda: clock[0]) as house:
         put(house.lake.landing / "one.json", FIRST, NOON)
+        house.run()
+        clock[0] = NOON.replace(year=2027)
+        place = Path(house.catalog.load_table("carlake.bronze_car_data").location().removeprefix("file://"), "data")
+        place.rename(place.with_name("away"))
+        place.write_bytes(b"")
+        put(house.lake.landing / "two.json", NEWER, NOON)
         report = house.run()
-        (row,) = house.runs().to_pylist()
-        assert row["status"] == report.status == "failed"
+        # The day alone still corrects the insurance's status; a run that cannot land is failed all the same.
+        assert house.query("SELECT insurance_status AS s FROM gold_car_current_state")["s"].to_pylist() == ["EXPIRED"]
+        newest, before = house.runs().to_pylist()
+        assert newest["status"] == report.status == "failed"
+        assert before["status"] == "succeeded"
+        assert "bronze_car_data" in newest["error"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 import threading
@@ -64,7 +65,6 @@ class QuerySession:
             config={
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
-                "python_enable_replacements": False,
                 "allow_persistent_secrets": False,
                 "temp_directory": self._spill,
                 "memory_limit": f"{memory_limit_bytes}B",
@@ -126,15 +126,23 @@ class QuerySession:
             try:
                 rows: pa.Table = self._connection.sql(statement).to_arrow_table()
                 return rows
-            except (duckdb.BinderException, duckdb.CatalogException):
-                # The relation's message leaves out the place in the query; this one has it, and fails as early.
-                with _failures():
-                    self._connection.execute("ROLLBACK")
-                    self._connection.execute("BEGIN TRANSACTION READ ONLY")
-                    self._connection.execute(statement)
-                raise  # pragma: no cover  (what failed to bind does not bind the second time)
+            except (duckdb.BinderException, duckdb.CatalogException) as error:
+                raise self._placed(statement, _failure(error)) from error
             except duckdb.Error as error:
                 raise _failure(error) from error
+
+    def _placed(self, statement: str, failure: QueryFailedError) -> QueryFailedError:
+        """The failure with its place in the statement, which the message of a relation leaves out and EXPLAIN's has."""
+        try:
+            self._connection.execute("ROLLBACK")
+            self._connection.execute("BEGIN TRANSACTION READ ONLY")
+            self._connection.execute(f"EXPLAIN\n{statement}").fetchall()
+        except (duckdb.BinderException, duckdb.CatalogException) as error:
+            text = re.sub(r"\nLINE (\d+):", lambda line: f"\nLINE {int(line.group(1)) - 1}:", str(error))
+            return QueryFailedError(failure.kind, text.strip())
+        except duckdb.Error:
+            pass
+        return failure
 
     @contextmanager
     def _time_limit(self, seconds: float) -> Iterator[None]:
