@@ -150,6 +150,7 @@ def test_the_canonical_text_is_of_meaning_not_of_wording(tmp_path: Path) -> None
         ("%d/%m/%Y %H:%M", "%d/%m/%Y %I:%M", 8, "does not give the hour once", "%p"),
         (", zone: Europe/Rome", "", 8, "has no zone", "zone: UTC"),
         ("Europe/Rome", "Europe/Roma", 8, "`Europe/Roma` is not a zone", "Europe/Rome"),
+        ("Europe/Rome", '"+02:00x"', 8, "is not a zone", "02:00"),
         ("type: double", "type: float", 11, "`float` is not allowed here", "double"),
         ("name: cabin_temp_celsius", "name: year", 11, "`year` cannot be added", "year: <path>"),
         ("name: cabin_temp_celsius", "name: select", 11, "`select` cannot be added", "another name"),
