@@ -83,8 +83,10 @@ def table(sections: Sequence[Section]) -> str:
     ]
     lines = []
     for section in sections:
-        lines += [section.title, f"  ratio: to {section.yardstick}", "", _line(_HEADS, widths)]
-        lines += [_line(row, widths) for row in rows[section.name]]
+        lines.append(section.title)
+        if section.figures:
+            lines += [f"  ratio: to {section.yardstick}", "", _line(_HEADS, widths)]
+            lines += [_line(row, widths) for row in rows[section.name]]
         lines += ["", *(f"  {note}" for note in section.notes)]
         lines += [""] if section.notes else []
     return "\n".join(lines).rstrip() + "\n"

@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
 import duckdb
 
 
 def main(source: str, target: str, threads: str, columns: str) -> None:
-    """Read, convert, write; print how many rows came of it."""
+    """Read, convert, write; print the seconds that this took and how many rows came of it."""
+    started, worked = time.perf_counter(), time.process_time()
     connection = duckdb.connect()
     connection.execute(f"SET threads = {int(threads)}")
     connection.execute("SET preserve_insertion_order = false")
     types = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in json.loads(columns).items())
     read = f"read_json({_text(source)}, format = 'newline_delimited', ignore_errors = true, columns = {{{types}}})"
     done = connection.execute(f"COPY (FROM {read}) TO {_text(target)} (FORMAT parquet, COMPRESSION zstd)").fetchone()
-    print(json.dumps({"rows": done[0] if done else 0}))
+    took = {"call_seconds": time.perf_counter() - started, "call_cpu_seconds": time.process_time() - worked}
+    print(json.dumps({"runs": [{**took, "rows": done[0] if done else 0}]}))
 
 
 def _text(value: str) -> str:

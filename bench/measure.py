@@ -33,7 +33,7 @@ class Measured:
     seconds      from its start to its end
     cpu_seconds  user and system time, all threads and the processes that it waited for
     peak_bytes   greatest resident memory of one process among them
-    answer       the JSON document that it printed, if it printed one
+    answer       the JSON object that it printed last, if it printed one
     """
 
     seconds: float
@@ -78,11 +78,15 @@ def measured(command: Sequence[str], settings: Mapping[str, str] | None = None) 
 
 
 def _document(output: str) -> dict[str, Any]:
-    try:
-        answer = json.loads(output)
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
+    """The JSON object that is all of the output, or its last line."""
+    for text in (output, output.rstrip().rpartition("\n")[2]):
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(answer, dict):
+            return answer
+    return {}
 
 
 def middle(all_runs: Sequence[Measured]) -> Measured:

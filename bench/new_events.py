@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench import Bench, called, figure, steps
 from figures import Section, Target
 from inputs import Spec, cars_of
 from measure import BenchError, Measured
+from session import Bench, called, figure, steps
 
 NEW = 1000
 MOST_TIMES = 2.0

@@ -6,35 +6,35 @@ import sys
 from itertools import islice
 from pathlib import Path
 
-from bench import Bench, called, figure, steps, steps_note
 from figures import Section, Target
 from inputs import Spec, cars_of
 from measure import Measured, measured
+from session import Bench, called, figure, steps, steps_note
 
-CALLS = 20
 ROUNDS = 5
 MOST_CALL, MOST_RUN, MOST_HELP = 0.4, 1.5, 0.25
 QUERY = "SELECT count(*) FROM gold_car_current_state"
 
 
-def one_file(bench: Bench) -> Section:
+def one_file(bench: Bench, calls: int) -> Section:
     """Files of one event each, from cars that the lake knows: a warm process first, then processes in turn."""
     lake = bench.full_lake()
+    rounds = min(ROUNDS, calls)
     files = bench.input(
-        Spec(events=1 + CALLS + ROUNDS, files=1 + CALLS + ROUNDS, cars=cars_of(bench.events), follows=True)
+        Spec(events=1 + calls + rounds, files=1 + calls + rounds, cars=cars_of(bench.events), follows=True)
     )
     waiting = iter(files.paths)
-    warm = bench.process(lake, list(islice(waiting, 1 + CALLS)), "--each")
-    first, calls = called(warm, 0), [called(warm, number) for number in range(1, 1 + CALLS)]
+    warm = bench.process(lake, list(islice(waiting, 1 + calls)), "--each")
+    first, later = called(warm, 0), [called(warm, number) for number in range(1, 1 + calls)]
     runs = _processes(bench, lake, list(waiting))
     yardstick = runs["imports"]
-    slowest = max(calls, key=lambda call: call.seconds)
+    slowest = max(later, key=lambda call: call.seconds)
     lines = [
         figure("python -c pass", runs["python"], yardstick),
         figure("import pyiceberg.catalog.sql, duckdb", yardstick, yardstick),
         figure(
-            f"library call, warm, median of {CALLS}",
-            calls,
+            f"library call, warm, median of {calls}",
+            later,
             yardstick,
             Target("seconds", MOST_CALL),
             peak=False,

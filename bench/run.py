@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import Bench
 from figures import Section, document, table
 from many_files import many_files
 from measure import BenchError, compile_bytecode, machine
 from new_events import new_events
 from one_file import one_file
+from session import Bench
 from to_gold import to_gold
 
 OUT = Path(__file__).parent / "out"
@@ -28,7 +28,7 @@ def main() -> int:
     sections: dict[str, Callable[[], Section]] = {
         "to-gold": lambda: to_gold(bench, options.large),
         "many-files": lambda: many_files(bench),
-        "one-file": lambda: one_file(bench),
+        "one-file": lambda: one_file(bench, options.calls),
         "new-events": lambda: new_events(bench),
     }
     started = time.time()
@@ -62,6 +62,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=1_000_000, help="events of the full lake [1000000]")
     parser.add_argument("--files", type=int, default=10_000, help="small files [10000]")
     parser.add_argument("--runs", type=int, default=3, help="runs of each figure; their median counts [3]")
+    parser.add_argument("--calls", type=int, default=20, help="library calls of one file each [20]")
     parser.add_argument("--threads", type=int, default=2, help="threads of DuckDB, alone and in carlake [2]")
     parser.add_argument("--only", action="append", choices=SECTIONS, help="this section; may be repeated")
     parser.add_argument(
@@ -70,7 +71,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print the JSON, not the table")
     parser.add_argument("--out", type=Path, default=OUT, help="where inputs are kept and results.json goes [bench/out]")
     options = parser.parse_args()
-    if min(options.events, options.files, options.runs, options.threads) < 1:
+    if min(options.events, options.files, options.runs, options.calls, options.threads) < 1:
         parser.error("counts start at 1")
     return options
 

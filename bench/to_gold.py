@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 
-from bench import Bench, figure, steps, steps_note
 from figures import Figure, Section, Target, memory
 from inputs import Input, fleet
 from measure import Measured
+from session import Bench, figure, steps, steps_note
 
 MOST_TIMES, MOST_MEMORY = 3.0, 2e9
 SAME_MEMORY = 1.25  # "the same": what differs from run to run anyway
