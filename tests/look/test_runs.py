@@ -7,6 +7,8 @@ import pytest
 
 from carlake.errors import NotFoundError
 from carlake.lakehouse import Lakehouse
+from carlake.refresh.report import RunReport, Step
+from carlake.refresh.run import write_down
 from carlake.settings import Settings
 
 from .conftest import FIRST, NEWER, NOON, Built, put
@@ -106,19 +108,26 @@ def test_a_run_with_a_failed_table_is_partial(tmp_path: Path) -> None:
 
 
 def test_a_run_that_could_not_land_is_failed(tmp_path: Path) -> None:
-    clock = [NOON]
-    with Lakehouse.create(tmp_path / "lake", Settings(), lambda: clock[0]) as house:
-        put(house.lake.landing / "one.json", FIRST, NOON)
-        house.run()
-        clock[0] = NOON.replace(year=2027)
+    with Lakehouse.create(tmp_path / "lake", Settings(), lambda: NOON) as house:
+        house.context().load("bronze_car_data")
         place = Path(house.catalog.load_table("carlake.bronze_car_data").location().removeprefix("file://"), "data")
-        place.rename(place.with_name("away"))
+        place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(b"")
-        put(house.lake.landing / "two.json", NEWER, NOON)
+        put(house.lake.landing / "one.json", FIRST, NOON)
         report = house.run()
-        # The day alone still corrects the insurance's status; a run that cannot land is failed all the same.
-        assert house.query("SELECT insurance_status AS s FROM gold_car_current_state")["s"].to_pylist() == ["EXPIRED"]
-        newest, before = house.runs().to_pylist()
-        assert newest["status"] == report.status == "failed"
-        assert before["status"] == "succeeded"
-        assert "bronze_car_data" in newest["error"]
+        (row,) = house.runs().to_pylist()
+        assert row["status"] == report.status == "failed"
+        assert "bronze_car_data" in row["error"]
+
+
+def test_a_run_whose_second_batch_could_not_land_is_failed_though_tables_moved(tmp_path: Path) -> None:
+    with Lakehouse.create(tmp_path / "lake", Settings(), lambda: NOON) as house:
+        steps = (
+            Step("bronze_car_data", "failed", rows_out=1, started_at=NOON, seconds=1.5, error="disk full"),
+            Step("silver_car_telemetry", "succeeded", rows_out=1, started_at=NOON, seconds=2.0),
+        )
+        report = RunReport("r1", "failed", NOON, 2.0, files=1, records=1, steps=steps)
+        write_down(house.context(), [report])
+        (row,) = house.runs().to_pylist()
+        told = (row["status"], row["tables"], row["seconds"], row["error"])
+        assert told == ("failed", "1/2", 2.0, "bronze_car_data: disk full")
