@@ -75,33 +75,49 @@ class Landing:
         An object without records leaves one marker row, so that bronze knows it. An error while reading is passed on
         after everything that came from the object has been taken out again.
         """
-        whole = source.size_bytes > _CHUNK_BYTES // 4
-        if whole:
-            # A long object has files of its own: if it breaks off, they are dropped and no neighbour with them.
-            self._flush()
-            self._close_file()
-        first_path, first_pending = len(self._paths), len(self._pending)
-        rows = 0
+        first_pending, first_path = len(self._pending), -1
+        rows = size = 0
         try:
             for batch in batches:
                 self._take(source, rows, batch)
                 rows += batch.num_rows
-                if whole and (self._pending_rows >= _CHUNK_ROWS or self._pending_bytes >= _CHUNK_BYTES):
+                size += batch.nbytes
+                # Not the object's own size: what it unpacks to can be many times as much.
+                if first_path < 0 and (rows >= _CHUNK_ROWS or size > _CHUNK_BYTES // 4):
+                    first_path, first_pending = self._set_apart(first_pending), 0
+                if first_path >= 0 and self._is_chunk:
                     self._flush()
         except BaseException:
-            if whole:
+            if first_path >= 0:
                 self._drop_files(source, first_path)
-            self._drop_pending(0 if whole else first_pending)
+            self._drop_pending(first_pending)
             raise
         if not rows:
             self._take(source, 0, _marker())
-        if whole:
+        if first_path >= 0:
             self._flush()
             self._close_file()
-        elif self._pending_rows >= _CHUNK_ROWS or self._pending_bytes >= _CHUNK_BYTES:
+        elif self._is_chunk:
             self._flush()
         self.records += rows
         return rows
+
+    @property
+    def _is_chunk(self) -> bool:
+        return self._pending_rows >= _CHUNK_ROWS or self._pending_bytes >= _CHUNK_BYTES
+
+    def _set_apart(self, first: int) -> int:
+        """Send on what is pending before `first`, so that what follows, of a long object, gets files of its own.
+
+        If it breaks off, they are dropped and no neighbour with them. Gives the place of the first such file.
+        """
+        own = self._pending[first:]
+        self._drop_pending(first)
+        self._flush()
+        self._close_file()
+        for source, row, batch in own:
+            self._take(source, row, batch)
+        return len(self._paths)
 
     def _take(self, source: Source, first_row: int, batch: pa.RecordBatch) -> None:
         self._pending.append((source, first_row, batch))
