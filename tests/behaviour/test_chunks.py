@@ -1,0 +1,140 @@
+"""Objects longer than a chunk: the same rows, and no trace of one that breaks off in the middle."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from carlake.engines import duckdb_land
+from carlake.landing import records as landed_records
+from carlake.refresh import land
+from carlake.settings import Settings
+from carlake.simulator.files import write
+from carlake.simulator.fleet import Fleet, records
+from lakes import (
+    BRONZE,
+    QUARANTINE,
+    SILVER,
+    TODAY,
+    heads,
+    held,
+    iceberg,
+    lakehouse,
+    nested,
+    put,
+    rows_of,
+)
+from model import model
+
+FLEET = Fleet(
+    events=2500, cars=8, days=120, flat=0.2, snapshot=0.1, duplicates=0.1, corrections=0.1, stale=0.05, bad=0.05
+)
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of 200 records or 64 KiB, files of 1,000 rows: what a million events meet, a few thousand meet."""
+    monkeypatch.setattr(landed_records, "BATCH_RECORDS", 70)
+    monkeypatch.setattr(duckdb_land, "_CHUNK_ROWS", 200)
+    monkeypatch.setattr(duckdb_land, "_CHUNK_BYTES", 64 << 10)
+    monkeypatch.setattr(duckdb_land, "_FILE_ROWS", 1000)
+
+
+@pytest.fixture
+def broken_off(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Lets another program write to the first objects after so many batches of their records; 0 is not at all."""
+    left: list[int] = []
+    split = land.split
+
+    def split_and_change(stream: Any, **options: Any) -> Iterator[Any]:
+        after = left.pop(0) if left else 0
+        for number, batch in enumerate(split(stream, **options), 1):
+            yield batch
+            if number == after:
+                os.utime(stream.name)
+
+    monkeypatch.setattr(land, "split", split_and_change)
+    monkeypatch.setattr(land, "_SMALL_BYTES", 0)
+    return left
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("files", [1, 7, 90])
+def test_many_chunks_give_the_models_rows(small_folder: Path, files: int) -> None:
+    simulated = write(FLEET, small_folder / "in", files=files)
+    with lakehouse(small_folder / "lake", Settings(threads=2)) as house:
+        report = house.run([str(simulated.folder)])
+        assert (report.status, report.records, report.accepted) == ("succeeded", simulated.records, simulated.events)
+        assert len(iceberg(house, BRONZE).inspect.data_files()) > 2, "files of bronze"
+        objects = [(path.read_bytes(), datetime.fromtimestamp(path.stat().st_mtime, UTC)) for path in simulated.paths]
+        assert held(house) == model(objects, TODAY)
+        verified = house.verify()
+        assert verified.ok and verified.quarantined == sum(simulated.bad.values())
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_long_object_that_breaks_off_leaves_no_trace(small_folder: Path, broken_off: list[int]) -> None:
+    long = [
+        str(record.text) for record in records(Fleet(events=3000, cars=3, flat=0.2, bad=0)) if record.kind == "event"
+    ]
+    inbox = small_folder / "in"
+    put(inbox / "a.ndjson", nested("A", "before", "2025-10-01T00:00:00Z"))
+    put(inbox / "b.ndjson", *long)
+    put(inbox / "c.ndjson", nested("A", "after", "2025-10-01T00:00:00Z"), "not json")
+    with lakehouse(small_folder / "lake") as house:
+        broken_off += [0, 2]
+        report = house.run([str(inbox)])
+        assert report.status == "partial" and [Path(each.uri).name for each in report.problems] == ["b.ndjson"]
+        assert [row["event_id"] for row in rows_of(house, SILVER)] == ["after", "before"]
+        assert len(rows_of(house, BRONZE)) == 3 and len(rows_of(house, QUARANTINE)) == 1
+        assert report.records == 3 and house.verify().ok
+        folder = Path(iceberg(house, BRONZE).location().removeprefix("file://")) / "data"
+        assert len(list(folder.rglob("*.parquet"))) == len(iceberg(house, BRONZE).inspect.data_files())
+
+        again = house.run([str(inbox)])
+        assert again.status == "succeeded" and again.records == len(long) and house.verify().ok
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_nothing_but_a_long_object_that_breaks_off_makes_no_snapshot(small_folder: Path, broken_off: list[int]) -> None:
+    long = [nested("A", f"e{number}", "2025-10-01T00:00:00Z") for number in range(3000)]
+    path = put(small_folder / "a.ndjson", *long)
+    with lakehouse(small_folder / "lake") as house:
+        broken_off += [1]
+        report = house.run([str(path)])
+        assert report.status == "partial" and heads(house).keys() <= {"ops_runs"}
+        assert not list(house.lake.warehouse.glob("*/bronze_car_data/data/**/*.parquet"))
+        assert house.run([str(path)]).records == 3000
+
+
+def test_a_short_object_with_long_content_is_cut_in_chunks_too(
+    small_folder: Path, broken_off: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compressed objects unpack to many times their size: what counts is what is in memory."""
+    monkeypatch.setattr(landed_records, "BATCH_RECORDS", 100)
+    monkeypatch.setattr(duckdb_land, "_CHUNK_ROWS", 500)
+    taken: list[int] = []
+    flush = duckdb_land.Landing._flush
+
+    def counted(landing: Any) -> None:
+        taken.append(landing._pending_rows)
+        flush(landing)
+
+    monkeypatch.setattr(duckdb_land.Landing, "_flush", counted)
+    lines = "\n".join(nested("A", f"e{number:05}", "2025-10-01T00:00:00Z") for number in range(5000))
+    before = put(small_folder / "in" / "a.json", nested("A", "before", "2025-10-01T00:00:00Z"))
+    put(small_folder / "in" / "b.gz", gzip.compress(lines.encode(), 1))
+    with lakehouse(small_folder / "lake") as house:
+        broken_off += [0, 2]
+        assert house.run([str(small_folder / "in")]).status == "partial"
+        assert [row["source_uri"] for row in rows_of(house, BRONZE)] == [str(before)]
+        assert house.verify().ok
+        assert house.run([str(small_folder / "in")]).records == 5000
+        assert max(taken) < 700
+        assert house.verify().ok
