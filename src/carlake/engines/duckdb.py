@@ -24,6 +24,7 @@ from carlake.engines.duckdb_files import local_path, read_files, write_files
 from carlake.engines.duckdb_judge import judged_chunks
 from carlake.engines.duckdb_land import Landing
 from carlake.engines.duckdb_parse import create_accepted, create_quarantined, parse
+from carlake.engines.duckdb_stream import ParseStream
 from carlake.engines.manifests import file_changes, live_files
 from carlake.engines.protocol import Changed, Parsed, Relation, Staged, semi_join
 from carlake.engines.schemas import DUCKDB
@@ -252,9 +253,14 @@ class DuckDBEngine:
 
     def parse(self, bronze_rows: Relation) -> Parsed:
         """See `Engine.parse`. Rows go through in chunks, so memory does not grow with their number."""
-        accepted, quarantined = self.parsed_relations()
-        self.parse_into(bronze_rows, accepted, quarantined)
-        return Parsed(accepted, quarantined, self.count(accepted), self.count(quarantined))
+        stream = ParseStream(self)
+        try:
+            for chunk in judged_chunks(self, bronze_rows, self.max_record_bytes, _PARSE_ROWS):
+                stream.feed(chunk)
+            return stream.finish()
+        except BaseException:
+            stream.stop()
+            raise
 
     def land(self, bronze: Table, ingested_at: datetime, hints: Mapping[str, Sequence[str]]) -> Landing:
         """See `Engine.land`."""
@@ -266,11 +272,6 @@ class DuckDBEngine:
         create_accepted(self.connection, accepted, self.contracts)
         create_quarantined(self.connection, quarantined)
         return accepted, quarantined
-
-    def parse_into(self, bronze_rows: Relation, accepted: Relation, quarantined: Relation) -> None:
-        """Judge the rows of a bronze relation, in chunks."""
-        for chunk in judged_chunks(self, bronze_rows, self.max_record_bytes, _PARSE_ROWS):
-            self.parse_chunk(self.connection, chunk, accepted, quarantined)
 
     def parse_chunk(
         self, connection: duckdb.DuckDBPyConnection, chunk: pa.Table, accepted: Relation, quarantined: Relation

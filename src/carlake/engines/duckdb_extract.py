@@ -7,7 +7,7 @@ clean when the contract surely recognises it, no earlier one does, and every val
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from carlake.contracts.contract import CSV_MARK, Contract, Field, Path
@@ -74,11 +74,16 @@ class Extraction:
         """Alias -> SQL of the structs that everything else is read from. Each parses the record once; one is usual."""
         return {f"t{n}": f"json_transform(raw, {_text(json.dumps(tree))})" for n, tree in enumerate(self._trees)}
 
-    def select(self, columns: Iterable[Column], records: str, *, safe: bool) -> str:
+    def select(
+        self, columns: Iterable[Column], records: str, *, safe: bool, carry: Mapping[str, str] | None = None
+    ) -> str:
         """SELECT of `columns` for all of `records`; column `contract` is null where the record is not clean.
 
-        `safe` survives records that DuckDB takes for malformed, which costs some speed.
+        `safe` survives records that DuckDB takes for malformed, which costs some speed. `carry` adds columns of the
+        records that are not clean, null in the others: name in the result -> name in `records`.
         """
+        carried = {f"carried_{number}": source for number, source in enumerate((carry or {}).values())}
+        more = "".join(f", {source} AS {name}" for name, source in carried.items())
         lineage = {
             "contract": f"CASE WHEN {' AND '.join(self.clean)} THEN {_text(self.contract.name)} END",
             "contract_version": str(self.contract.version),
@@ -89,12 +94,18 @@ class Extraction:
             for c in columns
         )
         transforms = ", ".join(f"{f'TRY({sql})' if safe else sql} AS {alias}" for alias, sql in self.transforms.items())
-        layers = f"""SELECT raw, source_id, source_row, record_hash, ingested_at, source_modified_at, {transforms}
+        layers = f"""SELECT raw, source_id, source_row, record_hash, ingested_at, source_modified_at, {transforms}{more}
       FROM {records} WHERE raw IS NOT NULL AND reason IS NULL"""
         for layer in self._layers:
             if layer:
                 layers = f"SELECT *, {', '.join(f'{sql} AS {name}' for sql, name in layer.items())}\nFROM ({layers})"
-        return f"SELECT {outputs}\nFROM ({layers})"
+        if not carry:
+            return f"SELECT {outputs}\nFROM ({layers})"
+        doubtful = ", ".join(
+            f"CASE WHEN contract IS NULL THEN {name} END AS {to}" for name, to in zip(carried, carry, strict=True)
+        )
+        inner = f"SELECT {outputs}, {', '.join(carried)}\nFROM ({layers})"
+        return f"SELECT * EXCLUDE ({', '.join(carried)}), {doubtful}\nFROM ({inner})"
 
     def _let(self, layer: int, sql: str) -> str:
         """The name of an expression, evaluated once in its layer: 0 leaves, 1 their texts, 2 casts, 3 times."""

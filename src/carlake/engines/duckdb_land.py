@@ -17,6 +17,7 @@ from pyiceberg.table import Table as IcebergTable
 from pyiceberg.typedef import Record
 
 from carlake.engines.duckdb_files import data_file, local_path
+from carlake.engines.duckdb_stream import ParseStream
 from carlake.engines.protocol import Parsed, Source, Staged
 from carlake.engines.schemas import ARROW
 from carlake.engines.snapshots import stage_snapshot
@@ -63,11 +64,10 @@ class Landing:
         self._writer: pq.ParquetWriter | None = None
         self._writer_rows = 0
         self._paths: list[Path] = []
-        self._accepted, self._quarantined = engine.parsed_relations()
-        self._writing, self._parsing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._stream = ParseStream(engine)
+        self._parsed: Parsed | None = None
+        self._writing = ThreadPoolExecutor(1)
         self._running: list[Future[None]] = []
-        self._cursor = engine.connection.cursor()
-        self._cursor.execute("USE kept")
 
     def add(self, source: Source, batches: Iterable[pa.RecordBatch]) -> int:
         """Take the records of one object (schema `landing.records.RECORDS`); gives their number.
@@ -136,8 +136,7 @@ class Landing:
         for path in self._paths[first:]:
             path.unlink(missing_ok=True)
         del self._paths[first:]
-        for relation in (self._accepted, self._quarantined):
-            self._cursor.execute(f"DELETE FROM {relation} WHERE source_id = ?", [source.source_id])
+        self._stream.drop(source.source_id)
 
     # -- chunks ------------------------------------------------------------------------------------------------------
 
@@ -152,10 +151,10 @@ class Landing:
             return
         chunk = self._chunk(self._pending)
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
-        # Two pieces of work a chunk; one chunk waits while one is worked on, so memory stays bounded.
-        self._wait(2)
+        # One chunk waits while one is worked on, so memory stays bounded.
+        self._wait(1)
         self._running.append(self._writing.submit(self._write, chunk))
-        self._running.append(self._parsing.submit(self._parse, chunk))
+        self._stream.feed(chunk)
 
     def _chunk(self, pending: Sequence[tuple[Source, int, pa.RecordBatch]]) -> pa.Table:
         """Bronze's columns, and the splitter's `reason` and `detail`, for the pending records."""
@@ -232,9 +231,6 @@ class Landing:
         self._wait(0)
         self._end_file()
 
-    def _parse(self, chunk: pa.Table) -> None:
-        self.engine.parse_chunk(self._cursor, chunk, self._accepted, self._quarantined)
-
     # -- outcome -----------------------------------------------------------------------------------------------------
 
     def stage(self, base: int | None, properties: Mapping[str, str]) -> Staged:
@@ -252,8 +248,9 @@ class Landing:
     @property
     def parsed(self) -> Parsed:
         """The records as the contracts judged them; complete once staged."""
-        engine = self.engine
-        return Parsed(self._accepted, self._quarantined, engine.count(self._accepted), engine.count(self._quarantined))
+        if self._parsed is None:
+            self._parsed = self._stream.finish()
+        return self._parsed
 
     def abandon(self) -> None:
         """Remove the files of a batch that was surely never visible."""
@@ -268,14 +265,15 @@ class Landing:
         self._pending = []
         for running in self._running:
             running.cancel()
+        self._stream.stop()
 
     def close(self) -> None:
         """End the threads."""
-        for pool in (self._writing, self._parsing):
-            pool.shutdown(wait=True, cancel_futures=True)
+        if self._parsed is None:
+            self._stream.stop()
+        self._writing.shutdown(wait=True, cancel_futures=True)
         if self._writer is not None:
             self._writer.close()
-        self._cursor.close()
 
 
 def _pattern(names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from carlake.contracts.contract import CSV_MARK, ContractSet
 from carlake.contracts.judge import Accepted, judge_text
@@ -86,6 +87,15 @@ def parse(
         _judge(con, rows, contracts, accepted, quarantined)
     finally:
         con.unregister(left)
+
+
+def extraction_for(chunk: pa.Table, contracts: ContractSet) -> Extraction | None:
+    """The SQL of the contract that most records of a chunk have; None where none is recognised."""
+    sound = chunk.filter(pc.and_(pc.is_valid(chunk["raw"]), pc.is_null(chunk["reason"])))
+    sample = sound.select(_READ.split(", ")).slice(0, 50 * _SAMPLE)
+    rows = [tuple(row.values()) for row in sample.to_pylist()]
+    shape = _likely(rows, contracts, set()) if rows else None
+    return _extraction(contracts, *shape) if shape else None
 
 
 _NUMBERS = itertools.count()
