@@ -80,6 +80,30 @@ def test_a_foreign_edit_and_a_foreign_delete_are_healed_too(house: Lakehouse) ->
     assert held(house) == before and house.verify().ok
 
 
+def test_rows_that_bronze_has_lost_are_lost_everywhere_and_older_versions_come_back(house: Lakehouse) -> None:
+    """Whoever takes records out of bronze: silver is what is left of it, not what it once held."""
+    versions = [
+        nested("Z", "e1", "2025-08-01T00:00:00Z", "2025-10-01T00:00:00Z", trip_distance_km=1),
+        nested("Z", "e1", "2025-09-01T00:00:00Z", "2025-10-02T00:00:00Z", trip_distance_km=2, engine_temp_celsius=120),
+    ]
+    for number, text in enumerate(versions):
+        put(house.lake.landing / f"{number}.json", text)
+    put(house.lake.landing / "z.json", nested("Z", "e2", "2025-10-01T00:00:00Z"), "not json")
+    house.run()
+    newest = next(row for row in rows_of(house, BRONZE) if row["raw"] == versions[1])
+    iceberg(house, BRONZE).delete(f"source_id = '{newest['source_id']}'")
+    only = next(row for row in rows_of(house, BRONZE) if row["raw"] == "not json")
+    iceberg(house, BRONZE).delete(f"source_id = '{only['source_id']}'")
+    quarantined = len(rows_of(house, QUARANTINE))
+    report = house.run()
+    assert report.status == "succeeded" and step(report, SILVER).why == "source"
+    assert [row["trip_distance_km"] for row in rows_of(house, SILVER) if row["car_chassis"] == "Z"] == [1.0]
+    assert [row["year_month"] for row in rows_of(house, MONTHLY) if row["car_chassis"] == "Z"] == ["2025-08"]
+    assert "Z" not in {row["car_chassis"] for row in rows_of(house, ALERTS)}
+    assert len(rows_of(house, QUARANTINE)) == quarantined - 1
+    assert {each.kind for each in house.verify().problems} == {"archived object missing"}
+
+
 def test_a_bookmark_that_cannot_be_read_is_none(house: Lakehouse) -> None:
     before = held(house)
     state = iceberg(house, STATE)
