@@ -13,7 +13,7 @@ $(shell rm -f $(READY))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-peers clean
+.PHONY: help setup demo test lint docs bench bench-peers clean
 
 help: ## show this
 	@echo "carlake: files of car events in, three right tables out, exactly once"
@@ -44,6 +44,10 @@ lint: setup ## ruff and mypy
 
 test: lint ## lint, then every test
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+docs: setup ## the reference from the code, and in every other page what its commands print now
+	@$(BIN)/python docs/make_reference.py
+	@$(BIN)/python docs/run_pages.py
 
 bench: setup ## how fast, as ratios to DuckDB alone on the same input
 	@$(BIN)/python bench/run.py $(ARGS)

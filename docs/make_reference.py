@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import typer.main
 
-from carlake.cli.main import app
+from carlake.cli.app import app
 from carlake.contracts import judge
 from carlake.contracts.contract import ContractSet, Field, text_of
 from carlake.contracts.load import load
@@ -95,12 +98,21 @@ def _field(one: Field) -> tuple[str, str, str]:
         f"format `{one.format.text}`" if one.format else "",
         f"zone {one.zone}" if one.zone else "",
     ]
-    return f"`{one.column.name}`", ", else ".join(f"`{text_of(path)}`" for path in one.paths), ", ".join(filter(None, notes))
+    return (
+        f"`{one.column.name}`",
+        ", else ".join(f"`{text_of(path)}`" for path in one.paths),
+        ", ".join(filter(None, notes)),
+    )
 
 
 def _rules(rules: Iterable) -> str:  # type: ignore[type-arg]
     rows = [
-        (f"`{rule.type}`", f"`{rule.column}` {tier.operator} {tier.threshold:g} {rule.unit}", tier.severity, _unless(rule))
+        (
+            f"`{rule.type}`",
+            f"`{rule.column}` {tier.operator} {tier.threshold:g} {rule.unit}",
+            tier.severity,
+            _unless(rule),
+        )
         for rule in rules
         for tier in rule.worst_first
     ]
@@ -115,12 +127,14 @@ def _rules(rules: Iterable) -> str:  # type: ignore[type-arg]
     )
 
 
-def _unless(rule) -> str:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _unless(rule) -> str:  # type: ignore[no-untyped-def]
     return f"`{rule.unless_column}` = {rule.unless_equals:g}" if rule.unless_column else ""
 
 
 def _settings() -> str:
-    rows = [(f"`{s.key}`", s.type, f"`{s.default}`" if s.default else "", f"`{s.variable}`", s.doc) for s in reference()]
+    rows = [
+        (f"`{s.key}`", s.type, f"`{s.default}`" if s.default else "", f"`{s.variable}`", s.doc) for s in reference()
+    ]
     return "\n\n".join(
         [
             "# Settings",
@@ -145,28 +159,28 @@ def _reasons() -> str:
 
 
 def _commands() -> str:
-    group = typer.main.get_command(app)
-    parts = ["# Commands", "Every command takes `--lake`, `--settings`, `--json` and `--debug`; exit codes are 0 done, 1 "
-             "failed or partly failed, 2 wrong usage."]
-    for name, command in sorted(group.commands.items()):  # type: ignore[attr-defined]
-        parts += _command(name, command)
+    group: Any = typer.main.get_command(app)
+    with patch.dict(os.environ, COLUMNS="80"), typer.Context(group, info_name="carlake") as ctx:
+        parts = ["# Commands", _screen(group.get_help(ctx))]
+        parts.append("Exit codes: 0 done, 1 failed or partly failed, 2 wrong usage.")
+        for name in group.list_commands(ctx):
+            parts += _command(group.commands[name], ctx)
     return "\n\n".join(parts)
 
 
-def _command(name: str, command) -> list[str]:  # type: ignore[no-untyped-def]  # noqa: ANN001
-    if getattr(command, "hidden", False):
+def _command(command: Any, above: typer.Context) -> list[str]:
+    """A command's own help, without the options that all share, and the help of the commands below it."""
+    if command.hidden:
         return []
-    said = (command.help or "").strip()
-    parts = [f"## carlake {name}", said]
-    rows = [
-        (f"`{' '.join(p.opts) if p.param_type_name == 'option' else p.name.upper()}`", getattr(p, "help", "") or "")
-        for p in command.params
-        if not getattr(p, "hidden", False) and p.name not in ("lake", "settings", "json", "debug", "help")
-    ]
-    parts += [_table(("", ""), rows)] if rows else []
-    for below, sub in sorted(getattr(command, "commands", {}).items()):
-        parts += _command(f"{name} {below}", sub)
+    with typer.Context(command, parent=above, info_name=command.name) as ctx:
+        parts = [f"## {ctx.command_path}", _screen(command.get_help(ctx).split("\n\nEvery command takes")[0])]
+        for below in getattr(command, "commands", {}).values():
+            parts += _command(below, ctx)
     return parts
+
+
+def _screen(text: str) -> str:
+    return f"```text\n{text.strip()}\n```"
 
 
 def main() -> int:
