@@ -126,7 +126,9 @@ def test_a_run_whose_second_batch_could_not_land_is_failed_though_tables_moved(t
             Step("bronze_car_data", "failed", rows_out=1, started_at=NOON, seconds=1.5, error="disk full"),
             Step("silver_car_telemetry", "succeeded", rows_out=1, started_at=NOON, seconds=2.0),
         )
-        report = RunReport("r1", "failed", NOON, 2.0, files=1, records=1, steps=steps)
+        report = RunReport(
+            run_id="r1", trigger="run", status="failed", started_at=NOON, seconds=2.0, files=1, records=1, steps=steps
+        )
         write_down(house.context(), [report])
         (row,) = house.runs().to_pylist()
         told = (row["status"], row["tables"], row["seconds"], row["error"])
