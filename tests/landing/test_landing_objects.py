@@ -12,6 +12,7 @@ import pytest
 from tests.landing.ordinary_user import open_to_all, ordinary_user
 
 from carlake.landing import objects
+from carlake.landing.landed import shown
 from carlake.landing.listing import list_paths
 from carlake.landing.objects import (
     LandedObject,
@@ -21,7 +22,6 @@ from carlake.landing.objects import (
     open_object,
     path_of,
     read_object,
-    shown,
     uri_of,
 )
 

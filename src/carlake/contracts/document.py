@@ -201,4 +201,5 @@ def nearest(name: str, options: Iterable[str]) -> str:
 
 
 def listed(options: Iterable[str]) -> str:
+    """Names as a sentence has them."""
     return ", ".join(options)

@@ -81,7 +81,8 @@ def is_ancestor(table: IcebergTable, since: int | None, until: int | None) -> bo
     """Whether `until` descends from `since`. No snapshot at all is everyone's ancestor while no history has expired."""
     line = ancestry(table, until)
     if since is None:
-        return not line or line[-1].parent_snapshot_id is None
+        # Expiry forgets parents, too: only the first sequence number tells that the line goes back to the beginning.
+        return not line or (line[-1].parent_snapshot_id is None and line[-1].sequence_number == 1)
     return any(snapshot.snapshot_id == since for snapshot in line)
 
 

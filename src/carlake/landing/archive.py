@@ -26,6 +26,7 @@ from datetime import date
 from typing import Literal
 
 from carlake.errors import ReadError
+from carlake.landing.landed import shown
 from carlake.landing.listing import is_store
 from carlake.landing.objects import (
     LandedObject,
@@ -34,7 +35,6 @@ from carlake.landing.objects import (
     hash_object,
     open_object,
     path_of,
-    shown,
     uri_of,
 )
 from carlake.landing.removal import NO_LINK, NotAsReadError, Removal, free_names, holds, publish

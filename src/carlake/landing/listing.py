@@ -25,6 +25,7 @@ from pathlib import Path
 
 from carlake.errors import NotFoundError
 from carlake.landing.globs import Glob, States, is_glob
+from carlake.landing.landed import shown
 from carlake.landing.objects import (
     LandedObject,
     Unreadable,
@@ -32,7 +33,6 @@ from carlake.landing.objects import (
     advice,
     local_object,
     path_of,
-    shown,
     special,
     uri_of,
     why,

@@ -20,58 +20,35 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from carlake.errors import ReadError
+from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+__all__ = [
+    "LandedObject",
+    "Unreadable",
+    "UnreadableError",
+    "check_unchanged",
+    "hash_object",
+    "hash_stream",
+    "is_as_listed",
+    "local_object",
+    "open_object",
+    "path_of",
+    "read_object",
+    "special",
+    "uri_of",
+]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _HASHED_AT_ONCE = 4 << 20
 _RETRY = "It is tried again at the next run."
-
-
-@dataclass(frozen=True, slots=True)
-class LandedObject:
-    """One object as listed.
-
-    uri          where it lies (see the module's text)
-    size         bytes
-    modified_at  UTC, cut to microseconds
-    version      changes when the object does: for a local file its modification time, inode, size and change time; in a
-                 store its ETag, else its modification time and size
-    """
-
-    uri: str
-    size: int
-    modified_at: datetime
-    version: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """An object, or a folder of them, that cannot be taken in now: `why` completes "<uri> ...", `advice` a sentence."""
-
-    uri: str
-    why: str
-    advice: str = ""
-
-    def __str__(self) -> str:
-        return f"{shown(self.uri)} {self.why}."
-
-
-class UnreadableError(ReadError):
-    """One landed object cannot be read as it was listed. `vanished`: it is gone, perhaps taken in by another run."""
-
-    def __init__(self, unreadable: Unreadable, *, vanished: bool = False) -> None:
-        super().__init__(str(unreadable), unreadable.advice)
-        self.unreadable = unreadable
-        self.vanished = vanished
 
 
 @contextmanager
@@ -180,13 +157,6 @@ def path_of(uri: str) -> str | None:
         if uri.startswith(prefix):
             return os.fsdecode(unquote_to_bytes("/" + uri.removeprefix(prefix)))
     return None
-
-
-def shown(uri: str) -> str:
-    """A uri for people: line breaks and control characters as escapes, so that a name cannot fake a message."""
-    if uri.isprintable():
-        return uri
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in uri)
 
 
 def special(status: os.stat_result) -> str:

@@ -18,7 +18,7 @@ import obstore.exceptions as failures
 from obstore.store import MemoryStore, from_url
 
 from carlake.errors import NotFoundError
-from carlake.landing.objects import LandedObject, Unreadable, UnreadableError
+from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

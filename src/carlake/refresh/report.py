@@ -74,4 +74,4 @@ class RunReport:
     @property
     def idle(self) -> bool:
         """Whether there was nothing to do."""
-        return all(step.status == "skipped" for step in self.steps)
+        return not self.problems and all(step.status == "skipped" for step in self.steps)

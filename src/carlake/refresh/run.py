@@ -82,6 +82,9 @@ def run(
         with context.engine.session():
             context.parsed.clear()
             _refresh_all(context, steps, adopt=adopt, only=only, progress=progress)
+    if found and BRONZE not in steps:
+        # What could not be taken in is written down with bronze, whether or not anything else was landed.
+        steps = {BRONZE: Step(BRONZE, "skipped", why="landing", started_at=started_at), **steps}
     silver, quarantine = steps.get(SILVER), steps.get(QUARANTINE)
     accepted = silver.rows_out - silver.rows_removed if silver else 0
     report = RunReport(
