@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = "/srv/fleet"
 WIDTH = "100"
 ANY = "..."
+DEFECT = "Error: Unexpected "
 
 _BLOCK = re.compile(r"(?P<before>[^\n]*)\n(?:[ \t]*\n)*```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 _NAMED = re.compile(r"`(?P<name>[^`]+)`:$")
@@ -183,15 +184,19 @@ def _as_reader(folder: Path) -> Iterator[None]:
 
 
 def main() -> int:
-    """Run the pages named, or all; write into each what it prints now."""
+    """Run the pages named, or all; write into each what it prints now. Exit 1 if one has met a defect of carlake."""
+    broken = 0
     for page in map(Path, sys.argv[1:]) if sys.argv[1:] else pages():
         with tempfile.TemporaryDirectory() as folder:
             text = page.read_text(encoding="utf-8")
             done = execute(text, Path(folder).resolve())
         print(f"{page.name}: {len(done.differences) or 'no'} difference{'s' * (len(done.differences) != 1)}")
-        if done.text != text:
+        if DEFECT in done.text:
+            print(f"  left as it was: {DEFECT}{done.text.split(DEFECT)[1].splitlines()[0]}")
+            broken = 1
+        elif done.text != text:
             page.write_text(done.text, encoding="utf-8")
-    return 0
+    return broken
 
 
 if __name__ == "__main__":
