@@ -33,6 +33,7 @@ from carlake.tables.table import Table
 from carlake.version import VERSION
 
 if TYPE_CHECKING:
+    from carlake.contracts.drift import Drift, Outcome
     from carlake.look.trace import Trace
     from carlake.look.verify import Verification
 
@@ -101,7 +102,11 @@ class Lakehouse:
     @cached_property
     def contracts(self) -> ContractSet:
         """The contracts: shipped ones that are on, then the settings'. Raises ContractError."""
-        return load_contracts(self.settings.contracts, off=self.settings.contracts_off)
+        return load_contracts(
+            self.settings.contracts,
+            off=self.settings.contracts_off,
+            max_record_bytes=int(self.settings.max_record_bytes),
+        )
 
     @cached_property
     def declared(self) -> dict[str, Table]:
@@ -293,6 +298,21 @@ class Lakehouse:
         from carlake.look.quarantine import by_reason
 
         return by_reason(self)
+
+    def check(self, paths: Sequence[str]) -> tuple[list[Outcome], list[tuple[str, str]]]:
+        """How the records of sample files would fare, by contract and reason; and (uri, why) of what cannot be read.
+
+        Nothing is landed. Raises NotFoundError for a path that does not exist.
+        """
+        from carlake.look.sample import check_sample
+
+        return check_sample(paths, self.contracts)
+
+    def drift(self, *, limit: int = 100_000) -> tuple[list[Drift], int]:
+        """The paths in the newest landed records that no contract names; and how many records were looked at."""
+        from carlake.look.sample import landed_drift
+
+        return landed_drift(self, limit)
 
     def verify(self) -> Verification:
         """Check every table against what it is made from, each at its own bookmark; changes nothing."""

@@ -103,13 +103,11 @@ def contracts_check(
     Exit code 1 if any would be quarantined.
     """
     from carlake.cli.record_screens import show_check
-    from carlake.cli.sample import records_of
-    from carlake.contracts.drift import check
+    from carlake.look.sample import check_sample
 
     found = known_contracts(invocation)
-    problems: list[tuple[str, str]] = []
     with invocation.working("Checking the records"):
-        outcomes = check(records_of(files, found.max_record_bytes, problems), found)
+        outcomes, problems = check_sample(files, found)
     if invocation.json:
         invocation.document(
             {
@@ -134,17 +132,12 @@ def contracts_drift(
 ) -> None:
     """Landed paths that no contract names, with counts: what a feed carries and nobody reads."""
     from carlake.cli.record_screens import show_drift
-    from carlake.contracts.drift import drift
 
-    with invocation.open() as house:
-        with invocation.working("Reading landed records"):
-            rows = house.query(
-                f"SELECT raw FROM bronze_car_data WHERE raw IS NOT NULL ORDER BY ingested_at DESC LIMIT {limit}"
-            )
-            found = drift((str(text) for chunk in rows["raw"].chunks for text in chunk.to_pylist()), house.contracts)
+    with invocation.open() as house, invocation.working("Reading landed records"):
+        found, records = house.drift(limit=limit)
     if invocation.json:
-        invocation.document({"records": rows.num_rows, "paths": found})
-    show_drift(invocation.screen, found, rows.num_rows)
+        invocation.document({"records": records, "paths": found})
+    show_drift(invocation.screen, found, records)
 
 
 @contracts.command("schema", cls=Command)
