@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import Any, Literal
+
+
+class BenchError(Exception):
+    """What would make a figure mean nothing: a process failed, or its result is wrong."""
+
 
 Of = Literal["ratio", "seconds", "peak_bytes", "peak_ratio"]
 
@@ -100,6 +106,15 @@ def document(about: Mapping[str, Any], sections: Sequence[Section]) -> dict[str,
             {**asdict(section), "figures": [_plain(figure) for figure in section.figures]} for section in sections
         ],
     }
+
+
+def paste(page: Path, mark: str, text: str) -> None:
+    """Put `text` as a block between the comments `<!-- mark -->` and `<!-- /mark -->` of a page."""
+    before, opening, rest = page.read_text(encoding="utf-8").partition(f"<!-- {mark} -->")
+    _, closing, after = rest.partition(f"<!-- /{mark} -->")
+    if not closing:
+        raise BenchError(f"{page} has no place for the table: <!-- {mark} --> and <!-- /{mark} -->.")
+    page.write_text(f"{before}{opening}\n```text\n{text.rstrip()}\n```\n{closing}{after}", encoding="utf-8")
 
 
 def memory(size: float) -> str:

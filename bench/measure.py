@@ -18,12 +18,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from figures import BenchError
+
 HERE = Path(__file__).parent
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage(2): kilobytes, and bytes on macOS
-
-
-class BenchError(Exception):
-    """A measurement that would mean nothing: a process failed, or its result is wrong."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from figures import Figure, Section, document, table
+from figures import Figure, Section, document, paste, table
 from inputs import Input, Spec, fleet
 from measure import HERE, BenchError, Measured, compile_bytecode, machine, measured
 from session import Bench, called, figure
@@ -47,6 +47,8 @@ def main() -> int:
     written = json.dumps(document(about, sections), indent=2)
     (bench.out / "peers.json").write_text(written + "\n", encoding="utf-8")
     print(written if options.json else table(sections))
+    if options.page:
+        paste(options.page, "peers", table(sections))
     return 0
 
 
@@ -60,6 +62,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--env", type=Path, default=HERE.parent / ".envs" / "peers", help="the environment of the peers"
     )
+    parser.add_argument("--page", type=Path, help="put the table into this page too, as `docs/benchmarks.md` has it")
     return parser.parse_args()
 
 

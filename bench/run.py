@@ -8,8 +8,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from figures import Section, document, table
+from figures import Section, document, paste, table
 from many_files import many_files
 from measure import BenchError, compile_bytecode, machine
 from new_events import new_events
@@ -53,7 +54,10 @@ def main() -> int:
         print(written)
     else:
         print(table(done))
-        print(_footer(about, results))
+        print(_footer(about))
+        print(f"Took {about['seconds']} s. As JSON: {results}")
+    if options.page:
+        paste(options.page, "bench", f"{table(done)}\n{_footer(about)}")
     return 0
 
 
@@ -70,18 +74,18 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--json", action="store_true", help="print the JSON, not the table")
     parser.add_argument("--out", type=Path, default=OUT, help="where inputs are kept and results.json goes [bench/out]")
+    parser.add_argument("--page", type=Path, help="put the table into this page too, as `docs/benchmarks.md` has it")
     options = parser.parse_args()
     if min(options.events, options.files, options.runs, options.calls, options.threads) < 1:
         parser.error("counts start at 1")
     return options
 
 
-def _footer(about: dict[str, object], results: Path) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in dict(about["versions"]).items())  # type: ignore[call-overload]
+def _footer(about: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     return (
         f"{about['system']}, {about['cores']} cores, DuckDB on {about['threads']} threads, "
-        f"load {about['load_at_start']} at the start; Python {about['python']}, {versions}.\n"
-        f"Took {float(str(about['seconds'])):.0f} s. As JSON: {results}"
+        f"load {about['load_at_start']} at the start\nPython {about['python']}, {versions}"
     )
 
 

@@ -21,8 +21,13 @@ def bench(out: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_section_is_measured_and_its_inputs_are_kept(tmp_path: Path) -> None:
-    done = bench(tmp_path)
+    page = tmp_path.parent / "page.md"
+    page.write_text("Before.\n<!-- bench -->\nwhat was\n<!-- /bench -->\nAfter.\n", encoding="utf-8")
+    done = bench(tmp_path, "--page", str(page))
     assert done.returncode == 0, done.stderr
+    before, shown, after = page.read_text(encoding="utf-8").split("```")
+    assert before == "Before.\n<!-- bench -->\n" and after == "\n<!-- /bench -->\nAfter.\n"
+    assert shown.removeprefix("text\n").rstrip() in done.stdout
     found: dict[str, Any] = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert [section["name"] for section in found["sections"]] == SECTIONS
     for section in found["sections"]:
