@@ -89,7 +89,8 @@ class Settings(BaseModel):
     batch_files: int = Field(10_000, ge=1, description="One commit of landing takes at most so many objects.")
     query_timeout_seconds: float = Field(60.0, gt=0, description="Time limit of one query.")
     target_file_bytes: Annotated[ByteSize, Field(ge=2**20)] = Field(
-        ByteSize(128 * 2**20), description="Size that data files are aimed at."
+        ByteSize(32 * 2**20),
+        description="Size that data files are aimed at; a correction rewrites the files it touches.",
     )
 
     def __init__(self, **values: Any) -> None:

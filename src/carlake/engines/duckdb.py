@@ -63,6 +63,8 @@ class DuckDBEngine:
         self.max_record_bytes = max_record_bytes
         # About 160 bytes a row of silver, the widest table.
         self.target_file_rows = max(target_file_bytes // 160, 1000)
+        # Arrow's own allocator gives memory back at once and faults it in again for the next chunk; malloc keeps it.
+        pa.set_memory_pool(pa.system_memory_pool())
         scratch.mkdir(parents=True, exist_ok=True)
         _sweep(scratch)
         self._scratch = Path(tempfile.mkdtemp(prefix=f"duckdb-{os.getpid()}-", dir=scratch))

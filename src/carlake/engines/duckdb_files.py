@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.io.pyarrow import (
     compute_statistics_plan,
@@ -19,12 +22,15 @@ from pyiceberg.table import Table as IcebergTable
 from pyiceberg.typedef import Record
 
 from carlake.engines.protocol import Relation
-from carlake.engines.schemas import DUCKDB
+from carlake.engines.schemas import ARROW, DUCKDB
 from carlake.storage import settle_later
 from carlake.tables.table import Table
 
 # Small enough that one car's rows are found by reading little, large enough that columns compress.
 ROW_GROUP_ROWS = 24_576
+
+# Files written at once.
+_WRITERS = 2
 
 # Partition transforms of the Iceberg spec, as SQL that gives the partition value.
 _PARTITION_SQL = {
@@ -76,58 +82,88 @@ def write_files(
 ) -> list[DataFile]:
     """Write the rows of a relation as sorted Parquet files, none across partitions, to be made durable by the commit.
 
-    A partition of more than `target_file_rows` rows is cut along its first sort column, so that files do not overlap.
+    The rows are sorted once, by partition first, and stream into one file after the other; a file ends with its
+    partition, or after about `target_file_rows` rows, so that the files of a partition hardly overlap.
     """
     # The table's own partitioning, which may be older than the declared one.
     terms = [
-        _PARTITION_SQL[str(field.transform)].format(iceberg.schema().find_column_name(field.source_id))
-        for field in iceberg.spec().fields
+        f"{_PARTITION_SQL[str(field.transform)].format(iceberg.schema().find_column_name(field.source_id))} AS _p{number}"
+        for number, field in enumerate(iceberg.spec().fields)
     ]
-    columns = ", ".join(table.column_names)
-    order = f" ORDER BY {', '.join(table.sort)}" if table.sort else ""
-    partitions = connection.execute(
-        f"SELECT {''.join(term + ', ' for term in terms)}count(*) FROM {rows} AS w GROUP BY ALL ORDER BY ALL"
-    ).fetchall()
-    written = []
-    for *values, count in partitions:
-        if not count:
-            continue
-        where = [f"{term} IS NOT DISTINCT FROM {_value(value)}" for term, value in zip(terms, values, strict=True)]
-        for cut in _cuts(connection, rows, where, table.sort, count, target_file_rows):
-            condition = " AND ".join([*where, *cut]) or "true"
+    parts = [f"_p{number}" for number in range(len(terms))]
+    order = ", ".join([*parts, *table.sort])
+    sql = f"SELECT {', '.join([*table.column_names, *terms])} FROM {rows} AS w" + (
+        f" ORDER BY {order}" if order else ""
+    )
+    schema = arrow_schema(iceberg, table)
+    writing: list[Future[DataFile]] = []
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        for values, batches in _files(connection.sql(sql).to_arrow_reader(ROW_GROUP_ROWS), parts, target_file_rows):
+            # The batches of one file wait while as many files are written as there are writers; no more are in memory.
+            while sum(not job.done() for job in writing) >= _WRITERS:
+                wait([job for job in writing if not job.done()], return_when=FIRST_COMPLETED)
             path = _new_path(iceberg, table, values)
-            _copy(
-                connection, f"SELECT {columns} FROM {rows} AS w WHERE {condition}{order}", path, iceberg.schema(), table
-            )
-            written.append(data_file(iceberg, path, Record(*values)))
-    return written
+            writing.append(pool.submit(_write, iceberg, path, batches, schema, Record(*values)))
+    return [job.result() for job in writing]
 
 
-def _value(value: object) -> str:
-    return "NULL" if value is None else str(value) if isinstance(value, int) else quoted(str(value))
+def _files(
+    reader: pa.RecordBatchReader, parts: Sequence[str], target_file_rows: int
+) -> Iterator[tuple[list[Any], list[pa.RecordBatch]]]:
+    """The stream cut into files: the values of the partition, and the batches without them."""
+    values: list[Any] = []
+    batches: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in reader:
+        for piece_values, piece in _pieces(batch, parts):
+            if batches and (piece_values != values or rows >= target_file_rows):
+                yield values, batches
+                batches, rows = [], 0
+            values = piece_values
+            batches.append(piece)
+            rows += piece.num_rows
+    if batches:
+        yield values, batches
 
 
-def _cuts(
-    connection: duckdb.DuckDBPyConnection,
-    rows: Relation,
-    where: list[str],
-    sort: Sequence[str],
-    count: int,
-    target: int,
-) -> list[list[str]]:
-    """Conditions that cut a partition into files of about `target` rows along the first sort column."""
-    pieces = -(-count // target)
-    if pieces <= 1 or not sort:
-        return [[]]
-    shares = ", ".join(str(number / pieces) for number in range(1, pieces))
-    condition = " AND ".join(where) or "true"
-    row = connection.execute(
-        f"SELECT quantile_disc({sort[0]}, [{shares}]) FROM {rows} AS w WHERE {condition}"
-    ).fetchone()
-    edges = [quoted(str(edge)) for edge in dict.fromkeys(row[0] if row else [])]
-    lower = [[], *([f"{sort[0]} > {edge}"] for edge in edges)]
-    upper = [*([f"{sort[0]} <= {edge}"] for edge in edges), []]
-    return [[*low, *high] for low, high in zip(lower, upper, strict=True)]
+def _pieces(batch: pa.RecordBatch, parts: Sequence[str]) -> Iterator[tuple[list[Any], pa.RecordBatch]]:
+    """A sorted batch cut where the partition changes."""
+    if not batch.num_rows:
+        return
+    columns = [batch.column(part) for part in parts]
+    plain = batch.drop_columns(list(parts)) if parts else batch
+    first, last = ([column[place].as_py() for column in columns] for place in (0, -1))
+    if first == last:
+        yield first, plain
+        return
+    keys = list(zip(*(column.to_pylist() for column in columns), strict=True))
+    start = 0
+    for end in range(1, len(keys) + 1):
+        if end == len(keys) or keys[end] != keys[start]:
+            yield list(keys[start]), plain.slice(start, end - start)
+            start = end
+
+
+def _write(
+    iceberg: IcebergTable, path: str, batches: Sequence[pa.RecordBatch], schema: pa.Schema, partition: Record
+) -> DataFile:
+    """Write one file."""
+    with pq.ParquetWriter(
+        path, schema, compression="zstd", compression_level=1, store_schema=False, store_decimal_as_integer=True
+    ) as writer:
+        # Pieces of one row group at the cuts between partitions are put together again.
+        rows = pa.Table.from_batches(batches).cast(schema)
+        writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+    settle_later(path)
+    return data_file(iceberg, path, partition)
+
+
+def arrow_schema(iceberg: IcebergTable, table: Table) -> pa.Schema:
+    """The table's Arrow schema with Iceberg's field ids, as Parquet files carry them."""
+    ids = {field.name: field.field_id for field in iceberg.schema().fields}
+    return pa.schema(
+        [pa.field(c.name, ARROW[c.type], metadata={"PARQUET:field_id": str(ids[c.name])}) for c in table.columns]
+    )
 
 
 def _new_path(iceberg: IcebergTable, table: Table, values: Sequence[object]) -> str:
@@ -140,15 +176,6 @@ def _new_path(iceberg: IcebergTable, table: Table, values: Sequence[object]) -> 
     folder = Path(local_path(iceberg.location()), "data", *(f.replace("/", "_") for f in folders))
     folder.mkdir(parents=True, exist_ok=True)
     return str(folder / f"{uuid.uuid4().hex}.parquet")
-
-
-def _copy(connection: duckdb.DuckDBPyConnection, select: str, path: str, schema: Schema, table: Table) -> None:
-    ids = ", ".join(f"{field.name}: {field.field_id}" for field in schema.fields if field.name in table.column_names)
-    connection.execute(
-        f"COPY ({select}) TO {quoted(path)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, "
-        f"ROW_GROUP_SIZE {ROW_GROUP_ROWS}, FIELD_IDS {{{ids}}})"
-    )
-    settle_later(path)
 
 
 def data_file(iceberg: IcebergTable, path: str, partition: Record) -> DataFile:

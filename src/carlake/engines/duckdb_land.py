@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.typedef import Record
 
-from carlake.engines.duckdb_files import data_file, local_path
+from carlake.engines.duckdb_files import arrow_schema, data_file, local_path
 from carlake.engines.duckdb_stream import ParseStream
 from carlake.engines.protocol import Parsed, Source, Staged
 from carlake.engines.schemas import ARROW
@@ -57,7 +57,7 @@ class Landing:
         self.records = 0
         self._iceberg: IcebergTable = engine.load(bronze.name)
         self._hints = {column: _pattern(names) for column, names in hints.items()}
-        self._schema = _arrow_schema(self._iceberg, bronze)
+        self._schema = arrow_schema(self._iceberg, bronze)
         self._pending: list[tuple[Source, int, pa.RecordBatch]] = []
         self._pending_rows = 0
         self._pending_bytes = 0
@@ -310,11 +310,3 @@ def _marker() -> pa.RecordBatch:
     names = ("raw", "raw_bytes", "record_hash", "reason", "detail")
     kinds = (pa.string(), pa.binary(), pa.string(), pa.string(), pa.string())
     return pa.record_batch([pa.nulls(1, kind) for kind in kinds], names=list(names))
-
-
-def _arrow_schema(iceberg: IcebergTable, table: Table) -> pa.Schema:
-    """Bronze's Arrow schema with Iceberg's field ids, as Parquet files carry them."""
-    ids = {field.name: field.field_id for field in iceberg.schema().fields}
-    return pa.schema(
-        [pa.field(c.name, ARROW[c.type], metadata={"PARQUET:field_id": str(ids[c.name])}) for c in table.columns]
-    )
