@@ -55,7 +55,7 @@ def main(folder: Path, paths: list[str]) -> None:
 
 def root_cause(error: BaseException) -> str:
     """What dlt's own errors are wrapped around."""
-    inner = error.__cause__ or error.__context__
+    inner = error.__cause__
     return root_cause(inner) if inner else f"{type(error).__name__}: {error}"
 
 
