@@ -286,6 +286,31 @@ def test_a_table_that_fails_stops_no_other_and_is_caught_up_by_the_next_run(
     assert [each["step"] for each in errors] == [STATE, QUARANTINE] and all(each["error"] for each in errors)
 
 
+@pytest.mark.parametrize("table", TABLES)
+def test_of_two_first_snapshots_one_is_refused(small_folder: Path, second: str, third: str, table: str) -> None:
+    """A first snapshot has no parent, so nothing but the guard keeps two of them apart."""
+    with lakehouse(small_folder / "lake") as house, lakehouse(small_folder / "lake") as other:
+        around(house, table, after(lambda: other.run([third])))
+        report = house.run([second])
+        assert report.status == "succeeded"
+        check(house, SECOND, THIRD, bad=1)
+        assert len(rows_of(house, BRONZE)) == 3 and snapshots(house, BRONZE) == 2
+
+
+def test_a_rollback_meanwhile_is_a_refusal(house: Lakehouse, second: str, third: str) -> None:
+    """It brings no new sequence number: only the guard sees that main is another snapshot."""
+    house.run([third])
+
+    def roll_back() -> None:
+        table = iceberg(house, SILVER)
+        table.manage_snapshots().set_current_snapshot(snapshot_id=table.snapshots()[0].snapshot_id).commit()
+
+    around(house, SILVER, after(roll_back))
+    report = house.run([second])
+    assert report.status == "succeeded" and step(report, SILVER).refusals == 1
+    check(house, FIRST, SECOND, THIRD)
+
+
 def test_a_sequence_number_that_a_branch_took_is_a_refusal(house: Lakehouse, second: str) -> None:
     def branch() -> None:
         table = iceberg(house, SILVER)
