@@ -49,14 +49,15 @@ def test_names_come_from_the_field() -> None:
 
 
 def init_logic(text: str) -> list[str]:
-    """Statements of an `__init__.py` that are neither its docstring nor imports nor `__all__`."""
+    """Statements of an `__init__.py` that are neither its docstring, imports, `__all__` nor names given lazily."""
     allowed = (ast.Import, ast.ImportFrom)
     return [
         ast.unparse(node)
         for number, node in enumerate(ast.parse(text).body)
         if not isinstance(node, allowed)
         and not (number == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-        and not (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
+        and not (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("__all__", "__getattr__"))
+        and not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not node.orelse)
     ]
 
 

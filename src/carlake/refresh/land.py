@@ -97,7 +97,7 @@ def land(
 
     with ExitStack() as stack:
         for refusals in range(_MOST_REFUSALS):
-            known = _known(context, fresh)
+            known, base = _known(context, fresh)
             batch.known = sum(len(fresh[source_id][1]) for source_id in known)
             new = {source_id: first for source_id, (first, _) in fresh.items() if source_id not in known}
             batch.known += sum(len(fresh[source_id][1]) - 1 for source_id in new)
@@ -108,7 +108,7 @@ def land(
                     await_lease(context.lease_folder, BRONZE)
                 elif refusals == REFUSALS_BEFORE_LEASE:
                     stack.enter_context(lease(context.lease_folder, BRONZE))
-                _write(context, new, contents, batch, progress, shared)
+                _write(context, new, base, contents, batch, progress, shared)
                 batch.step = replace(batch.step, refusals=refusals)
                 break
             except CommitRefusedError:
@@ -124,14 +124,18 @@ def land(
 def _write(
     context: Context,
     new: Mapping[str, LandedObject],
+    base: int | None,
     contents: _Contents,
     batch: Batch,
     progress: Callable[[int], None],
     shared: bool,
 ) -> None:
-    """Read the objects, stage and commit. Raises CommitRefusedError when another writer landed one of them meanwhile."""
+    """Read the objects, stage and commit on `base`, the snapshot that was seen not to hold them.
+
+    Raises CommitRefusedError when another writer landed one of them meanwhile.
+    """
     bronze = context.tables[BRONZE]
-    base = head_of(context.load(BRONZE))
+    context.load(BRONZE)
     landing = context.engine.land(bronze, context.clock(), _hints(context.contracts))
     unread: list[str] = []
     try:
@@ -157,11 +161,11 @@ def _write(
                 break
             except CommitRefusedError as refused:
                 # The files are good on another base too, unless another writer landed one of the objects.
-                if not refused.surely_not_landed or _known(context, new):
+                known, base = _known(context, new)
+                if not refused.surely_not_landed or known:
                     if refused.surely_not_landed:
                         landing.abandon()
                     raise
-                base = head_of(context.load(BRONZE))
         parsed = landing.parsed
         context.parsed[base, staged.snapshot_id] = parsed
         _forget(batch, unread)
@@ -243,16 +247,16 @@ def _hints(contracts: ContractSet) -> dict[str, list[str]]:
     return hints
 
 
-def _known(context: Context, ids: Iterable[str]) -> set[str]:
-    """Which of the contents bronze holds."""
+def _known(context: Context, ids: Iterable[str]) -> tuple[set[str], int | None]:
+    """Which of the contents bronze holds, and the snapshot that says so: the only base that the others may land on."""
     head = head_of(context.find(BRONZE))
     wanted = list(ids)
     if head is None or not wanted:
-        return set()
+        return set(), head
     engine = context.engine
     keys = engine.table(pa.table({"source_id": wanted}))
     found = engine.scan(BRONZE, head, keys, {"source_id": "source_id"})
-    return {str(row[0]) for row in engine.rows(f"SELECT DISTINCT source_id FROM {found}")}
+    return {str(row[0]) for row in engine.rows(f"SELECT DISTINCT source_id FROM {found}")}, head
 
 
 def _spared(context: Context, objects: Sequence[LandedObject]) -> dict[str, str]:
