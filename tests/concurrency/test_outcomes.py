@@ -14,6 +14,7 @@ from pyiceberg.exceptions import CommitFailedException
 from carlake import catalogs
 from carlake.lakehouse import Lakehouse
 from carlake.refresh import commit as commits
+from carlake.refresh import land
 from carlake.refresh import refresh as refreshes
 from lakes import (
     ALERTS,
@@ -196,6 +197,25 @@ def test_bronze_that_was_refused_by_the_same_object_adds_nothing(
     assert (report.files, report.files_known, report.records) == (2, 1, 1)
     check(house, FIRST, SECOND, THIRD)
     assert stray_files(house, BRONZE) == 0
+    assert len(rows_of(house, BRONZE)) == 5
+
+
+def test_bronze_that_another_process_wrote_between_the_look_and_the_writing_is_looked_at_again(
+    house: Lakehouse, other: Lakehouse, second: str, third: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was known and what is built on have to be one snapshot, or a content lands twice without any refusal."""
+    left = [second]
+    wait = land.await_lease
+
+    def wait_while_the_other_lands(folder: Path, table: str) -> None:
+        wait(folder, table)
+        if left and table == BRONZE:
+            other.run([left.pop()])
+
+    monkeypatch.setattr(land, "await_lease", wait_while_the_other_lands)
+    report = house.run([second, third])
+    assert report.status == "succeeded" and (report.files_known, report.records) == (1, 1)
+    check(house, FIRST, SECOND, THIRD)
     assert len(rows_of(house, BRONZE)) == 5
 
 
