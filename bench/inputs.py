@@ -18,7 +18,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from measure import HERE, BenchError, measured, script
+from figures import BenchError
+from measure import HERE, measured, script
 
 EVENTS_PER_CAR = 1000  # over 90 days: one in about two hours
 

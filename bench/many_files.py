@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from figures import Section, Target
 from inputs import Spec, cars_of
 from measure import Measured
@@ -15,7 +17,7 @@ def many_files(bench: Bench) -> Section:
 
     The same records both ways: no duplicates, since a file that repeats another's content is not read at all.
     """
-    shares = {"duplicates": 0.0, "bad": 0.0, "corrections": 0.0, "stale": 0.0}
+    shares: dict[str, Any] = {"duplicates": 0.0, "bad": 0.0, "corrections": 0.0, "stale": 0.0}
     one, many = (
         bench.input(Spec(events=bench.files, files=files, cars=cars_of(bench.files), **shares))
         for files in (1, bench.files)

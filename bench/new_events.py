@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from figures import Section, Target
+from figures import BenchError, Section, Target
 from inputs import Spec, cars_of
-from measure import BenchError, Measured
+from measure import Measured
 from session import Bench, called, figure, steps
 
 NEW = 1000

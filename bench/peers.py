@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from figures import Figure, Section, document, paste, table
+from figures import BenchError, Figure, Section, document, paste, table
 from inputs import Input, Spec, fleet
-from measure import HERE, BenchError, Measured, compile_bytecode, machine, measured
+from measure import HERE, Measured, compile_bytecode, machine, measured
 from session import Bench, called, figure
 
 OUT = HERE / "out"
@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="bench/peers.py", description=__doc__.split("\n")[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(prog="bench/peers.py", description=__doc__.split("\n")[0])
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=1, help="runs of each figure; their median counts [1]")
     parser.add_argument("--threads", type=int, default=2, help="threads of DuckDB, everywhere [2]")

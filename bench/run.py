@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from figures import Section, document, paste, table
+from figures import BenchError, Section, document, paste, table
 from many_files import many_files
-from measure import BenchError, compile_bytecode, machine
+from measure import compile_bytecode, machine
 from new_events import new_events
 from one_file import one_file
 from session import Bench

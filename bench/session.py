@@ -12,9 +12,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from figures import Figure, Target
+from figures import BenchError, Figure, Target
 from inputs import Input, Spec, at_hand, fleet
-from measure import BenchError, Measured, measured, middle, script
+from measure import Measured, measured, middle, script
 
 CHUNK = 8 << 20
 
