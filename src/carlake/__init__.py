@@ -6,7 +6,7 @@
 from typing import TYPE_CHECKING
 
 from carlake.lazy import names
-from carlake.version import VERSION as __version__
+from carlake.version import VERSION as __version__  # noqa: N811
 
 if TYPE_CHECKING:
     from carlake.lakehouse import Lakehouse

@@ -20,8 +20,8 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("engines", "engines.*"),),
     (("landing", "landing.*"), ("simulator", "simulator.*"), ("catalogs",)),
     (("tables", "tables.*", "contracts", "contracts.*", "rules", "rules.*"), ("lake",), ("storage",)),
-    (("settings",),),
-    (("errors",), ("version",), ("",)),
+    (("settings",), ("",)),
+    (("errors",), ("version",), ("lazy",)),
 )
 
 # Which modules may import a package, also inside functions. Everybody else goes through them.
