@@ -218,11 +218,10 @@ def test_quarantine_first_and_records_in_between_reach_silver_all_the_same(opene
 
 
 def test_a_contract_that_is_taken_away_gives_its_rows_back_to_quarantine(opened: Open, small_folder: Path) -> None:
-    with opened(TRUCK) as house:
-        put(
-            small_folder / "a.json", truck("T1", "30/09/2025 23:59", driven=1), nested("A", "e", "2025-10-01T00:00:00Z")
-        )
+    with opened(TRUCK + LOAD) as house:
+        put(small_folder / "a.json", truck("T1", "30/09/2025 23:59", load=1), nested("A", "e", "2025-10-01T00:00:00Z"))
         house.run([str(small_folder / "a.json")])
+        assert len(rows_of(house, SILVER)) == 2
     with opened() as house:
         assert "contract truck" in step(house.run(), SILVER).error
         assert house.rebuild().status == "succeeded"
@@ -230,4 +229,12 @@ def test_a_contract_that_is_taken_away_gives_its_rows_back_to_quarantine(opened:
         assert [row["car_chassis"] for row in rows_of(house, STATE)] == ["A"]
         assert rows_of(house, MONTHLY) == []
         assert [row["reason"] for row in rows_of(house, QUARANTINE)] == ["unknown_shape"]
+        assert house.verify().ok
+    with opened(TRUCK + LOAD.replace("double, unit: kg", "long")) as house:
+        report = house.rebuild()
+        assert report.status == "partial" and "load_kg" in step(report, SILVER).error
+        assert [row["car_chassis"] for row in rows_of(house, SILVER)] == ["A"], "a column keeps its type"
+    with opened(TRUCK + LOAD) as house:
+        assert house.rebuild().status == "succeeded"
+        assert [(row["car_chassis"], row["load_kg"]) for row in rows_of(house, SILVER)] == [("A", None), ("T1", 1.0)]
         assert house.verify().ok

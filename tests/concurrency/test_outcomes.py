@@ -16,6 +16,7 @@ from carlake.lakehouse import Lakehouse
 from carlake.refresh import commit as commits
 from carlake.refresh import land
 from carlake.refresh import refresh as refreshes
+from carlake.settings import Settings
 from lakes import (
     ALERTS,
     BRONZE,
@@ -329,6 +330,18 @@ def test_a_rollback_meanwhile_is_a_refusal(house: Lakehouse, second: str, third:
     report = house.run([second])
     assert report.status == "succeeded" and step(report, SILVER).refusals == 1
     check(house, FIRST, SECOND, THIRD)
+
+
+def test_a_rebuild_that_meets_a_run_of_the_old_definition(house: Lakehouse, second: str, small_folder: Path) -> None:
+    rules = small_folder / "rules.yaml"
+    rules.write_text("rules:\n  OVERHEAT_ENGINE:\n    above: {WARNING: 50}\n  LOW_FUEL: off\n")
+    with lakehouse(house.lake.root, Settings(threads=1, rules=[rules])) as adopting:
+        around(adopting, ALERTS, after(lambda: house.run([second])))
+        report = adopting.rebuild()
+        assert report.status == "succeeded" and step(report, ALERTS).refusals == 1
+        assert step(report, ALERTS).why == "definition"
+        alerts = [(row["event_id"], row["alert_severity"]) for row in rows_of(adopting, ALERTS)]
+        assert alerts == [("e1", "WARNING")] and adopting.verify().ok
 
 
 def test_a_sequence_number_that_a_branch_took_is_a_refusal(house: Lakehouse, second: str) -> None:
