@@ -152,6 +152,7 @@ def test_a_commit_that_landed_and_was_succeeded_before_the_answer_was_lost(
     around(house, BRONZE, land_and_be_succeeded)
     report = house.run([second])
     assert report.status == "succeeded" and snapshots(house, BRONZE) == 3
+    assert report.records == 2, "it knows the commit for its own, though main has moved on"
     check(house, FIRST, SECOND, THIRD)
 
 
