@@ -33,8 +33,8 @@ def test_files_in_the_lakes_landing_folder(small_folder: Path) -> None:
     assert _cases(small_folder, _play_landing, Settings(threads=1)) * 3 >= _CASES
 
 
-def test_a_commit_for_every_two_files(small_folder: Path) -> None:
-    assert _cases(small_folder, _play_paths, Settings(threads=1, batch_files=2)) * 3 >= _CASES
+def test_a_commit_for_every_few_files(small_folder: Path) -> None:
+    assert _cases(small_folder, _play_paths, Settings(threads=1, batch_files=6)) * 3 >= _CASES
 
 
 def _cases(folder: Path, play: Play, configured: Settings) -> int:
