@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -14,8 +15,7 @@ from pyiceberg.exceptions import CommitFailedException
 from carlake import catalogs
 from carlake.lakehouse import Lakehouse
 from carlake.refresh import commit as commits
-from carlake.refresh import land
-from carlake.refresh import refresh as refreshes
+from carlake.refresh import land, lease
 from carlake.settings import Settings
 from lakes import (
     ALERTS,
@@ -202,19 +202,25 @@ def test_bronze_that_was_refused_by_the_same_object_adds_nothing(
     assert len(rows_of(house, BRONZE)) == 5
 
 
-def test_bronze_that_another_process_wrote_between_the_look_and_the_writing_is_looked_at_again(
-    house: Lakehouse, other: Lakehouse, second: str, third: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("look", [1, 2])
+def test_bronze_that_another_process_wrote_right_after_the_look_is_looked_at_again(
+    house: Lakehouse, other: Lakehouse, second: str, third: str, monkeypatch: pytest.MonkeyPatch, look: int
 ) -> None:
     """What was known and what is built on have to be one snapshot, or a content lands twice without any refusal."""
-    left = [second]
-    wait = land.await_lease
+    known = land._known
+    looks: list[Any] = []
 
-    def wait_while_the_other_lands(folder: Path, table: str) -> None:
-        wait(folder, table)
-        if left and table == BRONZE:
-            other.run([left.pop()])
+    def known_and_then_written(*of: Any) -> Any:
+        answer = known(*of)
+        if of[0].run_id in looks or not looks:
+            looks.append(of[0].run_id)
+            if len(looks) == look:
+                other.run([second])
+        return answer
 
-    monkeypatch.setattr(land, "await_lease", wait_while_the_other_lands)
+    monkeypatch.setattr(land, "_known", known_and_then_written)
+    if look == 2:
+        around(house, BRONZE, refuse)
     report = house.run([second, third])
     assert report.status == "succeeded" and (report.files_known, report.records) == (1, 1)
     check(house, FIRST, SECOND, THIRD)
@@ -292,6 +298,25 @@ def test_a_catalog_that_stays_away_leaves_the_object_in_landing_for_the_next_run
     assert stray_files(house, BRONZE) == kept
 
 
+def test_silver_that_stayed_behind_quarantine_reads_on_from_its_own_place(
+    house: Lakehouse, second: str, small_folder: Path
+) -> None:
+    """A rebuild for an added contract tries quarantine's records again, and all that silver has not read."""
+    contract = small_folder / "probe.yaml"
+    contract.write_text(
+        "contract: probe\nversion: 1\ndescription: Probes.\nrecognised_by: [[probe]]\n"
+        "fields:\n  car_chassis: {path: probe, required: true}\n  event_timestamp: {path: at, required: true}\n"
+    )
+    house.run([str(put(small_folder / "probe.json", '{"probe": "P", "at": "2025-10-05T00:00:00Z"}'))])
+    around(house, SILVER, _lose_the_table)
+    assert house.run([second]).status == "partial"
+    with lakehouse(house.lake.root, Settings(threads=1, contracts=[contract])) as adopting:
+        assert adopting.rebuild().status == "succeeded"
+        assert [row["car_chassis"] for row in rows_of(adopting, SILVER)] == ["A", "A", "P"]
+        verified = adopting.verify()
+        assert (verified.problems, verified.behind, verified.quarantined) == ((), (), 2)
+
+
 def test_a_table_that_fails_stops_no_other_and_is_caught_up_by_the_next_run(
     house: Lakehouse, second: str, third: str
 ) -> None:
@@ -357,23 +382,55 @@ def test_a_sequence_number_that_a_branch_took_is_a_refusal(house: Lakehouse, sec
     check(house, FIRST, SECOND)
 
 
-def test_a_writer_that_is_refused_again_and_again_takes_the_lease(house: Lakehouse, second: str) -> None:
-    around(house, SILVER, *[refuse] * 5)
+@pytest.mark.parametrize("table", [BRONZE, SILVER])
+def test_a_writer_that_is_refused_again_and_again_takes_the_lease(house: Lakehouse, second: str, table: str) -> None:
+    leases = []
+
+    def refuse_and_look(forward: Forward) -> None:
+        path = house.lake.scratch / f"{table}.lease"
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                leases.append(False)
+            except BlockingIOError:
+                leases.append(True)
+        raise CommitFailedException("main has changed")
+
+    around(house, table, *[refuse_and_look] * 5)
     report = house.run([second])
-    assert report.status == "succeeded" and step(report, SILVER).refusals == 5
-    assert [path.name for path in house.lake.scratch.glob("*.lease")] == [f"{SILVER}.lease"]
+    assert report.status == "succeeded" and step(report, table).refusals == 5
+    assert leases == [False] * 3 + [True] * 2
     check(house, FIRST, SECOND)
+    assert stray_files(house, table) == 0
 
 
+@pytest.mark.parametrize("table", [BRONZE, STATE])
 def test_a_writer_that_is_always_refused_gives_up_and_says_so(
-    house: Lakehouse, second: str, monkeypatch: pytest.MonkeyPatch
+    house: Lakehouse, second: str, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
-    monkeypatch.setattr(refreshes, "_MOST_REFUSALS", 2)
-    around(house, STATE, *[refuse] * 2)
+    monkeypatch.setattr(lease, "MOST_REFUSALS", 2)
+    around(house, table, *[refuse] * 2)
     report = house.run([second])
-    assert report.status == "partial" and STATE in step(report, STATE).error
-    assert house.run().status == "succeeded"
+    assert report.status == ("failed" if table == BRONZE else "partial") and table in step(report, table).error
+    assert stray_files(house, table) == 0
+    assert house.run([second]).status == "succeeded"
     check(house, FIRST, SECOND)
+
+
+def test_a_writer_waits_for_who_has_the_lease(house: Lakehouse, second: str) -> None:
+    path = house.lake.scratch / f"{SILVER}.lease"
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        released: list[bool] = []
+
+        def release() -> None:
+            released.append(True)
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+        around(house, SILVER, lambda forward: (released.append(False), forward())[1])
+        threading.Timer(0.5, release).start()
+        assert house.run([second]).status == "succeeded"
+    assert released == [True, False], "the commit came after the lease was let go"
 
 
 def test_a_run_that_cannot_be_written_down_is_still_done(house: Lakehouse, second: str) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -18,13 +16,12 @@ from carlake.errors import CarlakeError, CommitRefusedError
 from carlake.landing.objects import LandedObject, Unreadable, UnreadableError, hash_object, open_object, read_object
 from carlake.landing.records import split
 from carlake.refresh.context import Context
-from carlake.refresh.lease import REFUSALS_BEFORE_LEASE, await_lease, lease
+from carlake.refresh.lease import Turn
 from carlake.refresh.plan import Bookmark, head_of
 from carlake.refresh.refresh import publish
 from carlake.refresh.report import Problem, Step
 from carlake.tables.declare import BRONZE
 
-_MOST_REFUSALS = 200
 _SMALL_BYTES = 1 << 20
 _KEPT_BYTES = 64 << 20
 
@@ -95,8 +92,8 @@ def land(
         first = min(first, landed, key=lambda o: (o.modified_at, o.uri))
         fresh[source_id] = (first, [*same, landed])
 
-    with ExitStack() as stack:
-        for refusals in range(_MOST_REFUSALS):
+    with Turn(context.lease_folder, BRONZE) as turn:
+        while True:
             known, base = _known(context, fresh)
             batch.known = sum(len(fresh[source_id][1]) for source_id in known)
             new = {source_id: first for source_id, (first, _) in fresh.items() if source_id not in known}
@@ -104,20 +101,14 @@ def land(
             if not new:
                 break
             try:
-                if refusals < REFUSALS_BEFORE_LEASE:
-                    await_lease(context.lease_folder, BRONZE)
-                elif refusals == REFUSALS_BEFORE_LEASE:
-                    stack.enter_context(lease(context.lease_folder, BRONZE))
-                _write(context, new, base, contents, batch, progress, shared)
-                batch.step = replace(batch.step, refusals=refusals)
+                turn.wait()
+                _write(context, new, base, contents, batch, turn, progress, shared)
                 break
-            except CommitRefusedError:
-                time.sleep(random.uniform(0, 0.02 * min(refusals + 1, 10)))  # noqa: S311  (jitter)
-        else:
-            raise CommitRefusedError(
-                f"Table {BRONZE} was written by others {_MOST_REFUSALS} times in a row.", "Run again."
-            )
-    batch.step = replace(batch.step, seconds=time.perf_counter() - started)
+            except CommitRefusedError as refused:
+                if not turn.again():
+                    what = f"Table {BRONZE} was written by others {turn.refusals} times in a row."
+                    raise CommitRefusedError(what, "Run again.") from refused
+    batch.step = replace(batch.step, refusals=turn.refusals, seconds=time.perf_counter() - started)
     return batch
 
 
@@ -127,6 +118,7 @@ def _write(
     base: int | None,
     contents: _Contents,
     batch: Batch,
+    turn: Turn,
     progress: Callable[[int], None],
     shared: bool,
 ) -> None:
@@ -162,7 +154,7 @@ def _write(
             except CommitRefusedError as refused:
                 # The files are good on another base too, unless another writer landed one of the objects.
                 known, base = _known(context, new)
-                if not refused.surely_not_landed or known:
+                if not refused.surely_not_landed or known or not turn.again():
                     if refused.surely_not_landed:
                         landing.abandon()
                     raise

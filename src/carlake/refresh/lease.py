@@ -7,13 +7,50 @@ lock, so it ends with the process that has it, however that ends.
 from __future__ import annotations
 
 import fcntl
+import random
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import TracebackType
 
 REFUSALS_BEFORE_LEASE = 3
+MOST_REFUSALS = 200
 _LONGEST_WAIT_SECONDS = 30.0
+
+
+class Turn:
+    """One writer at one table: it lets the holder of the lease go first, and takes the lease when refused too often.
+
+    refusals  how often its commits were refused so far
+    """
+
+    def __init__(self, folder: Path, table: str) -> None:
+        self.refusals = 0
+        self._folder = folder
+        self._table = table
+        self._held = ExitStack()
+
+    def __enter__(self) -> Turn:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.close()
+
+    def wait(self) -> None:
+        """Wait while another writer has the lease."""
+        if self.refusals < REFUSALS_BEFORE_LEASE:
+            await_lease(self._folder, self._table)
+
+    def again(self) -> bool:
+        """After a refusal: whether to try once more, at once with the lease or after a moment without; else give up."""
+        self.refusals += 1
+        time.sleep(random.uniform(0, 0.02 * min(self.refusals, 10)))  # noqa: S311  (jitter)
+        if self.refusals == REFUSALS_BEFORE_LEASE:
+            self._held.enter_context(lease(self._folder, self._table))
+        return self.refusals < MOST_REFUSALS
 
 
 def await_lease(folder: Path, table: str, longest_seconds: float = _LONGEST_WAIT_SECONDS) -> None:

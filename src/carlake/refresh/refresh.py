@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import time
-from contextlib import ExitStack
 from dataclasses import replace
 
 from carlake.engines.protocol import Changed, Parsed, Relation, Staged
@@ -13,12 +11,10 @@ from carlake.refresh.appended import candidates, changes
 from carlake.refresh.commit import commit
 from carlake.refresh.compute import compute
 from carlake.refresh.context import Context
-from carlake.refresh.lease import REFUSALS_BEFORE_LEASE, await_lease, lease
+from carlake.refresh.lease import Turn
 from carlake.refresh.plan import Bookmark, Refresh, plan
 from carlake.refresh.report import Step
 from carlake.tables.table import Table
-
-_MOST_REFUSALS = 200
 
 
 def refresh_table(context: Context, table: Table, *, adopt: bool = False) -> Step:
@@ -28,25 +24,23 @@ def refresh_table(context: Context, table: Table, *, adopt: bool = False) -> Ste
     """
     started_at, started = context.clock(), time.perf_counter()
     step = Step(table.name, "skipped", started_at=started_at)
-    with ExitStack() as stack:
-        for refusals in range(_MOST_REFUSALS):
+    with Turn(context.lease_folder, table.name) as turn:
+        while True:
             try:
-                if refusals < REFUSALS_BEFORE_LEASE:
-                    await_lease(context.lease_folder, table.name)
-                elif refusals == REFUSALS_BEFORE_LEASE:
-                    stack.enter_context(lease(context.lease_folder, table.name))
-                step = replace(_once(context, table, adopt), refusals=refusals)
+                turn.wait()
+                step = _once(context, table, adopt)
                 break
             except CommitRefusedError as refused:
-                step = replace(step, status="failed", error=str(refused), refusals=refusals + 1)
-                time.sleep(random.uniform(0, 0.02 * min(refusals + 1, 10)))  # noqa: S311  (jitter)
+                if not turn.again():
+                    step = replace(step, status="failed", error=str(refused))
+                    break
             except CarlakeError as error:
                 step = replace(step, status="failed", error=str(error))
                 break
             except Exception as error:  # noqa: BLE001  (whatever is wrong with one table stays with it)
                 step = replace(step, status="failed", error=f"{type(error).__name__}: {error}")
                 break
-    return replace(step, started_at=started_at, seconds=time.perf_counter() - started)
+    return replace(step, refusals=turn.refusals, started_at=started_at, seconds=time.perf_counter() - started)
 
 
 def plan_table(context: Context, table: Table, *, adopt: bool = False) -> Refresh | None:
