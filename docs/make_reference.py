@@ -138,7 +138,7 @@ def _settings() -> str:
     return "\n\n".join(
         [
             "# Settings",
-            "The first that has a key wins: command line, environment, the file of `--settings`, the lake's "
+            "The first that has a key wins: argument of the API, environment, the file of `--settings`, the lake's "
             "`carlake.toml`, the default. Paths are relative to the file that names them.",
             _table(("key", "type", "default", "environment", "meaning"), rows),
         ]

@@ -271,6 +271,8 @@ def trace(
 ) -> None:
     """Follow an event or a car from gold back to its files.
 
+    Give an event id, a car, or a landed file:
+
     carlake trace evt-0004
     carlake trace NKM5DUPVJPXXXBVKT
     """

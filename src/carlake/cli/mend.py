@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated
 
 import typer
 
-from carlake.cli.flow import progress_text
+from carlake.cli.flow import day, progress_text
 from carlake.cli.help import Command
 from carlake.cli.invocation import Invocation, command
 from carlake.cli.names import complete_tables
@@ -24,6 +25,9 @@ def rebuild(
         list[str] | None,
         typer.Argument(metavar="TABLE", help="Only these tables.", show_default=False, autocompletion=complete_tables),
     ] = None,
+    today: Annotated[
+        date | None, typer.Option(parser=day, metavar="DATE", help="The day that insurance is judged by. [now, UTC]")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask. (It never does: no history is lost.)")] = False,
 ) -> None:
@@ -39,7 +43,7 @@ def rebuild(
         if dry_run:
             from dataclasses import replace
 
-            plan = house.plan(adopt=True)
+            plan = house.plan(today=today, adopt=True)
             wanted = tuple(pair for pair in plan.refreshes if not only or pair[0] in only)
             plan = replace(plan, objects=(), problems=(), refreshes=wanted)
             if invocation.json:
@@ -47,7 +51,7 @@ def rebuild(
             show_plan(invocation.screen, plan, landing=False)
             return
         with invocation.working("Rebuilding") as change:
-            report = house.rebuild(tables or (), progress=progress_text(change))
+            report = house.rebuild(tables or (), today=today, progress=progress_text(change))
         if invocation.json:
             invocation.document(run_document(report, str(house.lake.root)))
         show_run(invocation, report)
