@@ -1,4 +1,4 @@
-"""Settings: every key with its type, default and meaning, and where its value comes from.
+"""Settings: where each key's value comes from, and errors that name the place.
 
 Plain pydantic and not pydantic-settings: the layers are read here anyway, so that an error can name file and line, and
 pydantic-settings would add about 0.17 s to the start of every command.
@@ -6,92 +6,32 @@ pydantic-settings would add about 0.17 s to the start of every command.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import (
-    BaseModel,
-    ByteSize,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import ByteSize, SecretStr, ValidationError
 
 from carlake.errors import SettingsError
+from carlake.settings_keys import CATALOGS, PATH_KEYS, Keys, engine_name, nearest
+
+__all__ = ["CATALOGS", "PREFIX", "Setting", "Settings", "commented", "engine_name", "reference"]
 
 PREFIX = "CARLAKE_"
-CATALOGS = ("sqlite", "sql", "rest", "hive", "glue", "dynamodb", "bigquery", "in-memory")
-"""`sqlite` is the lake's own file; the others are the catalog types of PyIceberg."""
-_NEED_URI = ("sql", "rest", "hive")
 _OTHER_VARIABLES = ("CARLAKE_LAKE", "CARLAKE_SETTINGS")  # options of the command line, not settings
-_PATH_KEYS = ("contracts", "rules")
-_SIZE_KEYS = ("max_record_bytes", "memory_limit", "batch_bytes", "target_file_bytes")
-_SIZE = re.compile(r"\s*\d+(\.\d+)?\s*([KMGT]i?B|B)?\s*", re.IGNORECASE)
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,127}")
 
 
-class Settings(BaseModel):
+class Settings(Keys):
     """All settings of a lake. `Settings(...)` checks what it is given; `Settings.load(...)` reads every layer.
 
     Frozen. Raises `SettingsError` for an unknown key (naming the nearest), a wrong type or a value out of range.
     Sizes are bytes, or text such as "16 MiB". Secrets are never in its text or in an error.
     """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=False, allow_inf_nan=False
-    )
-
-    namespace: str = Field("carlake", description="Namespace of the tables in the catalog.")
-    catalog: str = Field(
-        "sqlite",
-        description='Catalog that holds the tables: "sqlite" (the lake\'s own file) or a catalog type of PyIceberg: '
-        + ", ".join(f'"{name}"' for name in CATALOGS[1:])
-        + ".",
-    )
-    catalog_uri: SecretStr | None = Field(None, description="Address of the catalog, where it is not the lake's own.")
-    catalog_properties: dict[str, SecretStr] = Field(
-        default_factory=dict, description="Further properties of the catalog, as PyIceberg names them."
-    )
-    contracts: tuple[Path, ...] = Field(
-        (), description="Contract files of your own, after the shipped ones. Relative to the file that names them."
-    )
-    contracts_off: tuple[str, ...] = Field((), description="Names of shipped contracts that are switched off.")
-    rules: tuple[Path, ...] = Field(
-        (), description="Files of alert rules of your own. Relative to the file that names them."
-    )
-    max_record_bytes: Annotated[ByteSize, Field(ge=1024, le=2**30)] = Field(
-        ByteSize(16 * 2**20), description="A record longer than this goes to quarantine."
-    )
-    after_landing: Literal["move", "leave", "delete"] = Field(
-        "move", description="What becomes of an object in the lake's own landing folder once its rows are committed."
-    )
-    silver_partition: Literal["month", "day"] = Field(
-        "month", description="Partition silver by month, or by day for a large fleet."
-    )
-    engine: Literal["duckdb"] = Field("duckdb", description="What computes.")
-    memory_limit: Annotated[ByteSize, Field(ge=128 * 2**20)] = Field(
-        ByteSize(2**30), description="Memory that the engine may take before it spills to disk."
-    )
-    threads: int = Field(0, ge=0, le=1024, description="Threads that the engine may use; 0 takes all cores.")
-    batch_bytes: Annotated[ByteSize, Field(ge=1)] = Field(
-        ByteSize(2 * 2**30), description="One commit of landing takes objects up to this size in all, but at least one."
-    )
-    batch_files: int = Field(10_000, ge=1, description="One commit of landing takes at most so many objects.")
-    query_timeout_seconds: float = Field(60.0, gt=0, description="Time limit of one query.")
-    target_file_bytes: Annotated[ByteSize, Field(ge=2**20)] = Field(
-        ByteSize(32 * 2**20),
-        description="Size that data files are aimed at; a correction rewrites the files it touches.",
-    )
 
     def __init__(self, **values: Any) -> None:
         given = {key: value for key, value in values.items() if isinstance(value, _Given)}
@@ -131,50 +71,6 @@ class Settings(BaseModel):
                 given.setdefault(key, item)
         return cls(**given)
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_setting_is_a_switch(cls, value: Any) -> Any:
-        if isinstance(value, bool):  # pydantic would take true for the number 1
-            raise ValueError("true and false mean nothing here")
-        return value
-
-    @field_validator("namespace")
-    @classmethod
-    def _namespace_that_engines_take(cls, value: str) -> str:
-        if not _NAME.fullmatch(value):
-            raise ValueError(
-                "query engines take a name of lower-case letters, digits and _ that begins with a letter; "
-                f"use {engine_name(value)!r}"
-            )
-        return value
-
-    @field_validator("catalog")
-    @classmethod
-    def _known_catalog(cls, value: str) -> str:
-        if value not in CATALOGS:
-            raise ValueError(f"there is no such catalog type; {_nearest(value, CATALOGS)}")
-        return value
-
-    @field_validator(*_SIZE_KEYS, mode="before")
-    @classmethod
-    def _size(cls, value: Any) -> Any:
-        if isinstance(value, str) and not _SIZE.fullmatch(value):  # ByteSize would take "16 MiBs" for 16 MiB
-            raise ValueError('a size is a number of bytes, or text such as "16 MiB"')
-        return value
-
-    @field_validator(*_PATH_KEYS)
-    @classmethod
-    def _absolute_paths(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
-        return tuple(path.expanduser().absolute() for path in value)
-
-    @model_validator(mode="after")
-    def _catalog_has_its_address(self) -> Settings:
-        if self.catalog == "sqlite" and self.catalog_uri is not None:
-            raise ValueError("setting 'catalog_uri' has no use with catalog = 'sqlite', the lake's own file")
-        if self.catalog in _NEED_URI and self.catalog_uri is None:
-            raise ValueError(f"setting 'catalog_uri' is needed with catalog = {self.catalog!r}")
-        return self
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -209,14 +105,6 @@ def commented() -> str:
     return "\n".join(lines)
 
 
-def engine_name(text: str) -> str:
-    """The nearest name that query engines take: `my-Lake` -> `my_lake`."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text.strip()) if "-" not in text and "_" not in text else text
-    name = re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
-    name = re.sub(r"^[^a-z]+", "", name)
-    return name[:128] or "carlake"
-
-
 @dataclass(frozen=True)
 class _Given:
     """A value as it was given, and where: `file:line`, a variable or an argument."""
@@ -246,7 +134,7 @@ def _environment_layer(environ: Mapping[str, str]) -> dict[str, _Given]:
 def _from_text(key: str, text: str, where: str) -> Any:
     annotation = Settings.model_fields[key].annotation
     if get_origin(annotation) is tuple and not text.lstrip().startswith("["):
-        return [part.strip() for part in text.split(os.pathsep if key in _PATH_KEYS else ",") if part.strip()]
+        return [part.strip() for part in text.split(os.pathsep if key in PATH_KEYS else ",") if part.strip()]
     if get_origin(annotation) in (tuple, dict):
         try:
             return json.loads(text)
@@ -284,7 +172,7 @@ def _only_the_lakes_own(path: Path, text: str, table: Any) -> None:
 
 
 def _relative_to(folder: Path, key: str, value: Any) -> Any:
-    if key not in _PATH_KEYS or not isinstance(value, list):
+    if key not in PATH_KEYS or not isinstance(value, list):
         return value
     return [folder.absolute() / Path(item).expanduser() if isinstance(item, str) else item for item in value]
 
@@ -300,12 +188,7 @@ def _line_of(text: str, key: str) -> int:
 
 def _known(key: str, where: str) -> None:
     if key not in Settings.model_fields:
-        raise SettingsError(f"{where}: there is no setting {key!r}.", _sentence(_nearest(key, Settings.model_fields)))
-
-
-def _nearest(word: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
+        raise SettingsError(f"{where}: there is no setting {key!r}.", _sentence(nearest(key, Settings.model_fields)))
 
 
 def _refusal(error: ValidationError, given: Mapping[str, _Given]) -> SettingsError:
@@ -315,7 +198,7 @@ def _refusal(error: ValidationError, given: Mapping[str, _Given]) -> SettingsErr
         key = str(item["loc"][0]) if item["loc"] else ""
         where = f"{given[key].where}: " if key in given else ""
         if item["type"] == "extra_forbidden":
-            lines.append(f"{where}there is no setting {key!r}; {_nearest(key, Settings.model_fields)}")
+            lines.append(f"{where}there is no setting {key!r}; {nearest(key, Settings.model_fields)}")
             continue
         message = item["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:]

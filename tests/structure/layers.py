@@ -14,13 +14,13 @@ SOURCE = ROOT / "src"
 # A unit is a set of patterns, matched against the module's name without `carlake.`; the first that matches counts.
 LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("cli", "cli.*"), ("watch", "watch.*"), ("aws", "aws.*")),
-    (("lakehouse",),),
+    (("lakehouse", "opened"),),
     (("look", "look.*"), ("upkeep", "upkeep.*")),
     (("engines.duckdb*",), ("engines.spark*",), ("refresh", "refresh.*")),
     (("engines", "engines.*"),),
     (("landing", "landing.*"), ("simulator", "simulator.*"), ("catalogs",)),
     (("tables", "tables.*", "contracts", "contracts.*", "rules", "rules.*"), ("lake",), ("storage",)),
-    (("settings",), ("",)),
+    (("settings", "settings_*"), ("",)),
     (("errors",), ("version",), ("lazy",)),
 )
 
@@ -33,7 +33,7 @@ ONLY_FROM: dict[str, tuple[str, ...]] = {
     "obstore": ("landing.*",),
     "typer": ("cli.*",),
     "rich": ("cli.*",),
-    "pydantic": ("settings",),
+    "pydantic": ("settings", "settings_*"),
     "boto3": ("aws.*",),
 }
 

@@ -1,0 +1,150 @@
+"""A lake that is open: its catalog, contracts, declared tables and engine, each made when it is first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from functools import cached_property
+from os import PathLike
+from types import TracebackType
+from typing import Self
+
+from carlake import lake as lakes
+from carlake.catalogs import open_catalog, warehouse_location
+from carlake.contracts.contract import ContractSet
+from carlake.contracts.load import load as load_contracts
+from carlake.engines.duckdb import DuckDBEngine
+from carlake.refresh.context import Context, new_run_id
+from carlake.refresh.report import RunReport
+from carlake.refresh.run import write_down
+from carlake.rules.load import load_rules
+from carlake.settings import Settings
+from carlake.tables.declare import declare
+from carlake.tables.table import Table
+from carlake.version import VERSION
+
+# Runs that are written to ops_runs by one commit.
+_RUNS_AT_ONCE = 50
+
+Clock = Callable[[], datetime]
+
+
+class OpenLake:
+    """The parts of an open lake. Close it, or use it as a context manager.
+
+    The catalog and the engine are opened when they are first needed and then kept, so that repeated runs are fast.
+    Not for use by several threads at once; several processes may work on one lake.
+    """
+
+    def __init__(self, lake: lakes.Lake, settings: Settings, clock: Clock | None = None) -> None:
+        self.lake = lake
+        self.settings = settings
+        self.clock: Clock = clock or (lambda: datetime.now(UTC))
+        self._engine: DuckDBEngine | None = None
+        self._unwritten: list[RunReport] = []
+
+    @classmethod
+    def create(cls, path: str | PathLike[str], settings: Settings | None = None, clock: Clock | None = None) -> Self:
+        """Make a lake (or complete a half-made one) and open it; an existing lake is just opened. Raises LakeError."""
+        lake = lakes.create(path)
+        return cls(lake, settings or Settings.load(lake=lake.toml), clock)
+
+    @classmethod
+    def open(cls, path: str | PathLike[str], settings: Settings | None = None, clock: Clock | None = None) -> Self:
+        """Open a lake where it was made. Raises LakeError where there is none, it was moved, or it is newer."""
+        lake = lakes.open(path)
+        return cls(lake, settings or Settings.load(lake=lake.toml), clock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write down the last runs, end the engine and remove its temporary files."""
+        self.write_down_runs()
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    # -- parts -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def contracts(self) -> ContractSet:
+        """The contracts: shipped ones that are on, then the settings'. Raises ContractError."""
+        return load_contracts(
+            self.settings.contracts,
+            off=self.settings.contracts_off,
+            max_record_bytes=int(self.settings.max_record_bytes),
+        )
+
+    @cached_property
+    def declared(self) -> dict[str, Table]:
+        """Every table's declaration, by name."""
+        extra = self.contracts.extra_columns
+        rules = load_rules(self.settings.rules, extra_columns=extra)
+        return declare(
+            self.contracts.canonical,
+            rules,
+            extra,
+            self.settings.silver_partition,
+            int(self.settings.max_record_bytes),
+        )
+
+    @cached_property
+    def catalog(self):  # type: ignore[no-untyped-def]
+        """The Iceberg catalog."""
+        return open_catalog(self.settings, self.lake)
+
+    @property
+    def engine(self) -> DuckDBEngine:
+        """The engine session."""
+        if self._engine is None:
+            self._engine = DuckDBEngine(
+                self.catalog,
+                self.settings.namespace,
+                self.declared,
+                self.contracts,
+                self.lake.scratch,
+                max_record_bytes=int(self.settings.max_record_bytes),
+                memory_limit_bytes=int(self.settings.memory_limit),
+                threads=self.settings.threads,
+                target_file_bytes=int(self.settings.target_file_bytes),
+            )
+        return self._engine
+
+    def context(self, trigger: str = "run", today: date | None = None) -> Context:
+        """What one run works with."""
+        return Context(
+            catalog=self.catalog,
+            namespace=self.settings.namespace,
+            warehouse=warehouse_location(self.lake),
+            tables=self.declared,
+            contracts=self.contracts,
+            engine=self.engine,
+            lease_folder=self.lake.scratch,
+            clock=self.clock,
+            version=VERSION,
+            today=today,
+            trigger=trigger,
+            run_id=new_run_id(self.clock()),
+        )
+
+    # -- runs that were ---------------------------------------------------------------------------------------------
+
+    def _noted(self, report: RunReport) -> RunReport:
+        """Keep a run for ops_runs, off the way of the events; one that failed is written down at once."""
+        if not report.idle:
+            self._unwritten.append(report)
+            if report.status != "succeeded" or len(self._unwritten) >= _RUNS_AT_ONCE:
+                self.write_down_runs()
+        return report
+
+    def write_down_runs(self) -> None:
+        """Append the runs of this process that are not in ops_runs yet."""
+        if self._unwritten:
+            reports, self._unwritten = self._unwritten, []
+            write_down(self.context(trigger="log"), reports)

@@ -1,0 +1,127 @@
+"""Every key of the settings: its type, default, meaning, and what it may be."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+CATALOGS = ("sqlite", "sql", "rest", "hive", "glue", "dynamodb", "bigquery", "in-memory")
+"""`sqlite` is the lake's own file; the others are the catalog types of PyIceberg."""
+PATH_KEYS = ("contracts", "rules")
+_NEED_URI = ("sql", "rest", "hive")
+_SIZE_KEYS = ("max_record_bytes", "memory_limit", "batch_bytes", "target_file_bytes")
+_SIZE = re.compile(r"\s*\d+(\.\d+)?\s*([KMGT]i?B|B)?\s*", re.IGNORECASE)
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,127}")
+
+
+class Keys(BaseModel):
+    """The keys alone; `Settings` reads them from where they may stand."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=False, allow_inf_nan=False
+    )
+
+    namespace: str = Field("carlake", description="Namespace of the tables in the catalog.")
+    catalog: str = Field(
+        "sqlite",
+        description='Catalog that holds the tables: "sqlite" (the lake\'s own file) or a catalog type of PyIceberg: '
+        + ", ".join(f'"{name}"' for name in CATALOGS[1:])
+        + ".",
+    )
+    catalog_uri: SecretStr | None = Field(None, description="Address of the catalog, where it is not the lake's own.")
+    catalog_properties: dict[str, SecretStr] = Field(
+        default_factory=dict, description="Further properties of the catalog, as PyIceberg names them."
+    )
+    contracts: tuple[Path, ...] = Field(
+        (), description="Contract files of your own, after the shipped ones. Relative to the file that names them."
+    )
+    contracts_off: tuple[str, ...] = Field((), description="Names of shipped contracts that are switched off.")
+    rules: tuple[Path, ...] = Field(
+        (), description="Files of alert rules of your own. Relative to the file that names them."
+    )
+    max_record_bytes: Annotated[ByteSize, Field(ge=1024, le=2**30)] = Field(
+        ByteSize(16 * 2**20), description="A record longer than this goes to quarantine."
+    )
+    after_landing: Literal["move", "leave", "delete"] = Field(
+        "move", description="What becomes of an object in the lake's own landing folder once its rows are committed."
+    )
+    silver_partition: Literal["month", "day"] = Field(
+        "month", description="Partition silver by month, or by day for a large fleet."
+    )
+    engine: Literal["duckdb"] = Field("duckdb", description="What computes.")
+    memory_limit: Annotated[ByteSize, Field(ge=128 * 2**20)] = Field(
+        ByteSize(2**30), description="Memory that the engine may take before it spills to disk."
+    )
+    threads: int = Field(0, ge=0, le=1024, description="Threads that the engine may use; 0 takes all cores.")
+    batch_bytes: Annotated[ByteSize, Field(ge=1)] = Field(
+        ByteSize(2 * 2**30), description="One commit of landing takes objects up to this size in all, but at least one."
+    )
+    batch_files: int = Field(10_000, ge=1, description="One commit of landing takes at most so many objects.")
+    query_timeout_seconds: float = Field(60.0, gt=0, description="Time limit of one query.")
+    target_file_bytes: Annotated[ByteSize, Field(ge=2**20)] = Field(
+        ByteSize(32 * 2**20),
+        description="Size that data files are aimed at; a correction rewrites the files it touches.",
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_setting_is_a_switch(cls, value: Any) -> Any:
+        if isinstance(value, bool):  # pydantic would take true for the number 1
+            raise ValueError("true and false mean nothing here")
+        return value
+
+    @field_validator("namespace")
+    @classmethod
+    def _namespace_that_engines_take(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError(
+                "query engines take a name of lower-case letters, digits and _ that begins with a letter; "
+                f"use {engine_name(value)!r}"
+            )
+        return value
+
+    @field_validator("catalog")
+    @classmethod
+    def _known_catalog(cls, value: str) -> str:
+        if value not in CATALOGS:
+            raise ValueError(f"there is no such catalog type; {nearest(value, CATALOGS)}")
+        return value
+
+    @field_validator(*_SIZE_KEYS, mode="before")
+    @classmethod
+    def _size(cls, value: Any) -> Any:
+        if isinstance(value, str) and not _SIZE.fullmatch(value):  # ByteSize would take "16 MiBs" for 16 MiB
+            raise ValueError('a size is a number of bytes, or text such as "16 MiB"')
+        return value
+
+    @field_validator(*PATH_KEYS)
+    @classmethod
+    def _absolute_paths(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(path.expanduser().absolute() for path in value)
+
+    @model_validator(mode="after")
+    def _catalog_has_its_address(self) -> Keys:
+        if self.catalog == "sqlite" and self.catalog_uri is not None:
+            raise ValueError("setting 'catalog_uri' has no use with catalog = 'sqlite', the lake's own file")
+        if self.catalog in _NEED_URI and self.catalog_uri is None:
+            raise ValueError(f"setting 'catalog_uri' is needed with catalog = {self.catalog!r}")
+        return self
+
+
+def engine_name(text: str) -> str:
+    """The nearest name that query engines take: `my-Lake` -> `my_lake`."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text.strip()) if "-" not in text and "_" not in text else text
+    name = re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
+    name = re.sub(r"^[^a-z]+", "", name)
+    return name[:128] or "carlake"
+
+
+def nearest(word: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    """A hint for a word that is not known: the nearest that is, else all of them."""
+    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
