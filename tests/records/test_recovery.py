@@ -91,6 +91,21 @@ TEXTS = {
             (b'{"e":1}', None),
         ],
     ),
+    "cut where a value is due, then a broken line": (
+        b'{"a":1,"b":\n{"a":NaN}\n{"b":[\n{"c":\n{"d":1}\n{"e":1}',
+        [
+            (b'{"a":1,"b":', CUT),
+            (b'{"a":NaN}', "non_finite_number"),
+            (b'{"b":[', CUT),
+            (b'{"c":', CUT),
+            (b'{"d":1}', None),
+            (b'{"e":1}', None),
+        ],
+    ),
+    "a broken object where a value is due, in a pretty record without indentation": (
+        b'{\n"b":\n{"a":NaN}\n}\n{"c":1}',
+        [(b'{\n"b":\n{"a":NaN}\n}', "non_finite_number"), (b'{"c":1}', None)],
+    ),
     "unclosed string": (
         b'{"a":"x}\n{"b":1}\n{"c":1}',
         [(b'{"a":"x}', CUT), (b'{"b":1}', None), (b'{"c":1}', None)],

@@ -123,6 +123,8 @@ def broken_end(window: Window, at: int, inside: bool, indent: bytes | None) -> i
     buffer, stack, previous, line_start = window.buffer, bytearray(), 0, -1
     lines: list[int] = []
     margin = None if indent is None else len(indent)
+    # Text behind the bracket on the first line: records are lines here, and a broken line may follow a broken one.
+    dense = _next_byte(window, at + 1, _BLANK) != NEWLINE
     for token in _TOKEN.finditer(buffer, at, window.end):
         start, stop = token.span()
         kind = buffer[start]
@@ -134,7 +136,7 @@ def broken_end(window: Window, at: int, inside: bool, indent: bytes | None) -> i
                 possible = previous in b":[" or (stack[-1] == OPEN_ARRAY and (previous == COMMA or inside))
                 if not possible:
                     if _begins_record(window, start, inside, broken_too=True):
-                        return _first_record(window, lines, inside, start)
+                        return _first_record(window, lines, inside, dense, start)
                 elif line_start >= 0 and start - line_start == margin and bytes(buffer[line_start:start]) == indent:
                     lines.append(start)
             stack.append(kind)
@@ -143,23 +145,23 @@ def broken_end(window: Window, at: int, inside: bool, indent: bytes | None) -> i
             if opening >= 0:
                 del stack[opening:]
             elif inside and kind == CLOSE_ARRAY and _next_byte(window, stop, _BLANK_LINES) in (-1, OPEN_OBJECT):
-                return _first_record(window, lines, inside, start)
+                return _first_record(window, lines, inside, dense, start)
             if not stack:
                 return stop
         previous = kind if kind in b"{}[]:," else _QUOTE if kind == _QUOTE else _WORD
         if lines and stop - at > NEAR_BYTES:
-            found = _first_record(window, lines, inside, -1)
+            found = _first_record(window, lines, inside, dense, -1)
             if found >= 0:
                 return found
             lines.clear()
     if not window.ended:
         raise Shortage
-    return _first_record(window, lines, inside, window.end)
+    return _first_record(window, lines, inside, dense, window.end)
 
 
-def _first_record(window: Window, candidates: list[int], inside: bool, otherwise: int) -> int:
+def _first_record(window: Window, candidates: list[int], inside: bool, broken_too: bool, otherwise: int) -> int:
     for start in candidates:
-        if _begins_record(window, start, inside, broken_too=False):
+        if _begins_record(window, start, inside, broken_too=broken_too):
             return start
     return otherwise
 

@@ -133,9 +133,11 @@ class JsonValues:
         if not 0 <= end - window.position <= self._hard_cap:
             return self._oversize()
         record = window.take(window.position, end).rstrip(SPACE)
+        # The space before a next record is looked at again: it tells how deep that one stands.
+        behind = window.position + len(record) if end < window.end else end
         if self._inside and not sound and end < window.end:  # the comma before the next element
             record = record.rstrip(SPACE + b",") or record
-        window.position = end
+        window.position = behind
         self._indent = None
         return Found([record], sound)
 
