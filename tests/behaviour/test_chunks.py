@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 from carlake.engines import duckdb_land
+from carlake.landing import compression
 from carlake.landing import records as landed_records
 from carlake.refresh import land
 from carlake.settings import Settings
@@ -111,6 +113,56 @@ def test_nothing_but_a_long_object_that_breaks_off_makes_no_snapshot(small_folde
         assert report.status == "partial" and heads(house).keys() <= {"ops_runs"}
         assert not list(house.lake.warehouse.glob("*/bronze_car_data/data/**/*.parquet"))
         assert house.run([str(path)]).records == 3000
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("batches", [3, 6, 15, 25])
+def test_a_long_object_that_begins_with_an_unknown_shape_breaks_off(
+    small_folder: Path, broken_off: list[int], batches: int
+) -> None:
+    """Its first chunk tells no contract, so that all chunks are judged one by one, before it is known to break off."""
+    inbox = small_folder / "in"
+    unknown = [json.dumps({"ping": number}) for number in range(400)]
+    put(inbox / "a.ndjson", *unknown, *[nested("GHOST", f"g{n}", "2025-10-01T00:00:00Z") for n in range(1500)])
+    put(inbox / "b.ndjson", nested("A", "after", "2025-10-01T00:00:00Z"), "not json")
+    with lakehouse(small_folder / "lake") as house:
+        broken_off += [batches]
+        report = house.run([str(inbox)])
+        assert [Path(each.uri).name for each in report.problems] == ["a.ndjson"]
+        assert [row["car_chassis"] for row in rows_of(house, SILVER)] == ["A"]
+        assert len(rows_of(house, QUARANTINE)) == 1 and (report.records, report.quarantined) == (2, 1)
+        assert house.verify().ok
+        assert house.run([str(inbox)]).records == 1900 and house.verify().ok
+
+
+def test_a_compressed_object_that_changes_meanwhile_stops_no_neighbour(
+    small_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gzip that was whole when it was looked through, and is not when it is read again."""
+    monkeypatch.setattr(compression, "KEPT_BYTES", 0)
+    monkeypatch.setattr(land, "_SMALL_BYTES", 0)
+    lines = "\n".join(nested("A", f"e{number:05}", "2025-10-01T00:00:00Z") for number in range(30_000))
+    put(small_folder / "in" / "a.gz", gzip.compress(lines.encode(), 1))
+    put(small_folder / "in" / "b.json", nested("B", "b", "2025-10-01T00:00:00Z"))
+    unpack = compression.unpack
+    left = [1]
+
+    def broken_the_second_time(stream: BinaryIO) -> Iterator[bytes]:
+        for number, piece in enumerate(unpack(stream)):
+            if number and not left:
+                raise compression.CorruptStreamError("wrong checksum")
+            yield piece
+        if left:
+            left.pop()
+
+    with lakehouse(small_folder / "lake") as house:
+        with monkeypatch.context() as patched:
+            patched.setattr(compression, "unpack", broken_the_second_time)
+            report = house.run([str(small_folder / "in")])
+        assert report.status == "partial" and [Path(each.uri).name for each in report.problems] == ["a.gz"]
+        assert "wrong checksum" in report.problems[0].why
+        assert [row["event_id"] for row in rows_of(house, SILVER)] == ["b"] and house.verify().ok
+        assert house.run([str(small_folder / "in")]).records == 30_000 and house.verify().ok
 
 
 def test_a_short_object_with_long_content_is_cut_in_chunks_too(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
@@ -13,10 +14,11 @@ from typing import Any
 import pytest
 
 from carlake.lakehouse import Lakehouse
+from carlake.settings import Settings
 from carlake.simulator.files import Simulated, write
 from carlake.simulator.fleet import Fleet
 from concurrency.work import run_and_die, run_together
-from lakes import BRONZE, SILVER, TODAY, expected, held, iceberg, lakehouse, nested, put
+from lakes import BRONZE, SILVER, STATE, TODAY, expected, held, iceberg, lakehouse, nested, put, rows_of
 from model import model
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -107,6 +109,44 @@ def test_one_that_is_killed_after_its_commit_loses_nothing(small_folder: Path, t
         verified = house.verify()
         assert (verified.problems, verified.behind) == ((), ())
         assert (verified.files, verified.records, verified.accepted, verified.quarantined) == (2, 3, 2, 1)
+
+
+TRUCK = """\
+contract: truck
+version: 1
+description: Trucks of another maker.
+recognised_by:
+  - [truck.vin]
+fields:
+  car_chassis: {path: truck.vin, required: true}
+  event_timestamp: {path: when, required: true}
+"""
+
+
+@pytest.mark.parametrize("after", [SILVER, BRONZE])
+def test_a_contract_that_is_added_after_a_crash_finds_every_record_once(small_folder: Path, after: str) -> None:
+    """Quarantine stayed behind silver: records that silver has are read again, and must neither double nor vanish."""
+
+    def truck(vin: str) -> str:
+        return json.dumps({"truck": {"vin": vin}, "when": "2025-10-01T00:00:00Z"})
+
+    first = put(small_folder / "first.json", nested("A", "e1", "2025-10-01T00:00:00Z"), truck("T1"), "not json")
+    second = put(small_folder / "second.json", nested("B", "e2", "2025-10-01T00:00:00Z"), truck("T2"), "nor this")
+    with lakehouse(small_folder / "lake") as house:
+        house.run([str(first)])
+    process = SPAWN.Process(target=run_and_die, args=(str(small_folder / "lake"), [str(second)], after))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    contract = small_folder / "truck.yaml"
+    contract.write_text(TRUCK)
+    with lakehouse(small_folder / "lake", Settings(threads=1, contracts=(contract,))) as house:
+        assert house.rebuild().status == "succeeded"
+        assert [row["car_chassis"] for row in rows_of(house, SILVER)] == ["A", "B", "T1", "T2"]
+        assert [row["car_chassis"] for row in rows_of(house, STATE)] == ["A", "B", "T1", "T2"]
+        verified = house.verify()
+        assert (verified.problems, verified.behind) == ((), ())
+        assert (verified.records, verified.accepted, verified.quarantined) == (6, 4, 2)
 
 
 def _time(path: Path) -> datetime:

@@ -169,6 +169,10 @@ class ParseStream:
 
     def _parsed(self) -> Parsed:
         engine = self._engine
+        # Chunks that were judged before the object broke off have its rows already.
+        for judged in (self._accepted, self._quarantined):
+            for source_id in self._dropped:
+                engine.connection.execute(f"DELETE FROM {judged} WHERE source_id = '{source_id}'")
         accepted = self._accepted
         if self._streamed is not None:
             names = ", ".join(f'"{column.name}"' for column in engine.contracts.parsed_columns)

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from carlake.contracts.contract import ContractSet
 from carlake.engines.protocol import Source
-from carlake.errors import CarlakeError, CommitRefusedError
+from carlake.errors import CarlakeError, CommitRefusedError, ReadError
 from carlake.landing.objects import LandedObject, Unreadable, UnreadableError, hash_object, open_object, read_object
 from carlake.landing.records import split
 from carlake.refresh.context import Context
@@ -216,11 +216,18 @@ def _hash(landed: LandedObject, contents: _Contents) -> str:
 
 
 def _records(context: Context, landed: LandedObject, contents: _Contents) -> Iterable[pa.RecordBatch]:
-    """The object's records; raises ReadError where it vanished, changed or cannot be read, before or while it is read."""
+    """The object's records; raises UnreadableError where it vanished, changed or cannot be read, before or meanwhile."""
     with io.BytesIO(contents[landed.uri]) if landed.uri in contents else open_object(landed) as stream:
         try:
             yield from split(stream, max_record_bytes=context.engine.max_record_bytes)
-        except (CarlakeError, OSError):
+        except UnreadableError:
+            raise
+        except (ReadError, OSError) as error:
+            # The object's name is known here, and only here: it stays alone with what is wrong with it.
+            what = (error.strerror or str(error)) if isinstance(error, OSError) else error.what
+            why = f"could not be read to its end ({what})"
+            raise UnreadableError(Unreadable(landed.uri, why, "It stays where it is and is tried again.")) from error
+        except CarlakeError:
             raise
         except Exception as error:
             why = f"could not be taken apart ({type(error).__name__}: {error})"

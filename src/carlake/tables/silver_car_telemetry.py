@@ -157,22 +157,23 @@ def silver(
         reads="delta",
         # (event_version, record_hash) is a total order of versions that no file name, split or arrival changes; the
         # rest of the order only picks one of several equal records, the one landed first. Losers are found on few
-        # columns and taken out by their place, so that the wide rows are read once and never sorted here.
+        # columns and taken out by their place, so that the wide rows are read once and never sorted here. The place
+        # says which input, too: a record that is in both (read again after a crash) counts once, and does not vanish.
         steps={
-            "loser": f"""SELECT source_id AS loser_id, source_row AS loser_row FROM (
-  SELECT source_id, source_row, row_number() OVER (PARTITION BY car_chassis, event_id
-      ORDER BY event_version DESC, record_hash DESC, ingested_at, source_id, source_row) AS version_rank
-  FROM (SELECT {order} FROM {{source}} UNION ALL SELECT {order} FROM {{self}}) AS version
+            "loser": f"""SELECT source_id AS loser_id, source_row AS loser_row, own AS loser_own FROM (
+  SELECT source_id, source_row, own, row_number() OVER (PARTITION BY car_chassis, event_id
+      ORDER BY event_version DESC, record_hash DESC, ingested_at, source_id, source_row, own) AS version_rank
+  FROM (SELECT {order}, 0 AS own FROM {{source}} UNION ALL SELECT {order}, 1 AS own FROM {{self}}) AS version
 ) AS ranked WHERE version_rank > 1"""
         },
         select=f"""SELECT {names}
 FROM (
-  SELECT {computed}
+  SELECT {computed}, 0 AS own
   FROM {{source}}
   UNION ALL
-  SELECT {names} FROM {{self}}
+  SELECT {names}, 1 AS own FROM {{self}}
 ) AS candidate LEFT JOIN {{loser}} AS loser
-  ON source_id = loser_id AND source_row = loser_row
+  ON source_id = loser_id AND source_row = loser_row AND own = loser_own
 WHERE loser_id IS NULL""",
         columns=columns,
         partition=(("event_timestamp", partition),),
