@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 from pyiceberg.io import FileIO
@@ -14,6 +14,8 @@ from pyiceberg.table.snapshots import Snapshot
 from carlake.errors import LakeError
 
 KIND = "carlake.kind"
+HOLD = "carlake.hold"
+"""Summary key of a hold; see `carlake.refresh.hold`. Here, since every snapshot that is staged carries it on."""
 # Snapshots of these kinds move rows between files, or drop rows that keep their meaning elsewhere: no row changes.
 QUIET_KINDS = frozenset({"compaction", "retention"})
 
@@ -89,18 +91,18 @@ def is_ancestor(table: IcebergTable, since: int | None, until: int | None) -> bo
 def file_changes(table: IcebergTable, since: int | None, until: int | None) -> FileChanges | None:
     """The data files that came and went after `since` up to `until`; None where `since` is not an ancestor.
 
-    Walks the ancestry and leaves out snapshots that change no row. A file that came and went in between is in neither.
+    Walks the ancestry and leaves out snapshots that change no row. The rows of `added` less those of `gone`, as
+    multisets, are what changed: each snapshot that counts says what it added less what it took out, and those sums add
+    up. A file is in the answer as often as it came more often than it went (or the other way round): a file that came,
+    was compacted away and was brought back by a rollback came twice.
     """
     if not is_ancestor(table, since, until):
         return None
-    added: dict[str, DataFile] = {}
-    gone: dict[str, DataFile] = {}
-    steps = []
+    balance: Counter[str] = Counter()
+    files: dict[str, DataFile] = {}
     for snapshot in ancestry(table, until):
         if snapshot.snapshot_id == since:
             break
-        steps.append(snapshot)
-    for snapshot in reversed(steps):
         summary = snapshot.summary
         if summary is not None and summary.additional_properties.get(KIND) in QUIET_KINDS:
             continue
@@ -108,12 +110,12 @@ def file_changes(table: IcebergTable, since: int | None, until: int | None) -> F
             if manifest.added_snapshot_id != snapshot.snapshot_id:
                 continue
             for entry in entries_of(table.io, manifest):
-                if entry.snapshot_id != snapshot.snapshot_id:
+                if entry.snapshot_id != snapshot.snapshot_id or entry.status == ManifestEntryStatus.EXISTING:
                     continue
                 file = _data_only(table, entry.data_file)
-                if entry.status == ManifestEntryStatus.ADDED:
-                    if gone.pop(file.file_path, None) is None:
-                        added[file.file_path] = file
-                elif entry.status == ManifestEntryStatus.DELETED and added.pop(file.file_path, None) is None:
-                    gone[file.file_path] = file
-    return FileChanges(tuple(added.values()), tuple(gone.values()))
+                files[file.file_path] = file
+                balance[file.file_path] += 1 if entry.status == ManifestEntryStatus.ADDED else -1
+    # Oldest first, as they came.
+    came = [files[path] for path in reversed(files) for _ in range(balance[path])]
+    went = [files[path] for path in reversed(files) for _ in range(-balance[path])]
+    return FileChanges(tuple(came), tuple(went))

@@ -28,7 +28,7 @@ from pyiceberg.table.snapshots import (
 )
 from pyiceberg.table.update import AddSnapshotUpdate, SetSnapshotRefUpdate
 
-from carlake.engines.manifests import entries_of
+from carlake.engines.manifests import HOLD, KIND, ancestry, entries_of
 from carlake.engines.protocol import Staged
 from carlake.errors import CommitRefusedError
 
@@ -49,15 +49,23 @@ def stage_snapshot(
 ) -> Staged:
     """Write the manifests of a snapshot that adds and removes data files on `base`.
 
+    A hold on the table is carried on, unless `properties` say otherwise: an empty one drops it.
     Raises CommitRefusedError where main, as loaded, already is another snapshot than `base`.
     """
     head = iceberg.current_snapshot()
     if (head.snapshot_id if head else None) != base:
         raise CommitRefusedError(f"Table {name} moved on from snapshot {base} while its refresh was computed.")
     stage = _Stage(iceberg)
-    manifests = [stage.manifest(_new(stage.snapshot_id, added, ManifestEntryStatus.ADDED))] if added else []
+    # Files of another partitioning come again with a rollback; a manifest has files of one partitioning alone.
+    specs = dict.fromkeys(file.spec_id for file in added)
+    manifests = [
+        stage.manifest(_new(stage.snapshot_id, [file for file in added if file.spec_id == spec]), spec)
+        for spec in specs
+    ]
     manifests += stage.carried_over(head, removed)
-    summary = _summary(iceberg, head, added, removed, properties)
+    own = {HOLD: hold} if HOLD not in properties and (hold := hold_on(iceberg)) else {}
+    own |= {name: value for name, value in properties.items() if name != HOLD or value}
+    summary = _summary(iceberg, head, added, removed, own)
     sequence_number = iceberg.metadata.next_sequence_number()
     path = stage.path(f"snap-{stage.snapshot_id}-0-{stage.commit}.avro")
     with write_manifest_list(
@@ -94,6 +102,19 @@ def stage_snapshot(
         rows_removed=rows_removed,
         data_files=tuple(file.file_path for file in added),
     )
+
+
+def hold_on(iceberg: IcebergTable) -> str:
+    """The hold that the table is under, as its summary holds it; empty where there is none.
+
+    The newest snapshot that carlake made counts: another program's commit, which carries nothing on, ends no hold.
+    """
+    head = iceberg.current_snapshot()
+    for snapshot in ancestry(iceberg, head.snapshot_id if head else None):
+        properties = snapshot.summary.additional_properties if snapshot.summary else {}
+        if KIND in properties:
+            return str(properties.get(HOLD, ""))
+    return ""
 
 
 class _Stage:
@@ -156,11 +177,15 @@ class _Stage:
         return manifests
 
 
-def _new(snapshot_id: int, files: Sequence[DataFile], status: ManifestEntryStatus) -> Iterable[ManifestEntry]:
+def _new(snapshot_id: int, files: Sequence[DataFile]) -> Iterable[ManifestEntry]:
     # Sequence numbers are left out: the format has them inherited from the snapshot that is committed.
     return (
         ManifestEntry.from_args(
-            status=status, snapshot_id=snapshot_id, sequence_number=None, file_sequence_number=None, data_file=file
+            status=ManifestEntryStatus.ADDED,
+            snapshot_id=snapshot_id,
+            sequence_number=None,
+            file_sequence_number=None,
+            data_file=file,
         )
         for file in files
     )
@@ -188,7 +213,7 @@ def _summary(
     collector = SnapshotSummaryCollector()
     schema, specs = iceberg.schema(), iceberg.metadata.specs()
     for file in added:
-        collector.add_file(file, schema=schema, partition_spec=iceberg.spec())
+        collector.add_file(file, schema=schema, partition_spec=specs[file.spec_id])
     for file in removed:
         collector.remove_file(file, schema=schema, partition_spec=specs[file.spec_id])
     operation = Operation.OVERWRITE if removed else Operation.APPEND
