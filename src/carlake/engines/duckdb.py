@@ -24,6 +24,7 @@ from carlake.engines.duckdb_files import local_path, read_files, write_files
 from carlake.engines.duckdb_judge import judged_chunks
 from carlake.engines.duckdb_land import Landing
 from carlake.engines.duckdb_parse import create_accepted, create_quarantined, parse
+from carlake.engines.duckdb_rewrite import Rewriting
 from carlake.engines.duckdb_stream import ParseStream
 from carlake.engines.manifests import file_changes, live_files
 from carlake.engines.protocol import Changed, Parsed, Relation, Staged, semi_join
@@ -333,6 +334,12 @@ class DuckDBEngine:
             rows_added=rows_added,
             rows_removed=rows_removed,
         )
+
+    def rewrite(
+        self, table: Table, base: int, locations: Sequence[str], select: str = "SELECT * FROM {rows}"
+    ) -> Rewriting:
+        """See `Engine.rewrite`."""
+        return Rewriting(self, table, base, locations, select)
 
     def remove_files(self, locations: Sequence[str]) -> None:
         """Remove data files of a snapshot that was surely never published."""

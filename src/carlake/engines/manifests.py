@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFile, DataFileContent, ManifestEntry, ManifestEntryStatus, ManifestFile
@@ -13,6 +14,8 @@ from pyiceberg.table.snapshots import Snapshot
 
 from carlake.errors import LakeError
 
+_T = TypeVar("_T")
+
 KIND = "carlake.kind"
 HOLD = "carlake.hold"
 """Summary key of a hold; see `carlake.refresh.hold`. Here, since every snapshot that is staged carries it on."""
@@ -20,7 +23,10 @@ HOLD = "carlake.hold"
 QUIET_KINDS = frozenset({"compaction", "retention"})
 
 _CACHED_MANIFESTS = 4096
+_CACHED_LISTS = 512
+# To read a small Avro file takes PyIceberg 3 ms, most of it for the schema, and a run reads dozens of them.
 _cache: OrderedDict[str, list[ManifestEntry]] = OrderedDict()
+_lists: OrderedDict[str, list[ManifestFile]] = OrderedDict()
 _cache_lock = threading.Lock()
 
 
@@ -34,17 +40,53 @@ class FileChanges:
 
 def entries_of(io: FileIO, manifest: ManifestFile) -> list[ManifestEntry]:
     """All entries of a manifest, deleted ones too. Manifests are immutable, so a path is read once per process."""
-    path = manifest.manifest_path
+    found = _cached(_cache, manifest.manifest_path)
+    if found is None:
+        found = manifest.fetch_manifest_entry(io, discard_deleted=False)
+        remember_entries(manifest.manifest_path, found)
+    return found
+
+
+def manifests_of(io: FileIO, snapshot: Snapshot | None) -> list[ManifestFile]:
+    """The manifests of a snapshot. Manifest lists are immutable, so a path is read once per process."""
+    if snapshot is None:
+        return []
+    found = _cached(_lists, snapshot.manifest_list)
+    if found is None:
+        found = list(snapshot.manifests(io))
+        remember_manifests(snapshot.manifest_list, found)
+    return list(found)
+
+
+def remember_entries(path: str, entries: list[ManifestEntry]) -> None:
+    """Keep what a manifest holds, with everything that its entries inherit from it."""
+    _remember(_cache, path, entries, _CACHED_MANIFESTS)
+
+
+def remember_manifests(path: str, manifests: list[ManifestFile]) -> None:
+    """Keep what a manifest list holds."""
+    _remember(_lists, path, manifests, _CACHED_LISTS)
+
+
+def forget_cached() -> None:
+    """Read every manifest and manifest list from its file again: for checks of what is really there."""
     with _cache_lock:
-        if path in _cache:
-            _cache.move_to_end(path)
-            return _cache[path]
-    entries: list[ManifestEntry] = manifest.fetch_manifest_entry(io, discard_deleted=False)
+        _cache.clear()
+        _lists.clear()
+
+
+def _cached(cache: OrderedDict[str, _T], path: str) -> _T | None:
     with _cache_lock:
-        _cache[path] = entries
-        while len(_cache) > _CACHED_MANIFESTS:
-            _cache.popitem(last=False)
-    return entries
+        if path in cache:
+            cache.move_to_end(path)
+        return cache.get(path)
+
+
+def _remember(cache: OrderedDict[str, _T], path: str, content: _T, most: int) -> None:
+    with _cache_lock:
+        cache[path] = content
+        while len(cache) > most:
+            cache.popitem(last=False)
 
 
 def _data_only(table: IcebergTable, file: DataFile) -> DataFile:
@@ -64,7 +106,7 @@ def live_files(table: IcebergTable, snapshot_id: int | None) -> list[DataFile]:
         return []
     return [
         _data_only(table, entry.data_file)
-        for manifest in snapshot.manifests(table.io)
+        for manifest in manifests_of(table.io, snapshot)
         for entry in entries_of(table.io, manifest)
         if entry.status != ManifestEntryStatus.DELETED
     ]
@@ -106,7 +148,7 @@ def file_changes(table: IcebergTable, since: int | None, until: int | None) -> F
         summary = snapshot.summary
         if summary is not None and summary.additional_properties.get(KIND) in QUIET_KINDS:
             continue
-        for manifest in snapshot.manifests(table.io):
+        for manifest in manifests_of(table.io, snapshot):
             if manifest.added_snapshot_id != snapshot.snapshot_id:
                 continue
             for entry in entries_of(table.io, manifest):

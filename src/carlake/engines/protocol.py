@@ -100,6 +100,34 @@ class LandingBatch(Protocol):
         ...
 
 
+class Rewritten(Protocol):
+    """Data files written anew, in the place of others. Nothing is visible until what `stage` gives is committed.
+
+    rows_before, rows_after    rows of the files that go and of those that come
+    bytes_before, bytes_after  their sizes
+    """
+
+    rows_before: int
+    rows_after: int
+    bytes_before: int
+    bytes_after: int
+
+    @property
+    def files_after(self) -> int:
+        """Number of files that come."""
+        ...
+
+    def stage(self, base: int, properties: Mapping[str, str]) -> Staged:
+        """The snapshot on `base`, staged. May be called again on another base; raises CommitRefusedError where one of
+        the files that go is not live there any more.
+        """
+        ...
+
+    def abandon(self) -> None:
+        """Remove what was written; only where no commit of it was tried, or all were surely refused."""
+        ...
+
+
 class Engine(Protocol):
     """One engine session. What it makes is visible to nobody before a commit, and its relations end with `session`."""
 
@@ -180,6 +208,12 @@ class Engine(Protocol):
         (`_file`, `_pos`) go. `everything` replaces all files at once. Raises SchemaError before any file is written,
         CommitRefusedError where main already moved on.
         """
+        ...
+
+    def rewrite(
+        self, table: Table, base: int, locations: Sequence[str], select: str = "SELECT * FROM {rows}"
+    ) -> Rewritten:
+        """Write the rows of data files that are live in `base` anew, sorted, as `select` over {rows} gives them."""
         ...
 
     def remove_files(self, locations: Sequence[str]) -> None:
