@@ -14,6 +14,7 @@ from carlake.landing.listing import Listing, list_landing, list_paths
 from carlake.landing.objects import LandedObject
 from carlake.look.tables import TableInfo, table_info
 from carlake.opened import OpenLake
+from carlake.refresh.circuits import Circuit
 from carlake.refresh.plan import Refresh
 from carlake.refresh.refresh import plan_table
 from carlake.refresh.report import Problem, RunReport
@@ -102,6 +103,10 @@ class Lakehouse(OpenLake):
         day = self.clock().astimezone(UTC).date()
         done = archive_many(landed, self.lake.archive, day, mode=mode)
         return [Problem(item.uri, item.why, item.advice) for item in done if not item.ok]
+
+    def circuits(self) -> list[Circuit]:
+        """Every table whose newest try failed: how often in a row, why, and when `watch` tries it again."""
+        return self._circuits.failing()
 
     # -- look --------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,9 @@ from carlake.catalogs import open_catalog, warehouse_location
 from carlake.contracts.contract import ContractSet
 from carlake.contracts.load import load as load_contracts
 from carlake.engines.duckdb import DuckDBEngine
-from carlake.refresh.context import Context, new_run_id
+from carlake.hooks import Event, Hooks, Kind
+from carlake.refresh.circuits import Circuits
+from carlake.refresh.context import WATCH, Context, new_run_id
 from carlake.refresh.report import RunReport
 from carlake.refresh.run import write_down
 from carlake.rules.load import load_rules
@@ -42,6 +44,8 @@ class OpenLake:
         self.clock: Clock = clock or (lambda: datetime.now(UTC))
         self._engine: DuckDBEngine | None = None
         self._unwritten: list[RunReport] = []
+        self._circuits = Circuits.of_lake(lake, settings, self.clock)
+        self._hooks = Hooks.of(settings)
 
     @classmethod
     def create(cls, path: str | PathLike[str], settings: Settings | None = None, clock: Clock | None = None) -> Self:
@@ -64,11 +68,12 @@ class OpenLake:
         self.close()
 
     def close(self) -> None:
-        """Write down the last runs, end the engine and remove its temporary files."""
+        """Write down the last runs, end the engine, remove its temporary files, and wait for the hooks (up to 30 s)."""
         self.write_down_runs()
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+        self._hooks.close()
 
     # -- parts -------------------------------------------------------------------------------------------------------
 
@@ -130,18 +135,40 @@ class OpenLake:
             version=VERSION,
             today=today,
             trigger=trigger,
+            circuits=self._circuits,
             run_id=new_run_id(self.clock()),
         )
 
     # -- runs that were ---------------------------------------------------------------------------------------------
 
     def _noted(self, report: RunReport) -> RunReport:
-        """Keep a run for ops_runs, off the way of the events; one that failed is written down at once."""
+        """Keep a run for ops_runs, off the way of the events; one that failed is written down at once, and told."""
+        self._tell(report)
         if not report.idle:
             self._unwritten.append(report)
-            if report.status != "succeeded" or len(self._unwritten) >= _RUNS_AT_ONCE:
+            failed = report.problems or any(step.status == "failed" for step in report.steps)
+            if failed or len(self._unwritten) >= _RUNS_AT_ONCE:
                 self.write_down_runs()
         return report
+
+    def _tell(self, report: RunReport) -> None:
+        """Give to the hooks what a person should hear of."""
+
+        def fire(kind: Kind, table: str | None, error: str, **details: object) -> None:
+            at, lake = self.clock(), str(self.lake.root)
+            self._hooks.fire(Event(kind, at, lake, report.run_id, table, error, details))
+
+        for turned in self._circuits.turned():
+            circuit, opened = turned.circuit, turned.kind == "opened"
+            wait = {"retry_at": circuit.retry_at} if opened else {}
+            kind: Kind = "circuit_opened" if opened else "circuit_closed"
+            fire(kind, circuit.table, circuit.error, failures=circuit.failures, since=circuit.since, **wait)
+        failed = [step for step in report.steps if step.status == "failed"]
+        if report.status == "failed" and not (
+            report.trigger == WATCH and all(self._circuits.known(step.table) for step in failed)
+        ):
+            error = "\n".join(f"{step.table}: {step.error}" for step in failed)
+            fire("run_failed", None, error, tables=[step.table for step in failed])
 
     def write_down_runs(self) -> None:
         """Append the runs of this process that are not in ops_runs yet."""

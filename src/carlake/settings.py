@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ByteSize, SecretStr, ValidationError
 
 from carlake.errors import SettingsError
-from carlake.settings_keys import CATALOGS, PATH_KEYS, Keys, engine_name, nearest
+from carlake.settings_keys import CATALOGS, PATH_KEYS, SECRET_KEYS, Keys, engine_name, nearest
 
 __all__ = ["CATALOGS", "PREFIX", "Setting", "Settings", "commented", "engine_name", "reference"]
 
@@ -205,7 +205,7 @@ def _refusal(error: ValidationError, given: Mapping[str, _Given]) -> SettingsErr
         if not key:
             sources = ", ".join(given[name].where for name in ("catalog", "catalog_uri") if name in given)
             lines.append(f"{sources}: {message}" if sources else message)
-        elif key in ("catalog_uri", "catalog_properties"):
+        elif key in SECRET_KEYS:
             lines.append(f"{where}setting {key!r}: {message}")
         else:
             lines.append(f"{where}setting {key!r} is {_short(item['input'])}: {message}")

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, field_va
 CATALOGS = ("sqlite", "sql", "rest", "hive", "glue", "dynamodb", "bigquery", "in-memory")
 """`sqlite` is the lake's own file; the others are the catalog types of PyIceberg."""
 PATH_KEYS = ("contracts", "rules")
+SECRET_KEYS = ("catalog_uri", "catalog_properties", "hooks_webhook", "hooks_headers")
 _NEED_URI = ("sql", "rest", "hive")
 _SIZE_KEYS = ("max_record_bytes", "memory_limit", "batch_bytes", "target_file_bytes")
 _SIZE = re.compile(r"\s*\d+(\.\d+)?\s*([KMGT]i?B|B)?\s*", re.IGNORECASE)
@@ -67,6 +68,24 @@ class Keys(BaseModel):
         ByteSize(32 * 2**20),
         description="Size that data files are aimed at; a correction rewrites the files it touches.",
     )
+    circuit_failures: int = Field(
+        3, ge=1, le=1000, description="A table that fails so often in a row has an open circuit: see alerts on failure."
+    )
+    circuit_longest_wait_seconds: float = Field(
+        300.0, ge=1, le=86_400, description="The longest wait between two tries of a table that keeps failing."
+    )
+    hooks_webhook: SecretStr | None = Field(
+        None, description="URL that events (a circuit opened or closed, a run failed) are posted to, as JSON."
+    )
+    hooks_headers: dict[str, SecretStr] = Field(
+        default_factory=dict, description="Further HTTP headers of the webhook, such as Authorization."
+    )
+    hooks_command: tuple[str, ...] = Field(
+        (), description="Program and arguments that an event is given to, as JSON on standard input. No shell."
+    )
+    hooks_timeout_seconds: float = Field(
+        10.0, gt=0, le=600, description="Time limit of one call of the webhook, and of the command."
+    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -97,6 +116,22 @@ class Keys(BaseModel):
     def _size(cls, value: Any) -> Any:
         if isinstance(value, str) and not _SIZE.fullmatch(value):  # ByteSize would take "16 MiBs" for 16 MiB
             raise ValueError('a size is a number of bytes, or text such as "16 MiB"')
+        return value
+
+    @field_validator("hooks_webhook")
+    @classmethod
+    def _webhook_is_http(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s/]+\S*", value.get_secret_value()):
+            raise ValueError("a webhook's address begins with https:// or http:// and has no spaces")
+        return value
+
+    @field_validator("hooks_headers")
+    @classmethod
+    def _headers_of_one_line(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, secret in value.items():
+            text = secret.get_secret_value()
+            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not (text.isprintable() and text.isascii()):
+                raise ValueError(f"{name!r} is no HTTP header with a value of one line of ASCII")
         return value
 
     @field_validator(*PATH_KEYS)

@@ -89,7 +89,7 @@ def test_an_unknown_shape_is_added_by_a_file_and_a_rebuild(opened: Open, small_f
         assert report.status == "partial" and report.records == 1
         assert step(report, BRONZE).status == "succeeded"
         for name in (SILVER, QUARANTINE):
-            assert step(report, name).status == "failed"
+            assert step(report, name).status == "left"
             assert name in step(report, name).error and "contract truck" in step(report, name).error
             assert "carlake rebuild" in step(report, name).error
         assert {name: rows_of(house, name) for name in REFRESHED} == rows
@@ -157,7 +157,7 @@ def test_a_threshold_that_is_edited_holds_for_all_history(opened: Open, small_fo
         before = heads(house)
         refused = house.run()
         assert refused.status == "partial"
-        assert [each.table for each in refused.steps if each.status == "failed"] == [ALERTS]
+        assert [each.table for each in refused.steps if each.status == "left"] == [ALERTS]
         assert heads(house).items() >= {name: head for name, head in before.items() if name != OPS_RUNS}.items()
         rebuilt = house.rebuild()
         assert rebuilt.status == "succeeded"
@@ -196,7 +196,7 @@ def test_a_rebuild_of_one_table_leaves_the_others(opened: Open, small_folder: Pa
         house.run([str(put(small_folder / "a.json", truck("T1", "30/09/2025 23:59")))])
     with opened(TRUCK) as house:
         report = house.rebuild([SILVER])
-        assert report.status == "partial" and step(report, QUARANTINE).status == "failed"
+        assert report.status == "partial" and step(report, QUARANTINE).status == "left"
         assert [row["car_chassis"] for row in rows_of(house, SILVER)] == ["T1"]
         with pytest.raises(CarlakeError, match=SILVER):
             house.rebuild(["silver_car_telemtry"])
@@ -210,7 +210,7 @@ def test_quarantine_first_and_records_in_between_reach_silver_all_the_same(opene
         house.rebuild([QUARANTINE])
         assert [row["reason"] for row in rows_of(house, QUARANTINE)] == ["not_json"]
         report = house.run([str(put(small_folder / "b.json", truck("T2", "30/09/2025 23:59"), "not json, too"))])
-        assert step(report, SILVER).status == "failed" and step(report, QUARANTINE).rows_out == 1
+        assert step(report, SILVER).status == "left" and step(report, QUARANTINE).rows_out == 1
         assert rows_of(house, SILVER) == []
         house.rebuild([SILVER])
         assert [row["car_chassis"] for row in rows_of(house, SILVER)] == ["T1", "T2"]

@@ -127,7 +127,7 @@ def test_a_changed_rule_waits_for_rebuild(carlake: Callable, fresh: Path, tmp_pa
     at = ("--lake", fresh, "--settings", settings)
 
     partial = carlake("run", *at)
-    assert partial.code == 1 and "FAILED" in partial.out and "carlake rebuild" in partial.out
+    assert partial.code == 1 and "LEFT ALONE" in partial.out and "carlake rebuild" in partial.out
     status = carlake("status", *at)
     assert "gold_performance_alerts_log" in status.out.split("definitions")[1].splitlines()[0]
     assert f"carlake rebuild --dry-run --lake {fresh} --settings {settings}" in status.out

@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("look", "look.*"), ("upkeep", "upkeep.*")),
     (("engines.duckdb*",), ("engines.spark*",), ("refresh", "refresh.*")),
     (("engines", "engines.*"),),
-    (("landing", "landing.*"), ("simulator", "simulator.*"), ("catalogs",)),
+    (("landing", "landing.*"), ("simulator", "simulator.*"), ("catalogs",), ("hooks",)),
     (("tables", "tables.*", "contracts", "contracts.*", "rules", "rules.*"), ("lake",), ("storage",)),
     (("settings", "settings_*"), ("",)),
     (("errors",), ("version",), ("lazy",)),

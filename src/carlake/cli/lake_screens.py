@@ -27,6 +27,7 @@ from carlake.cli.screen import (
     size,
     time,
 )
+from carlake.refresh.report import DONE
 
 if TYPE_CHECKING:
     from carlake.cli.invocation import Invocation
@@ -233,7 +234,7 @@ def show_runs(invocation: Invocation, rows: Sequence[Mapping[str, Any]]) -> None
 
 def show_one_run(screen: Screen, run_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """One run, table by table."""
-    done = sum(1 for row in rows if row["status"] != "failed")
+    done = sum(1 for row in rows if row["status"] in DONE)
     screen.line(
         ("Run ", STRONG),
         (run_id, STRONG),

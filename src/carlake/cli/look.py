@@ -136,6 +136,7 @@ def runs(
     Runs that changed nothing are not written down.
     """
     from carlake.cli.lake_screens import show_one_run, show_runs
+    from carlake.refresh.report import DONE
 
     with invocation.open() as house:
         if run is None:
@@ -146,7 +147,7 @@ def runs(
             return
         rows = house.runs(run).to_pylist()
         run_id = str(rows[0]["run_id"])
-        done = sum(1 for row in rows if row["status"] != "failed")
+        done = sum(1 for row in rows if row["status"] in DONE)
         if invocation.json:
             invocation.document({"run_id": run_id, "succeeded": done, "total": len(rows), "tables": rows})
         show_one_run(invocation.screen, run_id, rows)

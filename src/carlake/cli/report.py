@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from carlake.lakehouse import RunPlan
     from carlake.refresh.report import Problem, RunReport, Step
 
-STATUS_STYLE = {"succeeded": GOOD, "partial": WARN, "failed": BAD, "skipped": QUIET}
+STATUS_STYLE = {"succeeded": GOOD, "partial": WARN, "failed": BAD, "skipped": QUIET, "left": WARN, "waiting": WARN}
 _WHY = {
     "landing": "objects wait",
     "source": "its source has news",
@@ -105,7 +105,7 @@ def show_steps(screen: Screen, steps: Sequence[Step]) -> None:
     for step in steps:
         if step.error:
             screen.line()
-            screen.line("  ", (f"{step.table}: ", BAD), one_line(step.error.split("\n")[0]))
+            screen.line("  ", (f"{step.table}: ", STATUS_STYLE[step.status]), one_line(step.error.split("\n")[0]))
             for line in step.error.split("\n")[1:]:
                 screen.line("    ", one_line(line))
 
@@ -180,6 +180,10 @@ def show_plan(screen: Screen, plan: RunPlan, *, landing: bool = True) -> None:
 def _state(step: Step) -> str | Text:
     if step.status == "failed":
         return Text("FAILED", style=BAD)
+    if step.status == "left":
+        return Text("LEFT ALONE", style=WARN)
+    if step.status == "waiting":
+        return Text("WAITS", style=WARN)
     if step.status == "skipped":
         return "up to date"
     return Text() if step.rows_out or step.rows_removed else "no row changed"
@@ -187,7 +191,7 @@ def _state(step: Step) -> str | Text:
 
 def _count(step: Step, name: str) -> str:
     value: int = getattr(step, name)
-    return "" if step.status == "skipped" and not value else number(value)
+    return "" if step.status not in ("succeeded", "failed") and not value else number(value)
 
 
 def _known(report: RunReport) -> str:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from carlake.engines.duckdb_files import quoted
 from carlake.errors import NotFoundError
+from carlake.refresh.report import DONE
 from carlake.tables.declare import BRONZE, OPS_RUNS
 
 if TYPE_CHECKING:
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
 
 NEWEST = "last"
 
+_DONE = f"({', '.join(quoted(status) for status in DONE)})"
+
 # A run's status by its steps', as the run itself reports it: failed where nothing went well or nothing could land,
-# partial where a table failed or an object could not be taken in (bronze then says so in `error`).
+# partial where a table failed or was left, or an object could not be taken in (bronze then says so in `error`).
 _RUNS = f"""SELECT run_id,
        any_value("trigger") AS "trigger",
        CASE WHEN bool_and(status = 'failed') OR bool_or(status = 'failed' AND step = '{BRONZE}') THEN 'failed'
-            WHEN bool_or(status = 'failed' OR error IS NOT NULL) THEN 'partial'
+            WHEN bool_or(status NOT IN {_DONE} OR error IS NOT NULL) THEN 'partial'
             ELSE 'succeeded' END AS status,
        min(started_at) AS started_at,
        CAST(epoch_us(max(ended_at)) - epoch_us(min(started_at)) AS DOUBLE) / 1000000 AS seconds,
@@ -29,7 +32,7 @@ _RUNS = f"""SELECT run_id,
        CAST(coalesce(sum(rows_out), 0) AS BIGINT) AS rows_out,
        CAST(coalesce(sum(rows_quarantined), 0) AS BIGINT) AS quarantined,
        CAST(coalesce(sum(rows_duplicate), 0) AS BIGINT) AS duplicates,
-       count(*) FILTER (status <> 'failed') || '/' || count(*) AS tables,
+       count(*) FILTER (status IN {_DONE}) || '/' || count(*) AS tables,
        string_agg(step || ': ' || error, chr(10) ORDER BY started_at) AS error
 FROM {OPS_RUNS} GROUP BY run_id"""
 
@@ -54,7 +57,7 @@ def one_run(house: Lakehouse, run_id: str) -> pa.Table:
     """One run, one row for each table in the order in which they were done.
 
     run_id  the run's id, the beginning of it that no other run has, or `last`
-    Columns: table, status (succeeded, skipped or failed), seconds (double), rows_in, rows_out, quarantined, duplicates,
+    Columns: table, status (`StepStatus`), seconds (double), rows_in, rows_out, quarantined, duplicates,
     files, source_snapshot_id, snapshot_id (long), started_at, run_id, error.
     Raises NotFoundError where no run or more than one is meant.
     """

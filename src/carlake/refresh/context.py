@@ -16,11 +16,14 @@ from carlake.contracts.contract import ContractSet
 from carlake.engines.protocol import Engine, Parsed
 from carlake.engines.schemas import ICEBERG, doc, iceberg_schema, partition_spec, sort_order
 from carlake.errors import CommitRefusedError, SchemaError
+from carlake.refresh.circuits import Circuits
 from carlake.refresh.plan import BOOKMARK, Bookmark
 from carlake.tables.table import Table
 
 VERSION_PROPERTY = "carlake.version"
 RUN_PROPERTY = "carlake.run-id"
+WATCH = "watch"
+"""The trigger of runs that `carlake watch` starts."""
 
 _TABLE_PROPERTIES = {
     "format-version": "2",
@@ -54,8 +57,14 @@ class Context:
     version: str
     today: date | None = None
     trigger: str = "run"
+    circuits: Circuits | None = None
     run_id: str = field(default_factory=lambda: new_run_id(datetime.now(UTC)))
     parsed: dict[tuple[int | None, int | None], Parsed] = field(default_factory=dict)
+
+    @property
+    def backs_off(self) -> bool:
+        """Whether tables that keep failing are tried less and less often: where no person waits for the outcome."""
+        return self.trigger == WATCH
 
     @property
     def day(self) -> date:

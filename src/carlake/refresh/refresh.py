@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import datetime
 
 from carlake.engines.protocol import Changed, Parsed, Relation, Staged
 from carlake.errors import CarlakeError, CommitRefusedError, DefinitionChangedError
@@ -13,7 +14,7 @@ from carlake.refresh.compute import compute
 from carlake.refresh.context import Context
 from carlake.refresh.lease import Turn
 from carlake.refresh.plan import Bookmark, Refresh, plan
-from carlake.refresh.report import Step
+from carlake.refresh.report import DONE, Step
 from carlake.tables.table import Table
 
 
@@ -24,11 +25,16 @@ def refresh_table(context: Context, table: Table, *, adopt: bool = False) -> Ste
     """
     started_at, started = context.clock(), time.perf_counter()
     step = Step(table.name, "skipped", started_at=started_at)
+    if (waits := waiting(context, table.name, started_at)) is not None:
+        return waits
     with Turn(context.lease_folder, table.name) as turn:
         while True:
             try:
                 turn.wait()
                 step = _once(context, table, adopt)
+                break
+            except DefinitionChangedError as left:
+                step = replace(step, status="left", why="definition", error=str(left))
                 break
             except CommitRefusedError as refused:
                 if not turn.again():
@@ -40,7 +46,27 @@ def refresh_table(context: Context, table: Table, *, adopt: bool = False) -> Ste
             except Exception as error:  # noqa: BLE001  (whatever is wrong with one table stays with it)
                 step = replace(step, status="failed", error=f"{type(error).__name__}: {error}")
                 break
-    return replace(step, refusals=turn.refusals, started_at=started_at, seconds=time.perf_counter() - started)
+    step = replace(step, refusals=turn.refusals, started_at=started_at, seconds=time.perf_counter() - started)
+    noted(context, step)
+    return step
+
+
+def waiting(context: Context, table: str, now: datetime) -> Step | None:
+    """The step of a table that is not tried now, for its circuit is open and this run backs off; None: try it."""
+    if context.circuits is None or not context.backs_off or context.circuits.may_try(table):
+        return None
+    circuit = context.circuits.of(table)
+    return Step(table, "waiting", started_at=now, error=circuit.error if circuit else "")
+
+
+def noted(context: Context, step: Step) -> None:
+    """Tell the table's circuit how a try ended."""
+    if context.circuits is None:
+        return
+    if step.status == "failed":
+        context.circuits.failed(step.table, step.error, context.run_id, step.started_at or context.clock())
+    elif step.status in DONE:
+        context.circuits.succeeded(step.table)
 
 
 def plan_table(context: Context, table: Table, *, adopt: bool = False) -> Refresh | None:

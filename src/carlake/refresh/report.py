@@ -7,7 +7,16 @@ from datetime import datetime
 from typing import Literal
 
 Status = Literal["succeeded", "partial", "failed"]
-StepStatus = Literal["succeeded", "skipped", "failed"]
+StepStatus = Literal["succeeded", "skipped", "failed", "left", "waiting"]
+"""What became of one table.
+
+skipped  it was right already
+left     its definition differs from the one it was built with: it was left as it is until `carlake rebuild`
+waiting  it failed several times in a row and was not tried: its circuit is open
+"""
+
+DONE: tuple[StepStatus, ...] = ("succeeded", "skipped")
+"""The outcomes after which a table is as it should be."""
 
 
 @dataclass(frozen=True)
@@ -73,5 +82,5 @@ class RunReport:
 
     @property
     def idle(self) -> bool:
-        """Whether there was nothing to do."""
-        return not self.problems and all(step.status == "skipped" for step in self.steps)
+        """Whether nothing was done, and nothing failed that was tried."""
+        return not self.problems and all(step.status in ("skipped", "left", "waiting") for step in self.steps)

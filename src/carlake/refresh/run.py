@@ -14,8 +14,8 @@ from carlake.landing.objects import LandedObject
 from carlake.refresh.context import Context
 from carlake.refresh.land import Batch, batches, land
 from carlake.refresh.plan import Bookmark, head_of
-from carlake.refresh.refresh import publish, refresh_table
-from carlake.refresh.report import Problem, RunReport, Status, Step
+from carlake.refresh.refresh import noted, publish, refresh_table, waiting
+from carlake.refresh.report import DONE, Problem, RunReport, Status, Step
 from carlake.tables.declare import BRONZE, OPS_RUNS, QUARANTINE, SILVER
 
 Archive = Callable[[Sequence[tuple[LandedObject, str]]], Iterable[Problem]]
@@ -56,21 +56,20 @@ def run(
         progress(BRONZE, landed_bytes)
 
     for part in batches(objects, batch_bytes, batch_files):
+        if (waits := waiting(context, BRONZE, context.clock())) is not None:
+            _add(steps, waits)
+            break
         with context.engine.session():
             context.parsed.clear()
             try:
                 batch = land(context, part, count, shared=archive is not None)
-            except CarlakeError as error:
-                _add(steps, Step(BRONZE, "failed", why="landing", started_at=started_at, error=str(error)))
-                break
             except Exception as error:  # noqa: BLE001  (a full disk or a lost catalog: said, and the run ends orderly)
-                _add(
-                    steps,
-                    Step(
-                        BRONZE, "failed", why="landing", started_at=started_at, error=f"{type(error).__name__}: {error}"
-                    ),
-                )
+                what = str(error) if isinstance(error, CarlakeError) else f"{type(error).__name__}: {error}"
+                failed = Step(BRONZE, "failed", why="landing", started_at=context.clock(), error=what)
+                noted(context, failed)
+                _add(steps, failed)
                 break
+            noted(context, batch.step)
             _add(steps, batch.step)
             found += batch.problems
             files += len(batch.ids) - batch.spared
@@ -78,7 +77,8 @@ def run(
             _refresh_all(context, steps, adopt=False, only=None, progress=progress)
         if archive is not None:
             found += _archived(archive, part, batch)
-    if adopt or not steps:
+    if adopt or not steps or steps[BRONZE].status in ("failed", "waiting"):
+        # Where nothing can land, the other tables still take in what bronze has, and the new day.
         with context.engine.session():
             context.parsed.clear()
             _refresh_all(context, steps, adopt=adopt, only=only, progress=progress)
@@ -147,7 +147,7 @@ def _add(steps: dict[str, Step], step: Step) -> None:
         started_at=before.started_at,
         seconds=before.seconds + step.seconds,
         refusals=before.refusals + step.refusals,
-        error=step.error if status == "failed" else "",
+        error="" if status in DONE else step.error or before.error,
     )
 
 
@@ -155,7 +155,8 @@ def _status(steps: dict[str, Step], problems: Sequence[Problem]) -> Status:
     failed = [step for step in steps.values() if step.status == "failed"]
     if failed and (len(failed) == len(steps) or BRONZE in {step.table for step in failed}):
         return "failed"
-    return "partial" if failed or problems else "succeeded"
+    undone = [step for step in steps.values() if step.status not in DONE]
+    return "partial" if undone or problems else "succeeded"
 
 
 def write_down(context: Context, reports: Sequence[RunReport]) -> None:

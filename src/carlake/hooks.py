@@ -1,0 +1,209 @@
+"""Hooks: an event that a person should hear of is posted to a webhook and given to a command, as the settings say.
+
+An event is one JSON object. Its `id` is the same in every retry, so a receiver can tell a repetition. A hook runs beside
+the work and never in it: one that is slow holds nothing up, one that fails is said in the log and fails no run.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.client import HTTPException
+from typing import Any, Literal, NoReturn
+
+from carlake.settings import Settings
+from carlake.version import VERSION
+
+Kind = Literal["circuit_opened", "circuit_closed", "run_failed"]
+"""What is told.
+
+circuit_opened  a table failed several times in a row and is tried less often from now on
+circuit_closed  such a table succeeded again
+run_failed      a run could not take anything in, or no table of it could be refreshed
+"""
+
+TRIES = 4
+LONGEST_SECONDS = 30.0
+"""How long one event is tried at the webhook in all, and how long a process that ends waits for its hooks."""
+
+_MOST_WAITING = 100
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened.
+
+    lake     the lake's folder
+    run_id   the run that it happened in
+    table    the table it is about, None where it is about the whole run
+    error    the cause, as the run reported it; of a circuit that closed, what it had been
+    details  more, by name: failures, since, retry_at, ...
+    """
+
+    kind: Kind
+    at: datetime
+    lake: str
+    run_id: str
+    table: str | None = None
+    error: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def document(self) -> bytes:
+        """The event as a hook gets it: JSON, UTF-8, one line."""
+        values = {
+            "event": self.kind,
+            "id": self.id,
+            "at": self.at.astimezone(UTC),
+            "lake": self.lake,
+            "run_id": self.run_id,
+            "table": self.table,
+            "error": self.error,
+            **self.details,
+            "version": VERSION,
+        }
+        shown = {name: v.isoformat() if isinstance(v, datetime) else v for name, v in values.items()}
+        return json.dumps(shown, ensure_ascii=False).encode() + b"\n"
+
+
+class Hooks:
+    """Tells events to the hooks of the settings, one after another, in a thread of its own that starts with the first."""
+
+    def __init__(
+        self,
+        webhook: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        command: Sequence[str] = (),
+        timeout_seconds: float = 10.0,
+    ) -> None:
+        self._webhook = webhook
+        self._headers = dict(headers or {})
+        self._command = tuple(command)
+        self._timeout = timeout_seconds
+        self._waiting: queue.Queue[Event | None] = queue.Queue(_MOST_WAITING)
+        self._teller: threading.Thread | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Hooks:
+        """The hooks of the settings."""
+        return cls(
+            settings.hooks_webhook.get_secret_value() if settings.hooks_webhook else None,
+            {name: value.get_secret_value() for name, value in settings.hooks_headers.items()},
+            settings.hooks_command,
+            settings.hooks_timeout_seconds,
+        )
+
+    def fire(self, event: Event) -> None:
+        """Tell an event. Returns at once and raises nothing."""
+        if self._webhook is None and not self._command:
+            return
+        if self._teller is None:
+            self._teller = threading.Thread(target=self._tell, name="carlake-hooks", daemon=True)
+            self._teller.start()
+        try:
+            self._waiting.put_nowait(event)
+        except queue.Full:
+            _log.warning("event %s was not told: %d others wait for slow hooks", event.kind, _MOST_WAITING)
+
+    def close(self, longest_seconds: float = LONGEST_SECONDS) -> None:
+        """Wait until every event was told or given up, but no longer than so."""
+        teller, self._teller = self._teller, None
+        if teller is None:
+            return
+        until = time.monotonic() + longest_seconds
+        with suppress(queue.Full):
+            self._waiting.put(None, timeout=longest_seconds)
+        teller.join(max(until - time.monotonic(), 0))
+
+    def _tell(self) -> None:
+        while (event := self._waiting.get()) is not None:
+            for name, call in (("webhook", self._post), ("command", self._run)):
+                try:
+                    call(event)
+                except Exception as error:  # noqa: BLE001  (a hook that fails never fails a run)
+                    _log.warning("the %s of the settings was not told of %s: %s", name, event.kind, _why(error))
+
+    def _post(self, event: Event) -> None:
+        """Post to the webhook; what may pass (no connection, too slow, 429, 5xx) is tried again, with growing waits."""
+        if self._webhook is None:
+            return
+        import stamina
+
+        # Of its own accord it prints each retry, through structlog to standard output, which is not its to write.
+        stamina.instrumentation.set_on_retry_hooks(())
+        for attempt in stamina.retry_context(
+            on=_may_pass, attempts=TRIES, timeout=LONGEST_SECONDS, wait_initial=0.5, wait_max=8.0
+        ):
+            with attempt:
+                request = urllib.request.Request(  # noqa: S310  (the settings take http and https alone)
+                    self._webhook,
+                    data=event.document(),
+                    headers={
+                        "Content-Type": "application/json; charset=utf-8",
+                        "User-Agent": f"carlake/{VERSION}",
+                        **self._headers,
+                    },
+                    method="POST",
+                )
+                with urllib.request.build_opener(_NoRedirect).open(request, timeout=self._timeout) as answer:
+                    answer.read(1 << 16)
+
+    def _run(self, event: Event) -> None:
+        """Start the command with the event on its standard input; with all it started, it is ended when time is up."""
+        if not self._command:
+            return
+        with subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            # In a group of its own, an interrupt at the terminal ends the run and not the telling of it.
+            start_new_session=True,
+        ) as process:
+            try:
+                said, _ = process.communicate(event.document(), self._timeout)
+            except subprocess.TimeoutExpired:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise TimeoutError(f"it did not end within {self._timeout:g} s and was stopped") from None
+            if process.returncode:
+                text = " ".join(said.decode(errors="replace").split())[-500:]
+                raise OSError(f"it ended with code {process.returncode}: {text or 'it printed nothing'}")
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would arrive as a GET, without the event: it is an error, which names where to."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> NoReturn:
+        raise urllib.error.HTTPError(req.full_url, code, f"it redirects to {newurl}", headers, fp)
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, urllib.error.HTTPError):
+        return error.code in (408, 425, 429) or error.code >= 500
+    return isinstance(error, OSError | HTTPException)
+
+
+def _why(error: Exception) -> str:
+    """The cause without the webhook's address, which may hold a secret."""
+    if isinstance(error, urllib.error.HTTPError):
+        return (
+            f"it answered {error.code} {error.reason if error.code >= 400 else '(a redirect; give the address itself)'}"
+        )
+    if isinstance(error, urllib.error.URLError):
+        return f"it cannot be reached: {error.reason}"
+    return f"{type(error).__name__}: {error}"
