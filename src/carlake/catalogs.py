@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pyiceberg.catalog import Catalog, load_catalog
-from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError, NotInstalledError, RESTError
+from pyiceberg.table import CommitTableResponse, Table
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.update import TableRequirement, TableUpdate
 from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -35,6 +39,7 @@ BUSY_SECONDS = 60
 _FILE_IO = "carlake.storage.DurableFileIO"
 _FILE = "carlake.catalog-file"
 _TABLES = {"iceberg_tables", "iceberg_namespace_properties"}
+_KNOWN_METADATA = 32
 _CUT_FROM_A_URI = "#?\t\r\n"  # PyIceberg takes a location apart as a URL, and would lose these and what follows
 
 
@@ -124,6 +129,37 @@ class SqliteCatalog(SqlCatalog):  # type: ignore[misc]  # PyIceberg is untyped h
         )
         event.listen(self.engine, "connect", _commit_durably)
         super()._init_catalog()
+        self._metadata: OrderedDict[str, TableMetadata] = OrderedDict()
+
+    def _convert_orm_to_iceberg(self, orm_table: IcebergTables) -> Table:
+        """The table of a catalog row. A metadata file never changes, so the newest ones are parsed once."""
+        location = orm_table.metadata_location
+        metadata = self._metadata.get(location) if location else None
+        if metadata is None:
+            table = super()._convert_orm_to_iceberg(orm_table)
+            self._know(table.metadata_location, table.metadata)
+            return table
+        return Table(
+            identifier=(*Catalog.identifier_to_tuple(orm_table.table_namespace), orm_table.table_name),
+            metadata=metadata,
+            metadata_location=location,
+            io=self._load_file_io(metadata.properties, location),
+            catalog=self,
+        )
+
+    def commit_table(
+        self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
+    ) -> CommitTableResponse:
+        """PyIceberg's own compare-and-swap; what it published need not be parsed again."""
+        response = super().commit_table(table, requirements, updates)
+        self._know(response.metadata_location, response.metadata)
+        return response
+
+    def _know(self, location: str, metadata: TableMetadata) -> None:
+        self._metadata[location] = metadata
+        self._metadata.move_to_end(location)
+        while len(self._metadata) > _KNOWN_METADATA:
+            self._metadata.popitem(last=False)
 
 
 def _url(file: Path | str) -> URL:

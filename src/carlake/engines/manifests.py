@@ -19,6 +19,8 @@ _T = TypeVar("_T")
 KIND = "carlake.kind"
 HOLD = "carlake.hold"
 """Summary key of a hold; see `carlake.refresh.hold`. Here, since every snapshot that is staged carries it on."""
+ERASURE = "erasure"
+"""The kind of snapshots that remove a person's data: nothing of it may be left in their manifests either."""
 # Snapshots of these kinds move rows between files, or drop rows that keep their meaning elsewhere: no row changes.
 QUIET_KINDS = frozenset({"compaction", "retention"})
 

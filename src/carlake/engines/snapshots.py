@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 
 from pyiceberg.manifest import (
+    UNASSIGNED_SEQ,
     DataFile,
     ManifestEntry,
     ManifestEntryStatus,
@@ -28,7 +30,16 @@ from pyiceberg.table.snapshots import (
 )
 from pyiceberg.table.update import AddSnapshotUpdate, SetSnapshotRefUpdate
 
-from carlake.engines.manifests import HOLD, KIND, ancestry, entries_of
+from carlake.engines.manifests import (
+    ERASURE,
+    HOLD,
+    KIND,
+    ancestry,
+    entries_of,
+    manifests_of,
+    remember_entries,
+    remember_manifests,
+)
 from carlake.engines.protocol import Staged
 from carlake.errors import CommitRefusedError
 
@@ -62,7 +73,7 @@ def stage_snapshot(
         stage.manifest(_new(stage.snapshot_id, [file for file in added if file.spec_id == spec]), spec)
         for spec in specs
     ]
-    manifests += stage.carried_over(head, removed)
+    manifests += stage.carried_over(head, removed, erases=properties.get(KIND) == ERASURE)
     own = {HOLD: hold} if HOLD not in properties and (hold := hold_on(iceberg)) else {}
     own |= {name: value for name, value in properties.items() if name != HOLD or value}
     summary = _summary(iceberg, head, added, removed, own)
@@ -77,6 +88,7 @@ def stage_snapshot(
         avro_compression="gzip",
     ) as writer:
         writer.add_manifests(manifests)
+    stage.remember(path, manifests, sequence_number)
     snapshot = Snapshot(
         snapshot_id=stage.snapshot_id,
         parent_snapshot_id=base,
@@ -125,6 +137,7 @@ class _Stage:
         self.snapshot_id: int = iceberg.metadata.new_snapshot_id()
         self.commit = uuid.uuid4()
         self._number = 0
+        self._written: dict[str, list[ManifestEntry]] = {}
 
     def path(self, name: str) -> str:
         """A location in the table's metadata folder."""
@@ -144,18 +157,43 @@ class _Stage:
             snapshot_id=self.snapshot_id,
             avro_compression="gzip",
         ) as writer:
-            for entry in entries:
+            written = list(entries)
+            for entry in written:
                 writer.add_entry(entry)
-        return writer.to_manifest_file()
+        manifest = writer.to_manifest_file()
+        self._written[manifest.manifest_path] = written
+        return manifest
 
-    def carried_over(self, head: Snapshot | None, removed: Sequence[DataFile]) -> list[ManifestFile]:
-        """The manifests of the snapshot before, without the removed files; those are written down as deleted."""
-        before = head.manifests(self.iceberg.io) if head else []
+    def remember(self, manifest_list: str, manifests: Sequence[ManifestFile], sequence_number: int) -> None:
+        """Spare this process reading what it has just written, with what a reader lets the parts inherit."""
+        listed = []
+        for manifest in manifests:
+            kept = copy(manifest)
+            if kept.sequence_number == UNASSIGNED_SEQ:
+                kept.sequence_number = sequence_number
+            if kept.min_sequence_number == UNASSIGNED_SEQ:
+                kept.min_sequence_number = sequence_number
+            listed.append(kept)
+            for entry in self._written.get(kept.manifest_path, ()):
+                if entry.sequence_number is None:
+                    entry.sequence_number = entry.file_sequence_number = kept.sequence_number
+                entry.data_file.spec_id = kept.partition_spec_id
+        for path, entries in self._written.items():
+            remember_entries(path, entries)
+        remember_manifests(manifest_list, listed)
+
+    def carried_over(self, head: Snapshot | None, removed: Sequence[DataFile], *, erases: bool) -> list[ManifestFile]:
+        """The manifests of the snapshot before, without the removed files; those are written down as deleted.
+
+        `erases`: what was removed must leave nothing behind. So every manifest is written anew, without what older
+        snapshots deleted, and the removed files are written down without the bounds of their columns.
+        """
+        before = manifests_of(self.iceberg.io, head)
         gone_paths = {file.file_path for file in removed}
         manifests: list[ManifestFile] = []
         live: dict[int, list[ManifestEntry]] = {}
         gone: dict[int, list[ManifestEntry]] = {}
-        merge = len(before) >= _MERGE_AT
+        merge = erases or len(before) >= _MERGE_AT
         for manifest in before:
             if not gone_paths and not merge:
                 manifests.append(manifest)
@@ -168,7 +206,7 @@ class _Stage:
                 continue
             live.setdefault(spec_id, []).extend(_again(e, e.snapshot_id, ManifestEntryStatus.EXISTING) for e in kept)
             gone.setdefault(spec_id, []).extend(
-                _again(e, self.snapshot_id, ManifestEntryStatus.DELETED)
+                _again(e, self.snapshot_id, ManifestEntryStatus.DELETED, bare=erases)
                 for e in entries
                 if e.data_file.file_path in gone_paths
             )
@@ -191,15 +229,31 @@ def _new(snapshot_id: int, files: Sequence[DataFile]) -> Iterable[ManifestEntry]
     )
 
 
-def _again(entry: ManifestEntry, snapshot_id: int, status: ManifestEntryStatus) -> ManifestEntry:
-    """An entry of an older manifest, under another status; it keeps its sequence numbers."""
+def _again(
+    entry: ManifestEntry, snapshot_id: int, status: ManifestEntryStatus, *, bare: bool = False
+) -> ManifestEntry:
+    """An entry of an older manifest, under another status; it keeps its sequence numbers. `bare`: not its bounds."""
     return ManifestEntry.from_args(
         status=status,
         snapshot_id=snapshot_id,
         sequence_number=entry.sequence_number,
         file_sequence_number=entry.file_sequence_number,
-        data_file=entry.data_file,
+        data_file=_bare(entry.data_file) if bare else entry.data_file,
     )
+
+
+def _bare(file: DataFile) -> DataFile:
+    """A data file's description without values of its rows."""
+    described = DataFile.from_args(
+        content=file.content,
+        file_path=file.file_path,
+        file_format=file.file_format,
+        partition=file.partition,
+        record_count=file.record_count,
+        file_size_in_bytes=file.file_size_in_bytes,
+    )
+    described.spec_id = file.spec_id
+    return described
 
 
 def _summary(

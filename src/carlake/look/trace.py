@@ -14,7 +14,7 @@ from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.manifest import ManifestEntryStatus
 
 from carlake.engines.duckdb_files import local_path, quoted
-from carlake.engines.manifests import entries_of
+from carlake.engines.manifests import entries_of, manifests_of
 from carlake.errors import NotFoundError
 from carlake.look.traced import Event, LandedFile, Outcome, Record, Trace, TracedRow, Written
 from carlake.refresh.context import RUN_PROPERTY
@@ -86,7 +86,7 @@ class _Table:
         snapshot = self.iceberg.metadata.snapshot_by_id(self.head) if self.head is not None else None
         return {
             local_path(entry.data_file.file_path): entry.snapshot_id
-            for manifest in (snapshot.manifests(self.iceberg.io) if snapshot else ())
+            for manifest in manifests_of(self.iceberg.io, snapshot)
             for entry in entries_of(self.iceberg.io, manifest)
             if entry.status != ManifestEntryStatus.DELETED
         }

@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import xxhash
 from pyiceberg.table import Table as IcebergTable
 
-from carlake.engines.manifests import live_files
+from carlake.engines.manifests import forget_cached, live_files
 from carlake.engines.protocol import Changed, Relation
 from carlake.errors import CarlakeError
+from carlake.landing.forgotten import FORGOTTEN_HASH
 from carlake.landing.listing import list_landing
 from carlake.refresh.compute import compute
 from carlake.refresh.plan import Bookmark, Refresh, changed_parts, head_of
@@ -46,10 +47,11 @@ class Verification:
     """What `verify` found.
 
     files        distinct contents that bronze holds
-    records      bronze rows with a record; records = accepted + quarantined + duplicates
+    records      records that were landed; records = accepted + quarantined + duplicates + forgotten
     accepted     rows of silver
     quarantined  rows of quarantine
     duplicates   records that a contract accepts and that are not the silver row: repeats and superseded versions
+    forgotten    records of forgotten cars: an empty row stands for each
     pending      objects that wait in landing; they are no problem
     behind       tables that have not read all of their source yet; no problem either
     """
@@ -59,6 +61,7 @@ class Verification:
     accepted: int = 0
     quarantined: int = 0
     duplicates: int = 0
+    forgotten: int = 0
     pending: int = 0
     behind: tuple[str, ...] = ()
     problems: tuple[Difference, ...] = ()
@@ -71,11 +74,12 @@ class Verification:
 
 def verify(house: Lakehouse) -> Verification:
     """Check the whole lake; changes nothing. Reads every row, so it takes about as long as landing them did."""
+    forget_cached()  # what counts is what lies in the files now
     context = house.context(trigger="verify")
     engine = context.engine
     problems: list[Difference] = []
     behind: list[str] = []
-    counts = {"files": 0, "records": 0, "accepted": 0}
+    counts = {"files": 0, "records": 0, "accepted": 0, "forgotten": 0}
     with engine.session():
         ledger = _bronze(context, problems, counts)
         problems += _archive(house.lake.archive, ledger) if ledger is not None else []
@@ -100,12 +104,13 @@ def verify(house: Lakehouse) -> Verification:
             if (mark.source if mark else None) != head_of(source):
                 behind.append(table.name)
     silver, quarantined = counts.get(SILVER, 0), counts.get(QUARANTINE, 0)
-    if not problems and not behind and counts["records"] != counts["accepted"] + quarantined:
+    if not problems and not behind and counts["records"] != counts["accepted"] + quarantined + counts["forgotten"]:
         problems.append(
             Difference(
                 SILVER,
                 "count",
-                f"{counts['records']} records in bronze are not {counts['accepted']} accepted ones and {quarantined} quarantined ones",
+                f"{counts['records']} records in bronze are not {counts['accepted']} accepted ones, {quarantined} quarantined "
+                f"ones and {counts['forgotten']} forgotten ones",
             )
         )
     waiting = list_landing(house.lake.landing).objects
@@ -115,6 +120,7 @@ def verify(house: Lakehouse) -> Verification:
         accepted=silver,
         quarantined=quarantined,
         duplicates=max(counts["accepted"] - silver, 0),
+        forgotten=counts["forgotten"],
         pending=len(waiting),
         behind=tuple(behind),
         problems=tuple(problems),
@@ -161,11 +167,13 @@ def _bronze(context: Context, problems: list[Difference], counts: dict[str, int]
         rows = engine.scan(BRONZE, head_of(context.find(BRONZE)))
         objects = engine.keep(
             "SELECT source_id, count(*) AS n, count(DISTINCT source_row) AS distinct_rows, min(source_row) AS first, "
-            "max(source_row) AS last, count(record_hash) AS records, any_value(source_uri) AS uri "
+            "max(source_row) AS last, count(record_hash) AS records, any_value(source_uri) AS uri, "
+            f"count(*) FILTER (record_hash = '{FORGOTTEN_HASH}') AS forgotten "
             f"FROM {rows} GROUP BY source_id"
         )
         counts["files"] = engine.count(objects)
-        counts["records"] = int(str(engine.rows(f"SELECT coalesce(sum(records), 0) FROM {objects}")[0][0]))
+        sums = engine.rows(f"SELECT coalesce(sum(records), 0), coalesce(sum(forgotten), 0) FROM {objects}")[0]
+        counts["records"], counts["forgotten"] = int(str(sums[0])), int(str(sums[1]))
         for source_id, n, distinct, first, last, uri in engine.rows(
             "SELECT source_id, n, distinct_rows, first, last, uri "
             f"FROM {objects} WHERE n <> distinct_rows OR first <> 0 OR last <> distinct_rows - 1 ORDER BY uri"
@@ -183,7 +191,7 @@ def _hashes(context: Context, rows: Relation) -> Iterator[Difference]:
     """Records whose text is not what was landed: their hash says so."""
     wrong: list[str] = []
     count = 0
-    sql = f"SELECT source_id, source_row, record_hash, raw, raw_bytes FROM {rows} WHERE record_hash IS NOT NULL"
+    sql = f"SELECT source_id, source_row, record_hash, raw, raw_bytes FROM {rows} WHERE record_hash <> '{FORGOTTEN_HASH}'"
     for batch in context.engine.batches(sql, 20_000):
         for source_id, source_row, landed, raw, raw_bytes in zip(*(c.to_pylist() for c in batch.columns), strict=True):
             content = raw_bytes if raw is None else raw.encode()
