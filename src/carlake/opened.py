@@ -17,6 +17,7 @@ from carlake.engines.duckdb import DuckDBEngine
 from carlake.hooks import Event, Hooks, Kind
 from carlake.refresh.circuits import Circuits
 from carlake.refresh.context import WATCH, Context, new_run_id
+from carlake.refresh.releases import Releases
 from carlake.refresh.report import RunReport
 from carlake.refresh.run import write_down
 from carlake.rules.load import load_rules
@@ -27,6 +28,9 @@ from carlake.version import VERSION
 
 # Runs that are written to ops_runs by one commit.
 _RUNS_AT_ONCE = 50
+
+RELEASING = ("run", WATCH, "rebuild")
+"""The triggers of runs whose end is a release."""
 
 Clock = Callable[[], datetime]
 
@@ -44,6 +48,7 @@ class OpenLake:
         self.clock: Clock = clock or (lambda: datetime.now(UTC))
         self._engine: DuckDBEngine | None = None
         self._unwritten: list[RunReport] = []
+        self._releases = Releases(settings.releases_kept, settings.releases_days)
         self._circuits = Circuits.of_lake(lake, settings, self.clock)
         self._hooks = Hooks.of(settings)
 
@@ -68,8 +73,9 @@ class OpenLake:
         self.close()
 
     def close(self) -> None:
-        """Write down the last runs, end the engine, remove its temporary files, and wait for the hooks (up to 30 s)."""
+        """Write down the last runs, make their releases whole, end the engine, remove its temporary files, and wait for the hooks (up to 30 s)."""
         self.write_down_runs()
+        self.settle_releases()
         if self._engine is not None:
             self._engine.close()
             self._engine = None
@@ -136,6 +142,7 @@ class OpenLake:
             today=today,
             trigger=trigger,
             circuits=self._circuits,
+            releases=self._releases if trigger in RELEASING else None,
             run_id=new_run_id(self.clock()),
         )
 
@@ -144,6 +151,8 @@ class OpenLake:
     def _noted(self, report: RunReport) -> RunReport:
         """Keep a run for ops_runs, off the way of the events; one that failed is written down at once, and told."""
         self._tell(report)
+        if self._releases.due:
+            self.settle_releases()
         if not report.idle:
             self._unwritten.append(report)
             failed = report.problems or any(step.status == "failed" for step in report.steps)
@@ -169,6 +178,19 @@ class OpenLake:
         ):
             error = "\n".join(f"{step.table}: {step.error}" for step in failed)
             fire("run_failed", None, error, tables=[step.table for step in failed])
+
+    def settle_releases(self) -> list[str]:
+        """Make the releases of this process's runs whole; gives the runs that are releases now.
+
+        For idle moments: it is done by itself when the lake is closed, and after some runs without such a moment. What
+        goes wrong here costs a release and nothing else.
+        """
+        if not self._releases.unsettled:
+            return []
+        try:
+            return self._releases.settle(self.catalog, self.declared, self.context(trigger="log").peek)
+        except Exception:  # noqa: BLE001  (see above)
+            return []
 
     def write_down_runs(self) -> None:
         """Append the runs of this process that are not in ops_runs yet."""

@@ -68,6 +68,12 @@ class Keys(BaseModel):
         ByteSize(32 * 2**20),
         description="Size that data files are aimed at; a correction rewrites the files it touches.",
     )
+    releases_kept: int = Field(
+        10, ge=0, le=1000, description="So many newest releases keep their tags, run_<run id>; 0 makes none."
+    )
+    releases_days: int = Field(
+        7, ge=0, le=366, description="The newest release of each of so many days keeps its tag, too."
+    )
     circuit_failures: int = Field(
         3, ge=1, le=1000, description="A table that fails so often in a row has an open circuit: see alerts on failure."
     )

@@ -53,10 +53,17 @@ def literals(refresh: Refresh, now: datetime) -> dict[str, str]:
 
 
 def compute(
-    engine: Engine, table: Table, refresh: Refresh, now: datetime, changes_of: ChangesOf, rows_of: RowsOf
+    engine: Engine, table: Table, refresh: Refresh, now: datetime, changes_of: ChangesOf, rows_of: RowsOf, anew: bool = False
 ) -> Computed:
-    """Compute one refresh. Nothing is written; the relations live in the engine's session."""
+    """Compute one refresh. Nothing is written; the relations live in the engine's session.
+
+    anew  all rows are added and none of the table's own are read, so that files that cannot be read are no hindrance
+    """
     values = literals(refresh, now)
+    if anew:
+        source = rows_of(table, refresh.until)
+        nothing = engine.scan(table.name, None, located=True)
+        return Computed(None, _select(engine, table, source, nothing, values), engine.count(source))
     changed = None if refresh.full else changes_of(table, refresh.since, refresh.until)
     if changed is None:
         # Every key counts as touched: all own rows are compared with what all source rows give.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
@@ -19,6 +20,9 @@ from carlake.errors import CommitRefusedError, SchemaError
 from carlake.refresh.circuits import Circuits
 from carlake.refresh.plan import BOOKMARK, Bookmark
 from carlake.tables.table import Table
+
+if TYPE_CHECKING:
+    from carlake.refresh.releases import Releases
 
 VERSION_PROPERTY = "carlake.version"
 RUN_PROPERTY = "carlake.run-id"
@@ -58,6 +62,7 @@ class Context:
     today: date | None = None
     trigger: str = "run"
     circuits: Circuits | None = None
+    releases: Releases | None = None
     run_id: str = field(default_factory=lambda: new_run_id(datetime.now(UTC)))
     parsed: dict[tuple[int | None, int | None], Parsed] = field(default_factory=dict)
 
@@ -79,6 +84,13 @@ class Context:
             return None
         self.engine.remember(name, iceberg)
         return iceberg
+
+    def peek(self, name: str) -> IcebergTable | None:
+        """The table as the catalog has it now, None where it is missing. The engine goes on from what it knows."""
+        try:
+            return self.catalog.load_table(f"{self.namespace}.{name}")
+        except NoSuchTableError:
+            return None
 
     def load(self, name: str) -> IcebergTable:
         """The table as the catalog has it now; made first where it is missing."""

@@ -12,11 +12,12 @@ from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.snapshots import Snapshot
 
 from carlake.engines.manifests import is_ancestor
+from carlake.refresh.hold import Hold
 from carlake.tables.table import Table
 
 BOOKMARK = "carlake.bookmark"
 
-Why = Literal["landing", "source", "definition", "day", "foreign", "history"]
+Why = Literal["landing", "source", "definition", "day", "foreign", "history", "asked", "held"]
 """Why a table is refreshed.
 
 landing     objects arrived
@@ -25,6 +26,8 @@ definition  the table's definition changed and is adopted
 day         a later day makes rows wrong
 foreign     the newest snapshot carries no bookmark: another program wrote it
 history     the bookmark is no ancestor of the source's newest snapshot
+asked       it was asked to be made again, right or not
+held        it was rolled back: nothing is done before `carlake resume`
 """
 
 
@@ -68,6 +71,7 @@ class Refresh:
     definition  the definition that will be in the bookmark
     changed     the parts of the definition that differ from the bookmark's
     blocked     true: the definition differs and is not adopted, so nothing may be done
+    held        the hold that the table is under: nothing may be done before `carlake resume`
     """
 
     table: str
@@ -80,6 +84,7 @@ class Refresh:
     definition: str
     changed: tuple[str, ...] = ()
     blocked: bool = False
+    held: Hold | None = None
 
 
 def head_of(iceberg: IcebergTable | None) -> int | None:
@@ -103,12 +108,16 @@ def plan(
     *,
     asked: bool = False,
     adopt: bool = False,
+    anew: bool = False,
 ) -> Refresh | None:
     """What `table` needs now; None where it is right already.
 
     own, source  the table and its source, freshly loaded; None where they are not made yet
     today        the UTC day of the refresh; it never goes back behind the bookmark's unless `asked`
     adopt        take over a definition that differs from the bookmark's (`carlake rebuild`)
+    anew         make it again from its source, even if it is right (`carlake rebuild TABLE`)
+
+    A table that is held always has a refresh, marked so: it is to be left alone.
     """
     base, until = head_of(own), head_of(source)
     mark = Bookmark.of(own.current_snapshot() if own else None)
@@ -119,6 +128,11 @@ def plan(
 
     if base is None:
         return refresh("source", full=False) if until is not None else None
+    if hold := Hold.of(own):
+        return refresh("held", full=False, held=hold)
+    if anew:
+        changed = changed_parts(table, mark) if mark is not None and mark.definition != table.definition else ()
+        return refresh("asked", full=True, changed=changed)
     if mark is None:
         return refresh("foreign", full=True)
     if mark.definition != table.definition:

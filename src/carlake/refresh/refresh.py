@@ -18,7 +18,7 @@ from carlake.refresh.report import DONE, Step
 from carlake.tables.table import Table
 
 
-def refresh_table(context: Context, table: Table, *, adopt: bool = False) -> Step:
+def refresh_table(context: Context, table: Table, *, adopt: bool = False, anew: bool = False) -> Step:
     """Refresh one table to its source's newest snapshot; the outcome is in the step, errors too.
 
     Never raises for what is wrong with this table alone, so that one failing table does not stop the others.
@@ -31,7 +31,7 @@ def refresh_table(context: Context, table: Table, *, adopt: bool = False) -> Ste
         while True:
             try:
                 turn.wait()
-                step = _once(context, table, adopt)
+                step = _once(context, table, adopt, anew)
                 break
             except DefinitionChangedError as left:
                 step = replace(step, status="left", why="definition", error=str(left))
@@ -69,7 +69,7 @@ def noted(context: Context, step: Step) -> None:
         context.circuits.succeeded(step.table)
 
 
-def plan_table(context: Context, table: Table, *, adopt: bool = False) -> Refresh | None:
+def plan_table(context: Context, table: Table, *, adopt: bool = False, anew: bool = False) -> Refresh | None:
     """What `table` needs now; None where it is right already."""
     assert table.source is not None
     return plan(
@@ -79,14 +79,17 @@ def plan_table(context: Context, table: Table, *, adopt: bool = False) -> Refres
         context.day,
         asked=context.today is not None,
         adopt=adopt,
+        anew=anew,
     )
 
 
-def _once(context: Context, table: Table, adopt: bool) -> Step:
+def _once(context: Context, table: Table, adopt: bool, anew: bool) -> Step:
     """One try: raises CommitRefusedError when main moved meanwhile."""
-    refresh = plan_table(context, table, adopt=adopt)
+    refresh = plan_table(context, table, adopt=adopt, anew=anew)
     if refresh is None:
         return Step(table.name, "skipped")
+    if refresh.held:
+        return Step(table.name, "held", held=refresh.held)
     if refresh.blocked:
         raise blocked(refresh)
     if refresh.base is None:
@@ -94,6 +97,7 @@ def _once(context: Context, table: Table, adopt: bool) -> Step:
     tried_again = None
     if refresh.why == "definition":
         tried_again = candidates(context, table, refresh)
+    if refresh.changed:
         context.evolve(table.name)
         context.load(table.name)
     if tried_again is not None:
@@ -107,12 +111,19 @@ def _once(context: Context, table: Table, adopt: bool) -> Step:
             changes(context, of, refresh, tried_again) if tried_again else _changes(context, of, since, until)
         ),
         lambda of, at: rows_of_source(context, of, at),
+        anew=refresh.why == "asked",
     )
     mark = Bookmark(refresh.until, refresh.definition, refresh.day, table.parts)
     properties = context.properties(
-        table, "rebuild" if refresh.why == "definition" else "refresh", mark, why=refresh.why, rows_in=computed.rows_in
+        table,
+        "rebuild" if refresh.why in ("definition", "asked") else "refresh",
+        mark,
+        why=refresh.why,
+        rows_in=computed.rows_in,
     )
-    staged = context.engine.stage(table, refresh.base, computed.removed, computed.added, properties)
+    staged = context.engine.stage(
+        table, refresh.base, computed.removed, computed.added, properties, everything=refresh.why == "asked"
+    )
     publish(context, staged)
     return Step(
         table.name,
@@ -127,9 +138,14 @@ def _once(context: Context, table: Table, adopt: bool) -> Step:
 
 
 def publish(context: Context, staged: Staged, *, keep_files: bool = False) -> None:
-    """Commit what is staged; the files of a commit that was surely refused are removed, unless they are to be kept."""
+    """Commit what is staged, as part of the run's release; the files of a commit that was surely refused are removed,
+    unless they are to be kept.
+    """
+    iceberg = context.engine.load(staged.table)
+    if context.releases is not None and context.tables[staged.table].source is not None:
+        staged = context.releases.tagged(staged, iceberg, context.run_id, context.tables, context.peek)
     try:
-        commit(context.catalog, context.engine.load(staged.table), staged)
+        commit(context.catalog, iceberg, staged)
     except CommitRefusedError as refused:
         if refused.surely_not_landed and not keep_files:
             context.engine.remove_files(staged.data_files)

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from carlake.refresh.hold import Hold
+
 Status = Literal["succeeded", "partial", "failed"]
-StepStatus = Literal["succeeded", "skipped", "failed", "left", "waiting"]
+StepStatus = Literal["succeeded", "skipped", "failed", "left", "waiting", "held"]
 """What became of one table.
 
 skipped  it was right already
 left     its definition differs from the one it was built with: it was left as it is until `carlake rebuild`
 waiting  it failed several times in a row and was not tried: its circuit is open
+held     it was rolled back and is left as it is until `carlake resume`
 """
 
-DONE: tuple[StepStatus, ...] = ("succeeded", "skipped")
+DONE: tuple[StepStatus, ...] = ("succeeded", "skipped", "held")
 """The outcomes after which a table is as it should be."""
 
 
@@ -25,6 +28,7 @@ class Step:
 
     rows_in   source rows read as changed; rows_out: rows written new or changed; rows_removed: rows taken out
     why       why it was refreshed (`refresh.plan.Why`), empty where nothing was to do
+    held      the hold that it is under
     """
 
     table: str
@@ -39,6 +43,7 @@ class Step:
     seconds: float = 0.0
     refusals: int = 0
     error: str = ""
+    held: Hold | None = None
 
 
 @dataclass(frozen=True)
@@ -83,4 +88,4 @@ class RunReport:
     @property
     def idle(self) -> bool:
         """Whether nothing was done, and nothing failed that was tried."""
-        return not self.problems and all(step.status in ("skipped", "left", "waiting") for step in self.steps)
+        return not self.problems and all(step.status in ("skipped", "left", "waiting", "held") for step in self.steps)

@@ -31,6 +31,7 @@ def run(
     archive: Archive | None = None,
     adopt: bool = False,
     only: frozenset[str] | None = None,
+    anew: frozenset[str] = frozenset(),
     batch_bytes: int = 8 << 30,
     batch_files: int = 200_000,
     progress: Callable[[str, int], None] = lambda step, done: None,
@@ -42,6 +43,7 @@ def run(
     passed_over  names that were not looked at, since they are still being written or hidden
     archive   given where the objects lie in the lake's own landing folder, shared with other runs
     adopt     take over definitions that changed (`carlake rebuild`), for the tables of `only` where that is given
+    anew      tables that are made again from their source, even if they are right
     progress  called with (table, bytes landed so far or 0) as work goes on
     """
     started_at, started = context.clock(), time.perf_counter()
@@ -81,7 +83,7 @@ def run(
         # Where nothing can land, the other tables still take in what bronze has, and the new day.
         with context.engine.session():
             context.parsed.clear()
-            _refresh_all(context, steps, adopt=adopt, only=only, progress=progress)
+            _refresh_all(context, steps, adopt=adopt, only=only, anew=anew, progress=progress)
     if found and BRONZE not in steps:
         # What could not be taken in is written down with bronze, whether or not anything else was landed.
         steps = {BRONZE: Step(BRONZE, "skipped", why="landing", started_at=started_at), **steps}
@@ -118,6 +120,7 @@ def _refresh_all(
     *,
     adopt: bool,
     only: frozenset[str] | None,
+    anew: frozenset[str] = frozenset(),
     progress: Callable[[str, int], None],
 ) -> None:
     """Refresh every table that has a source table, sources first."""
@@ -125,7 +128,8 @@ def _refresh_all(
         if table.source is None or table.source not in context.tables:
             continue
         progress(table.name, 0)
-        _add(steps, refresh_table(context, table, adopt=adopt and (only is None or table.name in only)))
+        adopts, asked = adopt and (only is None or table.name in only), table.name in anew
+        _add(steps, refresh_table(context, table, adopt=adopts, anew=asked))
 
 
 def _add(steps: dict[str, Step], step: Step) -> None:
@@ -148,6 +152,7 @@ def _add(steps: dict[str, Step], step: Step) -> None:
         seconds=before.seconds + step.seconds,
         refusals=before.refusals + step.refusals,
         error="" if status in DONE else step.error or before.error,
+        held=step.held,
     )
 
 
