@@ -74,6 +74,11 @@ class Lake:
         return self.root / _OWN / "scratch"
 
     @property
+    def tombstone_key(self) -> Path:
+        """The key that tombstones of forgotten cars are made with, unless a setting names another file."""
+        return self.root / "tombstone.key"
+
+    @property
     def lock(self) -> Path:
         """The file that `exclusive` locks while the lake or its catalog is made."""
         return self.root / _OWN / "lock"

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ByteSize, SecretStr, ValidationError
 
 from carlake.errors import SettingsError
-from carlake.settings_keys import CATALOGS, PATH_KEYS, SECRET_KEYS, Keys, engine_name, nearest
+from carlake.settings_keys import CATALOGS, KEY_FILES, PATH_KEYS, SECRET_KEYS, Keys, engine_name, nearest
 
 __all__ = ["CATALOGS", "PREFIX", "Setting", "Settings", "commented", "engine_name", "reference"]
 
@@ -172,6 +172,8 @@ def _only_the_lakes_own(path: Path, text: str, table: Any) -> None:
 
 
 def _relative_to(folder: Path, key: str, value: Any) -> Any:
+    if key in KEY_FILES and isinstance(value, str):
+        return folder.absolute() / Path(value).expanduser()
     if key not in PATH_KEYS or not isinstance(value, list):
         return value
     return [folder.absolute() / Path(item).expanduser() if isinstance(item, str) else item for item in value]
@@ -225,6 +227,8 @@ def _sentence(text: str) -> str:
 def _type_text(annotation: Any) -> str:
     if annotation is ByteSize:
         return "size"
+    if annotation == Path | None:
+        return "path"
     if annotation is str or annotation == SecretStr | None:
         return "text"
     if get_origin(annotation) is Literal:

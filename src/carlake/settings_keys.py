@@ -13,6 +13,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, field_va
 CATALOGS = ("sqlite", "sql", "rest", "hive", "glue", "dynamodb", "bigquery", "in-memory")
 """`sqlite` is the lake's own file; the others are the catalog types of PyIceberg."""
 PATH_KEYS = ("contracts", "rules")
+KEY_FILES = ("tombstone_key_file",)
 SECRET_KEYS = ("catalog_uri", "catalog_properties", "hooks_webhook", "hooks_headers")
 _NEED_URI = ("sql", "rest", "hive")
 _SIZE_KEYS = ("max_record_bytes", "memory_limit", "batch_bytes", "target_file_bytes")
@@ -84,6 +85,11 @@ class Keys(BaseModel):
         None, description="URL that events (a circuit opened or closed, a run failed) are posted to, as JSON."
     )
     hooks_headers: dict[str, SecretStr] = Field(
+    tombstone_key_file: Path | None = Field(
+        None,
+        description="File with the key that tombstones of forgotten cars are made with. "
+        "Without it: tombstone.key in the lake, made when the first car is forgotten.",
+    )
         default_factory=dict, description="Further HTTP headers of the webhook, such as Authorization."
     )
     hooks_command: tuple[str, ...] = Field(
@@ -166,3 +172,8 @@ def nearest(word: str, known: Sequence[str] | Mapping[str, Any]) -> str:
     """A hint for a word that is not known: the nearest that is, else all of them."""
     near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
+    @field_validator(*KEY_FILES)
+    @classmethod
+    def _absolute_path(cls, value: Path | None) -> Path | None:
+        return value.expanduser().absolute() if value is not None else None
+

@@ -14,7 +14,7 @@ import pytest
 
 TABLES = (
     *("bronze_car_data", "silver_car_telemetry", "quarantine_car_data", "gold_car_current_state"),
-    *("gold_fuel_efficiency_monthly", "gold_performance_alerts_log", "ops_runs"),
+    *("gold_fuel_efficiency_monthly", "gold_performance_alerts_log", "ops_runs", "ops_forgotten"),
 )
 
 

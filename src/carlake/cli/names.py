@@ -10,6 +10,7 @@ TABLES = (
     "gold_fuel_efficiency_monthly",
     "gold_performance_alerts_log",
     "ops_runs",
+    "ops_forgotten",
 )
 """The tables of a lake, written out: completion has to answer while a person waits. A test compares them."""
 

@@ -229,9 +229,7 @@ def _new(snapshot_id: int, files: Sequence[DataFile]) -> Iterable[ManifestEntry]
     )
 
 
-def _again(
-    entry: ManifestEntry, snapshot_id: int, status: ManifestEntryStatus, *, bare: bool = False
-) -> ManifestEntry:
+def _again(entry: ManifestEntry, snapshot_id: int, status: ManifestEntryStatus, *, bare: bool = False) -> ManifestEntry:
     """An entry of an older manifest, under another status; it keeps its sequence numbers. `bare`: not its bounds."""
     return ManifestEntry.from_args(
         status=status,

@@ -18,6 +18,7 @@ from carlake.engines.protocol import Engine, Parsed
 from carlake.engines.schemas import ICEBERG, doc, iceberg_schema, partition_spec, sort_order
 from carlake.errors import CommitRefusedError, SchemaError
 from carlake.refresh.circuits import Circuits
+from carlake.refresh.forgotten import ForgottenCars
 from carlake.refresh.plan import BOOKMARK, Bookmark
 from carlake.tables.table import Table
 
@@ -63,6 +64,7 @@ class Context:
     trigger: str = "run"
     circuits: Circuits | None = None
     releases: Releases | None = None
+    forgotten: ForgottenCars | None = None
     run_id: str = field(default_factory=lambda: new_run_id(datetime.now(UTC)))
     parsed: dict[tuple[int | None, int | None], Parsed] = field(default_factory=dict)
 

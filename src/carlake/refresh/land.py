@@ -13,9 +13,11 @@ import pyarrow as pa
 from carlake.contracts.contract import ContractSet
 from carlake.engines.protocol import Source
 from carlake.errors import CarlakeError, CommitRefusedError, ReadError
+from carlake.landing.forgotten import Screen
 from carlake.landing.objects import LandedObject, Unreadable, UnreadableError, hash_object, open_object, read_object
 from carlake.landing.records import split
 from carlake.refresh.context import Context
+from carlake.refresh.forgotten import tombstones
 from carlake.refresh.lease import Turn
 from carlake.refresh.plan import Bookmark, head_of
 from carlake.refresh.refresh import publish
@@ -33,6 +35,7 @@ class Batch:
     ids      source id of every object that bronze now holds, by uri: these may be archived
     known    how many of them bronze held before
     spared   how many were not read: name, size and modification time are as landed before
+    forgotten  records that were refused, of cars that were forgotten
     """
 
     step: Step
@@ -40,6 +43,7 @@ class Batch:
     known: int = 0
     spared: int = 0
     records: int = 0
+    forgotten: int = 0
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -124,19 +128,25 @@ def _write(
 ) -> None:
     """Read the objects, stage and commit on `base`, the snapshot that was seen not to hold them.
 
-    Raises CommitRefusedError when another writer landed one of them meanwhile.
+    Raises CommitRefusedError when another writer landed one of them, or a car was forgotten, meanwhile.
     """
     bronze = context.tables[BRONZE]
+    # Read after the base: an erasure that they do not tell of yet moves main before this can be committed.
+    graves = tombstones(context)
+    screen = Screen(context.contracts, graves, context.engine.max_record_bytes)
     context.load(BRONZE)
     landing = context.engine.land(bronze, context.clock(), _hints(context.contracts))
     unread: list[str] = []
     try:
         for source_id, landed in new.items():
+            forgotten = screen.forgotten
             try:
                 landing.add(
-                    Source(landed.uri, source_id, landed.size, landed.modified_at), _records(context, landed, contents)
+                    Source(landed.uri, source_id, landed.size, landed.modified_at),
+                    map(screen, _records(context, landed, contents)),
                 )
             except UnreadableError as error:
+                screen.forgotten = forgotten
                 unread.append(landed.uri)
                 _unread(batch, error, shared)
             progress(landed.size)
@@ -152,9 +162,11 @@ def _write(
                 publish(context, staged, keep_files=True)
                 break
             except CommitRefusedError as refused:
-                # The files are good on another base too, unless another writer landed one of the objects.
+                # The files are good on another base too, unless another writer landed one of the objects, or they hold a
+                # car that was forgotten since.
                 known, base = _known(context, new)
-                if not refused.surely_not_landed or known or not turn.again():
+                stale = tombstones(context).marks != graves.marks
+                if not refused.surely_not_landed or known or stale or not turn.again():
                     if refused.surely_not_landed:
                         landing.abandon()
                     raise
@@ -162,6 +174,7 @@ def _write(
         context.parsed[base, staged.snapshot_id] = parsed
         _forget(batch, unread)
         batch.records = landing.records
+        batch.forgotten = screen.forgotten
         batch.step = replace(
             batch.step,
             status="succeeded",

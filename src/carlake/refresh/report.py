@@ -63,10 +63,11 @@ class RunReport:
     files        objects taken in, those with known content too
     files_known  of those, the objects whose content bronze already had
     files_unchanged  objects not read again: same name, size and modification time as landed before
-    records      records landed; records = accepted + quarantined + duplicates once every table is up to date
+    records      records landed; records = accepted + quarantined + duplicates + forgotten once every table is up to date
     accepted     rows that silver gained
     passed_over  names that were not looked at: hidden, or still being written
     duplicates   records that a contract accepted and that are not, or no longer, the silver row of their event
+    forgotten    records that were refused, of cars that were forgotten: an empty row stands for each
     """
 
     run_id: str
@@ -81,6 +82,7 @@ class RunReport:
     accepted: int = 0
     quarantined: int = 0
     duplicates: int = 0
+    forgotten: int = 0
     steps: tuple[Step, ...] = ()
     problems: tuple[Problem, ...] = ()
     passed_over: tuple[str, ...] = ()

@@ -49,7 +49,7 @@ def run(
     started_at, started = context.clock(), time.perf_counter()
     steps: dict[str, Step] = {}
     found = list(problems)
-    files = known = spared = records = 0
+    files = known = spared = records = forgotten = 0
     landed_bytes = 0
 
     def count(size: int) -> None:
@@ -79,6 +79,7 @@ def run(
             _refresh_all(context, steps, adopt=False, only=None, progress=progress)
         if archive is not None:
             found += _archived(archive, part, batch)
+            forgotten += batch.forgotten
     if adopt or not steps or steps[BRONZE].status in ("failed", "waiting"):
         # Where nothing can land, the other tables still take in what bronze has, and the new day.
         with context.engine.session():
@@ -107,6 +108,7 @@ def run(
         passed_over=tuple(passed_over),
     )
     return report
+        forgotten=forgotten,
 
 
 def _archived(archive: Archive, part: Sequence[LandedObject], batch: Batch) -> list[Problem]:

@@ -15,7 +15,12 @@ COLUMNS = (
     Column("source_row", "long", "position of the record in its object, from 0", required=True),
     Column("source_size", "long", "size of the object", unit="By"),
     Column("source_modified_at", "timestamptz", "modification time of the object when it was first landed"),
-    Column("record_hash", "string", "XXH3-128 of the record's bytes as 32 hex digits; null in an object's marker row"),
+    Column(
+        "record_hash",
+        "string",
+        "XXH3-128 of the record's bytes as 32 hex digits; null in an object's marker row, `forgotten` in the empty row "
+        "of a record whose car was forgotten",
+    ),
     Column("event_id", "string", "hint: the event id, as far as it can be read"),
     Column("car_chassis", "string", "hint: the car, as far as it can be read", personal=True),
     Column("event_timestamp", "timestamptz", "hint: the event's time, as far as it can be read"),

@@ -1,0 +1,51 @@
+"""The tombstones as a writer sees them. Exactness rests on one order: a writer reads its base first, then these.
+
+An erasure commits its tombstone first and then to every table. So a writer that has read no tombstone of a car either
+commits before the erasure, which then finds its rows, or is refused, and reads the tombstones again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from carlake.errors import SettingsError
+from carlake.landing.forgotten import Tombstones, key_id
+from carlake.landing.keys import read_key
+from carlake.refresh.plan import head_of
+from carlake.tables.declare import OPS_FORGOTTEN
+
+if TYPE_CHECKING:
+    from carlake.refresh.context import Context
+
+KEY = "tombstone key"
+
+
+class ForgottenCars:
+    """Reads the lake's tombstones, again only where their table has moved."""
+
+    def __init__(self, key_file: Path) -> None:
+        self.key_file = key_file
+        self._read: tuple[int, Tombstones] | None = None
+
+    def now(self, context: Context) -> Tombstones:
+        """All tombstones of this moment. Raises SettingsError where there are some and their key is not at hand."""
+        iceberg = context.find(OPS_FORGOTTEN)
+        head = head_of(iceberg)
+        if head is None:
+            return Tombstones()
+        if self._read is None or self._read[0] != head:
+            key = read_key(self.key_file, KEY)
+            rows = context.engine.rows(f"SELECT tombstone, key_id FROM {context.engine.scan(OPS_FORGOTTEN, head)}")
+            if foreign := [row for row in rows if row[1] != key_id(key)]:
+                raise SettingsError(
+                    f"{self.key_file} is not the key that {len(foreign)} of the lake's tombstones were made with.",
+                    "Put the lake's own key back; with another one, records of forgotten cars would be let in again.",
+                )
+            self._read = (head, Tombstones(key, frozenset(str(row[0]) for row in rows)))
+        return self._read[1]
+
+
+def tombstones(context: Context) -> Tombstones:
+    """The tombstones of this moment; none where the lake keeps none."""
+    return context.forgotten.now(context) if context.forgotten is not None else Tombstones()
