@@ -1,0 +1,103 @@
+"""Mend: doctor, recover."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from carlake.cli.help import Command
+from carlake.cli.invocation import Invocation, command
+
+if TYPE_CHECKING:
+    from carlake.upkeep.doctor import Diagnosis
+
+_SEVERITIES = ("error", "warning", "notice")
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command("doctor", cls=Command, rich_help_panel="Mend")(doctor)
+
+
+def severity(text: str) -> str:
+    """A severity by its name."""
+    if text not in _SEVERITIES:
+        raise typer.BadParameter(f"{text!r} is none; there are: {', '.join(_SEVERITIES)}")
+    return text
+
+
+@command
+def doctor(
+    invocation: Invocation,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every data file whole, and the files of every snapshot.")
+    ] = False,
+    fail_on: Annotated[
+        str,
+        typer.Option(parser=severity, metavar="SEVERITY", help="Exit code 1 from this severity on: error, warning, notice."),
+    ] = "warning",
+) -> None:
+    """What is wrong with the lake, what it means, and what mends it.
+
+    Works on a lake that is too broken for every other command. Changes nothing; it tries what runs do in the lake's
+    folders with hidden files, and removes them. Without --deep it reads metadata and the sizes of files alone.
+
+    Severities: an error is rows that are missing or wrong, or a lake that cannot work, until somebody mends it; a
+    warning waits for a person, and every row is right; a notice needs nobody.
+
+    For monitoring: exit code 0 when all is well, 1 when something is wrong, 2 on wrong usage.
+
+      carlake doctor --json --fail-on error
+    """
+    from carlake.lakehouse import Lakehouse
+
+    with invocation.working("Looking"):
+        found = Lakehouse.doctor(invocation.lake, settings_file=invocation.settings, deep=deep)
+    if invocation.json:
+        invocation.document(
+            {
+                "lake": found.lake,
+                "well": found.is_well(),
+                "worst": found.worst,
+                "deep": found.deep,
+                "findings": found.findings,
+                "mends": found.commands,
+                "checked": found.checked,
+            }
+        )
+    show_diagnosis(invocation, found)
+    if not found.is_well(fail_on):  # type: ignore[arg-type]
+        raise typer.Exit(1)
+
+
+def show_diagnosis(invocation: Invocation, found: Diagnosis) -> None:
+    """Findings for people: each check once, with what it means and what mends it."""
+    from carlake.cli.screen import BAD, GOOD, QUIET, WARN, count
+    from carlake.upkeep.checks import check_named
+
+    screen = invocation.screen
+    if not found.findings:
+        screen.line(("Well.", GOOD), f" {count(len(found.checked), 'check')} found nothing.")
+        return
+    style = {"error": BAD, "warning": WARN, "notice": QUIET}
+    for name in dict.fromkeys(finding.check for finding in found.findings):
+        check = check_named(name)
+        findings = [finding for finding in found.findings if finding.check == name]
+        screen.line((findings[0].severity, style[findings[0].severity]), f"  {name}")
+        for finding in findings[:20]:
+            screen.prose(f"{finding.where}: {finding.what}", indent=2)
+        if len(findings) > 20:
+            screen.prose(f"... and {len(findings) - 20} more (--json has them all)", indent=2)
+        screen.prose((check.meaning, QUIET), indent=4)
+        screen.prose((f"Mend: {check.mends}", QUIET), indent=4)
+    if found.commands:
+        screen.next([(_here(invocation, command), "") for command in found.commands])
+
+
+def _here(invocation: Invocation, command: str) -> str:
+    """A command of the list, for this lake."""
+    program, *words = command.split(" ", 1)
+    rest = words[0] if words else ""
+    options = invocation.hint("").split(" '' ", 1)
+    return f"{program} {rest}" + (f" {options[1]}" if len(options) > 1 else "")
