@@ -17,10 +17,10 @@ from carlake.engines.duckdb import DuckDBEngine
 from carlake.hooks import Event, Hooks, Kind
 from carlake.refresh.circuits import Circuits
 from carlake.refresh.context import WATCH, Context, new_run_id
+from carlake.refresh.forgotten import ForgottenCars
 from carlake.refresh.releases import Releases
 from carlake.refresh.report import RunReport
 from carlake.refresh.run import write_down
-from carlake.refresh.forgotten import ForgottenCars
 from carlake.rules.load import load_rules
 from carlake.settings import Settings
 from carlake.tables.declare import declare
@@ -52,10 +52,10 @@ class OpenLake:
         self._releases = Releases(settings.releases_kept, settings.releases_days)
         self._circuits = Circuits.of_lake(lake, settings, self.clock)
         self._hooks = Hooks.of(settings)
+        self._forgotten = ForgottenCars(settings.tombstone_key_file or lake.tombstone_key)
 
     @classmethod
     def create(cls, path: str | PathLike[str], settings: Settings | None = None, clock: Clock | None = None) -> Self:
-        self._forgotten = ForgottenCars(settings.tombstone_key_file or lake.tombstone_key)
         """Make a lake (or complete a half-made one) and open it; an existing lake is just opened. Raises LakeError."""
         lake = lakes.create(path)
         return cls(lake, settings or Settings.load(lake=lake.toml), clock)
@@ -145,6 +145,7 @@ class OpenLake:
             trigger=trigger,
             circuits=self._circuits,
             releases=self._releases if trigger in RELEASING else None,
+            forgotten=self._forgotten,
             run_id=new_run_id(self.clock()),
         )
 
@@ -174,7 +175,6 @@ class OpenLake:
             wait = {"retry_at": circuit.retry_at} if opened else {}
             kind: Kind = "circuit_opened" if opened else "circuit_closed"
             fire(kind, circuit.table, circuit.error, failures=circuit.failures, since=circuit.since, **wait)
-            forgotten=self._forgotten,
         failed = [step for step in report.steps if step.status == "failed"]
         if report.status == "failed" and not (
             report.trigger == WATCH and all(self._circuits.known(step.table) for step in failed)

@@ -64,6 +64,11 @@ class Keys(BaseModel):
         ByteSize(2 * 2**30), description="One commit of landing takes objects up to this size in all, but at least one."
     )
     batch_files: int = Field(10_000, ge=1, description="One commit of landing takes at most so many objects.")
+    tombstone_key_file: Path | None = Field(
+        None,
+        description="File with the key that tombstones of forgotten cars are made with. "
+        "Without it: tombstone.key in the lake, made when the first car is forgotten.",
+    )
     query_timeout_seconds: float = Field(60.0, gt=0, description="Time limit of one query.")
     target_file_bytes: Annotated[ByteSize, Field(ge=2**20)] = Field(
         ByteSize(32 * 2**20),
@@ -85,11 +90,6 @@ class Keys(BaseModel):
         None, description="URL that events (a circuit opened or closed, a run failed) are posted to, as JSON."
     )
     hooks_headers: dict[str, SecretStr] = Field(
-    tombstone_key_file: Path | None = Field(
-        None,
-        description="File with the key that tombstones of forgotten cars are made with. "
-        "Without it: tombstone.key in the lake, made when the first car is forgotten.",
-    )
         default_factory=dict, description="Further HTTP headers of the webhook, such as Authorization."
     )
     hooks_command: tuple[str, ...] = Field(
@@ -146,6 +146,11 @@ class Keys(BaseModel):
                 raise ValueError(f"{name!r} is no HTTP header with a value of one line of ASCII")
         return value
 
+    @field_validator(*KEY_FILES)
+    @classmethod
+    def _absolute_path(cls, value: Path | None) -> Path | None:
+        return value.expanduser().absolute() if value is not None else None
+
     @field_validator(*PATH_KEYS)
     @classmethod
     def _absolute_paths(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -172,8 +177,3 @@ def nearest(word: str, known: Sequence[str] | Mapping[str, Any]) -> str:
     """A hint for a word that is not known: the nearest that is, else all of them."""
     near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
-    @field_validator(*KEY_FILES)
-    @classmethod
-    def _absolute_path(cls, value: Path | None) -> Path | None:
-        return value.expanduser().absolute() if value is not None else None
-

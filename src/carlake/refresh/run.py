@@ -76,10 +76,10 @@ def run(
             found += batch.problems
             files += len(batch.ids) - batch.spared
             known, spared, records = known + batch.known, spared + batch.spared, records + batch.records
+            forgotten += batch.forgotten
             _refresh_all(context, steps, adopt=False, only=None, progress=progress)
         if archive is not None:
             found += _archived(archive, part, batch)
-            forgotten += batch.forgotten
     if adopt or not steps or steps[BRONZE].status in ("failed", "waiting"):
         # Where nothing can land, the other tables still take in what bronze has, and the new day.
         with context.engine.session():
@@ -103,12 +103,12 @@ def run(
         accepted=accepted,
         quarantined=quarantine.rows_out - quarantine.rows_removed if quarantine else 0,
         duplicates=(silver.rows_in if silver and silver.why == "source" else accepted) - accepted,
+        forgotten=forgotten,
         steps=tuple(steps.values()),
         problems=tuple(found),
         passed_over=tuple(passed_over),
     )
     return report
-        forgotten=forgotten,
 
 
 def _archived(archive: Archive, part: Sequence[LandedObject], batch: Batch) -> list[Problem]:
