@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from carlake.journal import RunLines
 from carlake.landing.archive import archive_many
 from carlake.landing.listing import Listing, list_landing, list_paths
 from carlake.landing.objects import LandedObject
+from carlake.landing.wholeness import Wholeness, remove_markers
 from carlake.look.tables import TableInfo, table_info
-from carlake.opened import OpenLake
+from carlake.opened import Clock, OpenLake
 from carlake.refresh.circuits import Circuit
+from carlake.refresh.context import Context
 from carlake.refresh.plan import Refresh
 from carlake.refresh.refresh import plan_table
 from carlake.refresh.report import Problem, RunReport
-from carlake.refresh.run import run
+from carlake.refresh.run import joined, run
+from carlake.settings import Settings
 
 if TYPE_CHECKING:
     from carlake.contracts.drift import Drift, Outcome
     from carlake.look.trace import Trace
     from carlake.look.verify import Verification
+    from carlake.upkeep.doctor import Diagnosis
 
 Progress = Callable[[str, int], None]
 """Called with a table's name and the bytes landed so far (0 for tables that land nothing)."""
@@ -59,17 +66,54 @@ class Lakehouse(OpenLake):
         report, not raised.
         """
         listing = self._list(paths)
-        context = self.context(today=today)
-        report = run(
-            context,
+        return self.take(
             listing.objects,
             problems(listing),
             passed_over=listing.passed_over,
-            archive=None if paths or self.settings.after_landing == "leave" else self._archive,
+            archive=not paths,
+            today=today,
+            progress=progress,
+        )
+
+    def take(
+        self,
+        objects: Sequence[LandedObject],
+        found: Sequence[Problem] = (),
+        *,
+        passed_over: Sequence[str] = (),
+        archive: bool = False,
+        trigger: str = "run",
+        today: date | None = None,
+        progress: Progress = lambda table, done: None,
+    ) -> RunReport:
+        """Do one run over objects that were listed; without any, every table is brought up to date.
+
+        found    what the listing could not take; passed_over: names that it did not look at
+        archive  the objects lie in the lake's own landing folder, and leave it as the settings say
+        trigger  what started the run: where it is `watch`, tables that keep failing are tried less often
+        """
+        return self._do(
+            self.context(trigger=trigger, today=today),
+            objects,
+            found,
+            passed_over=passed_over,
+            archive=self._archive if archive and self.settings.after_landing != "leave" else None,
             batch_bytes=int(self.settings.batch_bytes),
             batch_files=self.settings.batch_files,
             progress=progress,
         )
+
+    def _do(
+        self, context: Context, objects: Sequence[LandedObject] = (), found: Sequence[Problem] = (), **how: Any
+    ) -> RunReport:
+        """Run, and write down what is done: in the log while it goes on, in ops_runs afterwards."""
+        lines = RunLines(self.journal, context.run_id, context.trigger, len(objects))
+        report = run(context, objects, found, told=lines.step, **how)
+        # Another process may have adopted contracts and rules that are in the files by now.
+        if any(step.status == "left" for step in report.steps) and self.reread():
+            again = replace(self.context(trigger=context.trigger, today=context.today), run_id=context.run_id)
+            report = joined(report, run(again, (), told=lines.step, progress=how["progress"]))
+        lines.done(report)
         return self._noted(report)
 
     def plan(self, paths: Sequence[str] = (), *, today: date | None = None, adopt: bool = False) -> RunPlan:
@@ -92,16 +136,25 @@ class Lakehouse(OpenLake):
         """
         only = frozenset(self._known_table(name) for name in tables) or None
         context = self.context(trigger="rebuild", today=today)
-        return self._noted(run(context, (), adopt=True, only=only, progress=progress))
+        return self._do(context, adopt=True, only=only, progress=progress)
 
     def _list(self, paths: Sequence[str]) -> Listing:
-        return list_paths(paths) if paths else list_landing(self.lake.landing)
+        if paths:
+            return list_paths(paths)
+        listing = list_landing(self.lake.landing)
+        divided = Wholeness(self.settings.whole_when, self.settings.settle_seconds).divide(
+            listing.objects, listing.passed_over
+        )
+        unfinished = [landed.uri for landed in divided.unfinished]
+        return replace(listing, objects=divided.whole, passed_over=sorted([*listing.passed_over, *unfinished]))
 
     def _archive(self, landed: Sequence[tuple[LandedObject, str]]) -> list[Problem]:
         mode = self.settings.after_landing
         assert mode != "leave"
         day = self.clock().astimezone(UTC).date()
         done = archive_many(landed, self.lake.archive, day, mode=mode)
+        if self.settings.whole_when == "marker":
+            remove_markers(item.uri for item in done if item.outcome in ("moved", "deleted"))
         return [Problem(item.uri, item.why, item.advice) for item in done if not item.ok]
 
     def circuits(self) -> list[Circuit]:
@@ -203,6 +256,29 @@ class Lakehouse(OpenLake):
     def connect(self, tool: str) -> str:
         """What a user pastes to read the tables from another tool. Raises NotFoundError for a tool that is not known."""
         from carlake.look.connect import connect
+    # -- mend --------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def doctor(
+        cls,
+        path: str | PathLike[str],
+        settings: Settings | None = None,
+        *,
+        settings_file: Path | None = None,
+        deep: bool = False,
+        clock: Clock | None = None,
+    ) -> Diagnosis:
+        """Look for everything that can be wrong with a lake, also one too broken to be opened.
+
+        settings       given, or read from `settings_file` and the lake's own
+        deep           read every data file, not only what metadata says of it
+        """
+        from carlake.upkeep.doctor import diagnose
+        from carlake.upkeep.inspection import Inspection
+
+        now = clock() if clock else None
+        return diagnose(Inspection(path, settings, settings_file=settings_file, deep=deep, now=now))
+
 
         return connect(self, tool)
 

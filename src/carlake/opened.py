@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import cached_property
 from os import PathLike
@@ -14,7 +15,9 @@ from carlake.catalogs import open_catalog, warehouse_location
 from carlake.contracts.contract import ContractSet
 from carlake.contracts.load import load as load_contracts
 from carlake.engines.duckdb import DuckDBEngine
+from carlake.errors import CarlakeError
 from carlake.hooks import Event, Hooks, Kind
+from carlake.journal import CIRCUIT, Journal, Level
 from carlake.refresh.circuits import Circuits
 from carlake.refresh.context import WATCH, Context, new_run_id
 from carlake.refresh.forgotten import ForgottenCars
@@ -83,7 +86,33 @@ class OpenLake:
             self._engine = None
         self._hooks.close()
 
+    def reopen(self) -> None:
+        """Open catalog and engine anew when they are next needed: after an error of which they may keep something."""
+        engine, self._engine = self._engine, None
+        vars(self).pop("catalog", None)
+        if engine is not None:
+            with suppress(Exception):
+                engine.close()
+
+    def reread(self) -> bool:
+        """Read the contracts and rules again, as another process may have adopted newer ones; whether they differ."""
+        before = {name: table.definition for name, table in self.declared.items()}
+        kept = {name: vars(self).pop(name) for name in ("contracts", "declared")}
+        try:
+            if before != {name: table.definition for name, table in self.declared.items()}:
+                self.reopen()
+                return True
+        except CarlakeError:
+            pass  # half written, perhaps: those that were read stay
+        vars(self).update(kept)
+        return False
+
     # -- parts -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def journal(self) -> Journal:
+        """The lake's log."""
+        return Journal(self.lake.scratch.parent / "logs", int(self.settings.log_bytes))
 
     @cached_property
     def contracts(self) -> ContractSet:
@@ -174,6 +203,8 @@ class OpenLake:
             circuit, opened = turned.circuit, turned.kind == "opened"
             wait = {"retry_at": circuit.retry_at} if opened else {}
             kind: Kind = "circuit_opened" if opened else "circuit_closed"
+            level: Level = "error" if opened else "info"
+            self.journal.write(level, CIRCUIT[opened], report.run_id, table=circuit.table, error=circuit.error)
             fire(kind, circuit.table, circuit.error, failures=circuit.failures, since=circuit.since, **wait)
         failed = [step for step in report.steps if step.status == "failed"]
         if report.status == "failed" and not (

@@ -16,7 +16,7 @@ PATH_KEYS = ("contracts", "rules")
 KEY_FILES = ("tombstone_key_file",)
 SECRET_KEYS = ("catalog_uri", "catalog_properties", "hooks_webhook", "hooks_headers")
 _NEED_URI = ("sql", "rest", "hive")
-_SIZE_KEYS = ("max_record_bytes", "memory_limit", "batch_bytes", "target_file_bytes")
+_SIZE_KEYS = ("max_record_bytes", "memory_limit", "batch_bytes", "target_file_bytes", "log_bytes")
 _SIZE = re.compile(r"\s*\d+(\.\d+)?\s*([KMGT]i?B|B)?\s*", re.IGNORECASE)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,127}")
 
@@ -51,6 +51,27 @@ class Keys(BaseModel):
     )
     after_landing: Literal["move", "leave", "delete"] = Field(
         "move", description="What becomes of an object in the lake's own landing folder once its rows are committed."
+    )
+    whole_when: Literal["rename", "settled", "marker"] = Field(
+        "rename",
+        description="How an object in landing is known to be whole: nobody has it open for writing, as after a rename or "
+        "a finished copy; its size and times have settled; or a marker (NAME.ready, or _SUCCESS in its folder) says so.",
+    )
+    settle_seconds: float = Field(
+        1.0, ge=0, le=86_400, description="For how long a file has not changed that counts as settled."
+    )
+    list_seconds: float = Field(
+        10.0, ge=0.05, le=86_400, description="How often `watch` lists landing when no event tells it to look."
+    )
+    max_latency_seconds: float = Field(
+        0.2,
+        ge=0,
+        le=3600,
+        description="For how long `watch` may gather objects into one batch, the work on it included. A lone object is "
+        "taken at once; a longer time makes fewer and larger commits.",
+    )
+    log_bytes: Annotated[ByteSize, Field(ge=2**16)] = Field(
+        ByteSize(64 * 2**20), description="What the log in the lake's folder may take on the disk."
     )
     silver_partition: Literal["month", "day"] = Field(
         "month", description="Partition silver by month, or by day for a large fleet."
@@ -97,6 +118,44 @@ class Keys(BaseModel):
     )
     hooks_timeout_seconds: float = Field(
         10.0, gt=0, le=600, description="Time limit of one call of the webhook, and of the command."
+    )
+
+    maintenance: Literal["auto", "off"] = Field(
+        "auto",
+        description='"auto": `run` and `watch` do a little of the due maintenance after their work; "off": only '
+        "`carlake maintain` does any.",
+    )
+    keep_snapshots: int = Field(
+        20,
+        ge=5,
+        le=1000,
+        description="Newest snapshots that each table keeps, beside releases; commits slow with more.",
+    )
+    keep_snapshots_behind: int = Field(
+        200,
+        ge=5,
+        le=10_000,
+        description="For a table that is behind, its source keeps history up to so many snapshots; further behind, its "
+        "next refresh reads everything.",
+    )
+    keep_metadata_files: int = Field(20, ge=2, le=1000, description="Former metadata files that each table keeps.")
+    compact_files: int = Field(
+        8, ge=2, le=1000, description="Small files of about one size, in one partition, that are merged into one."
+    )
+    reader_grace_minutes: float = Field(
+        15.0,
+        ge=0,
+        description="A file that only expired snapshots need stays so long, for readers in the middle of it.",
+    )
+    orphan_age_hours: float = Field(
+        24.0, ge=0, description="A file that no table refers to is removed once it is so old; see orphan removal."
+    )
+    keep_runs_days: int = Field(90, ge=1, description="`ops_runs` keeps the rows of runs so long.")
+    bronze_retention_days: int = Field(
+        0, ge=0, description="Bronze keeps records so long, and of older objects a marker row; 0 keeps all."
+    )
+    archive_retention_days: int = Field(
+        0, ge=0, description="The archive keeps objects so long; 0 keeps all. Without them bronze cannot be made anew."
     )
 
     @field_validator("*", mode="before")

@@ -14,13 +14,13 @@ SOURCE = ROOT / "src"
 # A unit is a set of patterns, matched against the module's name without `carlake.`; the first that matches counts.
 LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("cli", "cli.*"), ("watch", "watch.*"), ("aws", "aws.*")),
-    (("lakehouse", "opened"),),
+    (("lakehouse", "opened", "journal"),),
     (("look", "look.*"), ("upkeep", "upkeep.*")),
     (("engines.duckdb*",), ("engines.spark*",), ("refresh", "refresh.*")),
     (("engines", "engines.*"),),
     (("landing", "landing.*"), ("simulator", "simulator.*"), ("catalogs",), ("hooks",)),
     (("tables", "tables.*", "contracts", "contracts.*", "rules", "rules.*"), ("lake",), ("storage",)),
-    (("settings", "settings_*"), ("",)),
+    (("settings", "settings_*"), ("",), ("checksums",)),
     (("errors",), ("version",), ("lazy",)),
 )
 
@@ -35,6 +35,8 @@ ONLY_FROM: dict[str, tuple[str, ...]] = {
     "rich": ("cli.*",),
     "pydantic": ("settings", "settings_*"),
     "boto3": ("aws.*",),
+    "watchfiles": ("watch.hints",),
+    "prometheus_client": ("watch.*",),
 }
 
 # Imports that go the wrong way and are to go: refresh shall know `engines.protocol` alone, so that Spark can come.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -36,6 +37,7 @@ def run(
     batch_files: int = 200_000,
     progress: Callable[[str, int], None] = lambda step, done: None,
 ) -> RunReport:
+    told: Callable[[Step], None] = lambda step: None,
     """Do one run and report it.
 
     objects   what lies in landing, or at the paths that were given; oldest first is best, any order is right
@@ -46,8 +48,9 @@ def run(
     anew      tables that are made again from their source, even if they are right
     progress  called with (table, bytes landed so far or 0) as work goes on
     """
+    told      called with each table's step once it is done; in a run of several batches, once for each batch
     started_at, started = context.clock(), time.perf_counter()
-    steps: dict[str, Step] = {}
+    steps = _Steps(told)
     found = list(problems)
     files = known = spared = records = forgotten = 0
     landed_bytes = 0
@@ -87,7 +90,9 @@ def run(
             _refresh_all(context, steps, adopt=adopt, only=only, anew=anew, progress=progress)
     if found and BRONZE not in steps:
         # What could not be taken in is written down with bronze, whether or not anything else was landed.
-        steps = {BRONZE: Step(BRONZE, "skipped", why="landing", started_at=started_at), **steps}
+        rest = dict(steps)
+        steps.clear()
+        steps.update({BRONZE: Step(BRONZE, "skipped", why="landing", started_at=started_at), **rest})
     silver, quarantine = steps.get(SILVER), steps.get(QUARANTINE)
     accepted = silver.rows_out - silver.rows_removed if silver else 0
     report = RunReport(
@@ -111,6 +116,33 @@ def run(
     return report
 
 
+class _Steps(dict[str, Step]):
+    """What the run did to each table so far. `told` hears of each step as it is added."""
+
+    def __init__(self, told: Callable[[Step], None]) -> None:
+        super().__init__()
+        self.told = told
+
+
+def joined(first: RunReport, again: RunReport) -> RunReport:
+    """One run that was done in two goes: the second took up the tables that the first had left alone."""
+    steps = _Steps(lambda step: None)
+    second = {step.table: step for step in again.steps}
+    for step in first.steps:
+        steps[step.table] = second.pop(step.table, step) if step.status == "left" else step
+    for step in second.values():
+        _add(steps, step)
+    return replace(
+        first,
+        status=_status(steps, first.problems),
+        seconds=first.seconds + again.seconds,
+        accepted=first.accepted + again.accepted,
+        quarantined=first.quarantined + again.quarantined,
+        duplicates=first.duplicates + again.duplicates,
+        steps=tuple(steps.values()),
+    )
+
+
 def _archived(archive: Archive, part: Sequence[LandedObject], batch: Batch) -> list[Problem]:
     """Archive the objects of a batch that bronze holds."""
     return list(archive([(landed, batch.ids[landed.uri]) for landed in part if landed.uri in batch.ids]))
@@ -118,7 +150,7 @@ def _archived(archive: Archive, part: Sequence[LandedObject], batch: Batch) -> l
 
 def _refresh_all(
     context: Context,
-    steps: dict[str, Step],
+    steps: _Steps,
     *,
     adopt: bool,
     only: frozenset[str] | None,
@@ -134,8 +166,9 @@ def _refresh_all(
         _add(steps, refresh_table(context, table, adopt=adopts, anew=asked))
 
 
-def _add(steps: dict[str, Step], step: Step) -> None:
+def _add(steps: _Steps, step: Step) -> None:
     """Fold a step into what the run says of its table: counts add up, the newest outcome stands."""
+    steps.told(step)
     before = steps.get(step.table)
     if before is None:
         steps[step.table] = step

@@ -1,0 +1,1 @@
+"""The service: `carlake watch` takes in what arrives, as it arrives."""

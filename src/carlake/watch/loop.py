@@ -1,0 +1,330 @@
+"""The loop of `carlake watch`: look at landing when there is reason to, take in what is whole, keep every table right.
+
+A turn is: wait for a hint or for the next look; list; leave out what is still being written; take a batch (the same run that
+`carlake run` does). Nothing is remembered that a listing and the tables' bookmarks do not say again, so that the process may
+end at any moment, and any number of them may watch one lake.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
+
+from carlake.lakehouse import Lakehouse
+from carlake.landing.listing import Listing, is_store, list_landing
+from carlake.landing.objects import LandedObject
+from carlake.landing.wholeness import Wholeness
+from carlake.refresh.context import WATCH
+from carlake.refresh.report import Problem, RunReport
+from carlake.tables.declare import BRONZE
+from carlake.watch.figures import Figures
+from carlake.watch.hints import Hints
+from carlake.watch.pace import Pace
+
+BEGUN, ENDED, TROUBLE, EVENTS_LOST = "watch began", "watch ended", "watch was hindered", "no events of the file system"
+
+_TICK_SECONDS = 1.0
+# Events may be lost in a folder made a moment ago: after a hint there is one more look, once it is quiet.
+_SECOND_LOOK_SECONDS = 0.5
+_QUIET_SECONDS = 2.0
+_FINISH_SECONDS = 5.0
+_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.5, 30.0
+_LONGEST_OBJECT_RETRY_SECONDS = 300.0
+_CHORES_AFTER_COMMITS, _CHORES_AFTER_SECONDS = 100, 60.0
+
+Chores = Callable[[], bool]
+"""Does a small slice of the maintenance that is due; whether more is due now."""
+
+
+class _BreakOff(BaseException):
+    """Ends a run between two of its steps: the watch was asked to stop, and the run takes too long to be finished."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a watch did until it ended.
+
+    reason  why it ended: `idle`, or what asked it to stop
+    """
+
+    reason: str
+    seconds: float
+    runs: int
+    files: int
+    records: int
+    accepted: int
+    quarantined: int
+    duplicates: int
+    errors: int
+
+
+@dataclass
+class _Tried:
+    """An object that could not be taken in: the version that was tried, how often, and when it is tried again."""
+
+    version: str
+    tries: int
+    again: float
+
+
+class Watch:
+    """One watch of a lake. `run` works until `stop` is called, from any thread.
+
+    prefixes             folders or stores' uris to watch in place of the lake's landing folder; what lies there stays
+    max_latency_seconds  how long objects are gathered at most, the work included; None: as set
+    list_seconds         how often landing is listed without any event; None: as set
+    until_idle           end once nothing waits and every table is up to date
+    chores               maintenance, called between batches
+    """
+
+    def __init__(
+        self,
+        house: Lakehouse,
+        prefixes: Sequence[str] = (),
+        *,
+        max_latency_seconds: float | None = None,
+        list_seconds: float | None = None,
+        until_idle: bool = False,
+        chores: Chores | None = None,
+    ) -> None:
+        settings = house.settings
+        self.house = house
+        self.prefixes = tuple(prefixes) or (str(house.lake.landing),)
+        self.figures = Figures([name for name, table in house.declared.items() if table.source or name == BRONZE])
+        self._own = not prefixes
+        self._keeps = bool(prefixes) or settings.after_landing == "leave"
+        self._pace = Pace(
+            settings.max_latency_seconds if max_latency_seconds is None else max_latency_seconds, settings.batch_files
+        )
+        self._list_seconds = list_seconds or settings.list_seconds
+        self._until_idle = until_idle
+        self._chores = chores
+        self._wholeness = Wholeness(settings.whole_when, settings.settle_seconds)
+        folders = [Path(prefix) for prefix in self.prefixes if not is_store(prefix)]
+        self._hints = Hints(folders, lambda why: house.journal.write("warning", EVENTS_LOST, why=why))
+        self._stop = threading.Event()
+        self._stopped_at = 0.0
+        self._reason = ""
+        self._next_look = self._next_full = self._deaf_until = 0.0
+        self._last_batch = self._last_chores = time.monotonic()
+        self._commits = self._errors_in_a_row = 0
+        self._undone = True
+        self._seen: dict[str, float] = {}
+        self._taken: dict[str, str] = {}
+        self._tried: dict[str, _Tried] = {}
+        self._told: frozenset[tuple[str, str]] = frozenset()
+
+    def stop(self, reason: str) -> None:
+        """Ask it to end: a batch under way is finished if that is done soon, else broken off; neither loses anything."""
+        if not self._stop.is_set():
+            self._reason, self._stopped_at = reason, time.monotonic()
+            self._stop.set()
+            self._hints.wake()
+
+    def run(self) -> Watched:
+        """Watch until stopped. No error of landing, of a table or of the catalog ends it."""
+        began = time.monotonic()
+        journal = self.house.journal
+        journal.write("info", BEGUN, lake=str(self.house.lake.root), prefixes=list(self.prefixes))
+        self._hints.start()
+        try:
+            while not self._stop.is_set():
+                self.figures.beat()
+                try:
+                    self._turn()
+                except _BreakOff:
+                    break
+                except Exception as error:  # noqa: BLE001  (a service outlives what is wrong with disk and catalog)
+                    self._hindered(error)
+        finally:
+            self._hints.close()
+        self.house.write_down_runs()
+        figures = self.figures
+        watched = Watched(
+            reason=self._reason,
+            seconds=time.monotonic() - began,
+            runs=sum(figures.runs.values()),
+            **{name: getattr(figures, name) for name in ("files", "records", "accepted", "quarantined", "duplicates")},
+            errors=figures.errors,
+        )
+        journal.write("info", ENDED, reason=watched.reason, runs=watched.runs, files=watched.files)
+        return watched
+
+    # -- a turn ------------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        self._between(now)
+        hinted = self._hints.wait(min(self._next_look - now, _TICK_SECONDS))
+        self.figures.hints += hinted
+        now = time.monotonic()
+        if hinted and now >= self._deaf_until:
+            self._next_look = now
+        if now >= self._next_look and not self._stop.is_set():
+            self._look(now, again=now + _SECOND_LOOK_SECONDS if hinted else None)
+
+    def _look(self, now: float, again: float | None) -> None:
+        """List, and take a batch of what may be taken."""
+        full = now >= self._next_full
+        listing = self._list()
+        divided = self._wholeness.divide(listing.objects, listing.passed_over)
+        waiting = [landed for landed in divided.whole if self._taken.get(landed.uri) != landed.version]
+        self._forget(listing, now)
+        ready = [landed for landed in waiting if self._may_try(landed, now)]
+        oldest = min((self._seen[landed.uri] for landed in waiting), default=None)
+        size = sum(landed.size for landed in waiting)
+        self.figures.looked(len(waiting), size, len(divided.unfinished), oldest)
+        troubles = frozenset((item.uri, item.why) for item in listing.unreadable)
+        news = [
+            Problem(item.uri, item.why, item.advice)
+            for item in listing.unreadable
+            if (item.uri, item.why) not in self._told
+        ]
+        self._next_look = min(
+            self._next_full if not full else now + self._list_seconds,
+            now + divided.again_seconds if divided.again_seconds is not None else float("inf"),
+            again if again is not None else float("inf"),
+            min((tried.again for tried in self._tried.values()), default=float("inf")),
+        )
+        if ready:
+            gather = self._pace.gather_until(min(self._seen[landed.uri] for landed in ready), len(ready))
+            if gather > now:
+                self._next_look = self._deaf_until = gather
+                return
+        if ready or news or full or self._undone:
+            self._told = troubles
+            self._take(ready, news, divided.unfinished)
+            self._next_full = time.monotonic() + self._list_seconds
+        elif self._until_idle and (not divided.unfinished or divided.again_seconds is None):
+            self.stop("idle")
+
+    def _take(self, ready: list[LandedObject], news: list[Problem], unfinished: list[LandedObject]) -> None:
+        """Take the oldest objects in, as many as a batch may have, and bring the tables up to date."""
+        batch = self._batch(ready)
+        report = self.house.take(
+            batch,
+            news,
+            passed_over=[landed.uri for landed in unfinished],
+            archive=self._own,
+            trigger=WATCH,
+            progress=self._progress,
+        )
+        now = time.monotonic()
+        left = len(ready) - len(batch)
+        if batch:
+            self._pace.done(now, report.seconds, left)
+            self._last_batch = now
+        self._note(report, batch, now)
+        if left and self._landed(report):
+            self._next_look = now
+
+    def _note(self, report: RunReport, batch: list[LandedObject], now: float) -> None:
+        """Draw from a run what the next turns need."""
+        troubled = {problem.uri for problem in report.problems}
+        if not self._landed(report):
+            troubled |= {landed.uri for landed in batch}
+        for landed in batch:
+            if landed.uri in troubled:
+                before = self._tried.get(landed.uri)
+                tries = before.tries + 1 if before and before.version == landed.version else 1
+                wait = min(0.2 * 2 ** min(tries - 1, 20), _LONGEST_OBJECT_RETRY_SECONDS)
+                self._tried[landed.uri] = _Tried(landed.version, tries, now + wait)
+            else:
+                self._tried.pop(landed.uri, None)
+                if self._keeps:
+                    self._taken[landed.uri] = landed.version
+        self.figures.ran(report, [self._seen[landed.uri] for landed in batch if landed.uri not in troubled])
+        self._commits += sum(step.status == "succeeded" for step in report.steps)
+        # A run that did something may have left something to do: another process may have written meanwhile.
+        self._undone = self._until_idle and not report.idle
+        if self._undone:
+            self._next_look = now
+        circuits = self.house.circuits()
+        self.figures.open_circuits = tuple(circuit.table for circuit in circuits if circuit.opened_at is not None)
+        if circuits:
+            soonest = min(circuit.retry_at for circuit in circuits).astimezone(UTC)
+            wait = max((soonest - self.house.clock().astimezone(UTC)).total_seconds(), 0.1)
+            self._next_look = self._next_full = min(self._next_look, now + wait)
+        if report.status == "failed":
+            self.figures.run_error = next(step.error for step in report.steps if step.status == "failed")
+            # Whatever is wrong, the next run shall not inherit it.
+            self.house.reopen()
+        self._errors_in_a_row = 0
+
+    def _between(self, now: float) -> None:
+        """What is done between batches: maintenance, and writing down the runs that were."""
+        quiet = now - self._last_batch >= _QUIET_SECONDS
+        if quiet:
+            self.house.write_down_runs()
+        if self._chores is None:
+            return
+        due = self._commits >= _CHORES_AFTER_COMMITS or now - self._last_chores >= _CHORES_AFTER_SECONDS
+        if self._commits and (quiet or due):
+            self._last_chores = now
+            if not self._chores():
+                self._commits = 0
+
+    def _hindered(self, error: Exception) -> None:
+        """Say what is wrong, and wait longer from time to time."""
+        self.figures.errors += 1
+        self._errors_in_a_row += 1
+        what = f"{type(error).__name__}: {error}"
+        self.figures.run_error = what
+        wait = min(_FIRST_RETRY_SECONDS * 2 ** (min(self._errors_in_a_row, 20) - 1), _LONGEST_RETRY_SECONDS)
+        wait *= random.uniform(0.75, 1)  # noqa: S311  (jitter, not a secret)
+        self.house.journal.write("error", TROUBLE, error=what, again_seconds=round(wait, 1))
+        self._next_look = self._next_full = self._deaf_until = time.monotonic() + wait
+        self.house.reopen()
+
+    # -- parts of a turn ---------------------------------------------------------------------------------------------
+
+    def _list(self) -> Listing:
+        found = Listing()
+        try:
+            for prefix in self.prefixes:
+                part = list_landing(prefix)
+                found.objects += part.objects
+                found.unreadable += part.unreadable
+                found.passed_over += part.passed_over
+        except Exception as error:
+            self.figures.listing_error = str(error)
+            raise
+        return found
+
+    def _forget(self, listing: Listing, now: float) -> None:
+        """Remember when each object was first seen, and forget those that are gone."""
+        self._seen = {landed.uri: self._seen.get(landed.uri, now) for landed in listing.objects}
+        self._taken = {uri: version for uri, version in self._taken.items() if uri in self._seen}
+        self._tried = {uri: tried for uri, tried in self._tried.items() if uri in self._seen}
+
+    def _may_try(self, landed: LandedObject, now: float) -> bool:
+        tried = self._tried.get(landed.uri)
+        return tried is None or tried.version != landed.version or tried.again <= now
+
+    def _batch(self, ready: list[LandedObject]) -> list[LandedObject]:
+        """The objects seen first, up to the limits of a batch; all in the order of the listing, which archiving needs."""
+        most, room = self._pace.most_files, int(self.house.settings.batch_bytes)
+        if len(ready) <= most and sum(landed.size for landed in ready) <= room:
+            return ready
+        chosen: set[str] = set()
+        for landed in sorted(ready, key=lambda landed: (self._seen[landed.uri], landed.modified_at, landed.uri))[:most]:
+            room -= landed.size
+            if chosen and room < 0:
+                break
+            chosen.add(landed.uri)
+        return [landed for landed in ready if landed.uri in chosen]
+
+    def _landed(self, report: RunReport) -> bool:
+        """Whether bronze took what was given."""
+        return all(step.status not in ("failed", "waiting") for step in report.steps if step.table == BRONZE)
+
+    def _progress(self, table: str, done: int) -> None:
+        """Called by a run between its steps."""
+        self.figures.beat()
+        if self._stop.is_set() and time.monotonic() - self._stopped_at > _FINISH_SECONDS:
+            raise _BreakOff
