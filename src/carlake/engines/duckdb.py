@@ -28,7 +28,7 @@ from carlake.engines.duckdb_rewrite import Rewriting
 from carlake.engines.duckdb_stream import ParseStream
 from carlake.engines.manifests import file_changes, live_files
 from carlake.engines.protocol import Changed, Parsed, Relation, Staged, semi_join
-from carlake.engines.schemas import DUCKDB
+from carlake.engines.schemas import DUCKDB, check_schema
 from carlake.engines.snapshots import stage_snapshot
 from carlake.errors import NotFoundError, SchemaError
 from carlake.tables.table import Table
@@ -182,6 +182,7 @@ class DuckDBEngine:
             iceberg = self.load(name, fresh)
             missing = [s for s in snapshots if s is not None and iceberg.metadata.snapshot_by_id(s) is None]
             if not missing:
+                check_schema(self.tables[name], iceberg)
                 return iceberg
         raise NotFoundError(
             f"Table {name} has no snapshot {missing[0]}.", f"`carlake tables {name}` lists the newest one."

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
+from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.sorting import SortField, SortOrder
 from pyiceberg.transforms import DayTransform, IdentityTransform, MonthTransform
 from pyiceberg.types import (
@@ -22,6 +23,7 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
+from carlake.errors import SchemaError
 from carlake.tables.table import Column, ColumnType, Table
 
 ICEBERG: dict[ColumnType, PrimitiveType] = {
@@ -94,6 +96,29 @@ def sort_order(table: Table) -> SortOrder:
     names = list(table.column_names)
     fields = (SortField(source_id=names.index(column) + 1, transform=IdentityTransform()) for column in table.sort)
     return SortOrder(*fields, order_id=1 if table.sort else 0)
+
+
+def check_schema(table: Table, iceberg: IcebergTable) -> None:
+    """Refuse a table that another program has changed under its declaration: a column dropped, renamed or retyped.
+
+    Reading on would give nulls where there are values, and writing on would make them so. A declared column that the
+    table never had is no such change: it comes with `carlake rebuild`. Raises SchemaError.
+    """
+    there = {field.name: field.field_type for field in iceberg.schema().fields}
+    if all(there.get(column.name) == ICEBERG[column.type] for column in table.columns):
+        return
+    before = {field.name for schema in iceberg.metadata.schemas for field in schema.fields}
+    wrong = []
+    for column in table.columns:
+        if column.name not in there and column.name in before:
+            wrong.append(f"has no column {column.name} any more")
+        elif column.name in there and there[column.name] != ICEBERG[column.type]:
+            wrong.append(f"has column {column.name} as {there[column.name]}, not {ICEBERG[column.type]}")
+    if wrong:
+        raise SchemaError(
+            f"Another program changed table {table.name}: it {' and '.join(wrong)}. It was neither read nor written.",
+            "`carlake doctor` says what mends it; its earlier snapshots stay readable.",
+        )
 
 
 def arrow_schema(columns: Sequence[Column]) -> pa.Schema:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from carlake.engines.protocol import Changed, Parsed, Relation, Staged
-from carlake.errors import CarlakeError, CommitRefusedError, DefinitionChangedError
+from carlake.errors import CommitRefusedError, DefinitionChangedError
 from carlake.refresh.appended import candidates, changes
+from carlake.refresh.causes import cause
 from carlake.refresh.commit import commit
 from carlake.refresh.compute import compute
 from carlake.refresh.context import Context
@@ -40,11 +41,8 @@ def refresh_table(context: Context, table: Table, *, adopt: bool = False, anew: 
                 if not turn.again():
                     step = replace(step, status="failed", error=str(refused))
                     break
-            except CarlakeError as error:
-                step = replace(step, status="failed", error=str(error))
-                break
             except Exception as error:  # noqa: BLE001  (whatever is wrong with one table stays with it)
-                step = replace(step, status="failed", error=f"{type(error).__name__}: {error}")
+                step = replace(step, status="failed", error=cause(error))
                 break
     step = replace(step, refusals=turn.refusals, started_at=started_at, seconds=time.perf_counter() - started)
     noted(context, step)
