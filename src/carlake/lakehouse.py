@@ -253,9 +253,6 @@ class Lakehouse(OpenLake):
 
         return trace(self, key)
 
-    def connect(self, tool: str) -> str:
-        """What a user pastes to read the tables from another tool. Raises NotFoundError for a tool that is not known."""
-        from carlake.look.connect import connect
     # -- mend --------------------------------------------------------------------------------------------------------
 
     @classmethod
@@ -282,6 +279,9 @@ class Lakehouse(OpenLake):
 
         return connect(self, tool)
 
+    def connect(self, tool: str) -> str:
+        """What a user pastes to read the tables from another tool. Raises NotFoundError for a tool that is not known."""
+        from carlake.look.connect import connect
 
 def problems(listing: Listing) -> list[Problem]:
     """What a listing could not take, as a run reports it."""

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from carlake.engines.schemas import arrow_schema
-from carlake.errors import CarlakeError, CommitRefusedError
+from carlake.errors import CommitRefusedError
 from carlake.landing.objects import LandedObject
+from carlake.refresh.causes import cause
 from carlake.refresh.context import Context
 from carlake.refresh.land import Batch, batches, land
 from carlake.refresh.plan import Bookmark, head_of
@@ -36,8 +37,8 @@ def run(
     batch_bytes: int = 8 << 30,
     batch_files: int = 200_000,
     progress: Callable[[str, int], None] = lambda step, done: None,
-) -> RunReport:
     told: Callable[[Step], None] = lambda step: None,
+) -> RunReport:
     """Do one run and report it.
 
     objects   what lies in landing, or at the paths that were given; oldest first is best, any order is right
@@ -47,8 +48,8 @@ def run(
     adopt     take over definitions that changed (`carlake rebuild`), for the tables of `only` where that is given
     anew      tables that are made again from their source, even if they are right
     progress  called with (table, bytes landed so far or 0) as work goes on
-    """
     told      called with each table's step once it is done; in a run of several batches, once for each batch
+    """
     started_at, started = context.clock(), time.perf_counter()
     steps = _Steps(told)
     found = list(problems)
@@ -69,8 +70,7 @@ def run(
             try:
                 batch = land(context, part, count, shared=archive is not None)
             except Exception as error:  # noqa: BLE001  (a full disk or a lost catalog: said, and the run ends orderly)
-                what = str(error) if isinstance(error, CarlakeError) else f"{type(error).__name__}: {error}"
-                failed = Step(BRONZE, "failed", why="landing", started_at=context.clock(), error=what)
+                failed = Step(BRONZE, "failed", why="landing", started_at=context.clock(), error=cause(error))
                 noted(context, failed)
                 _add(steps, failed)
                 break
