@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from carlake.errors import NotFoundError
-from carlake.lake import exclusive
+from carlake.lake import Lake, exclusive
 from carlake.refresh.report import RunReport, Step
 
 Level = Literal["info", "warning", "error"]
@@ -147,12 +147,17 @@ class RunLines:
         self._journal.write(level, event, self._run_id, **more)
 
 
+def folder(lake: Lake) -> Path:
+    """Where a lake's log lies."""
+    return lake.scratch.parent / "logs"
+
+
 def as_json(line: Line) -> str:
     """A line as it stands in the log."""
     return json.dumps(line, ensure_ascii=False, default=str) + "\n"
 
 
-def lines_of(folder: Path, run_id: str, *, follow: bool = False) -> Iterator[Line]:
+def lines_of(where: Path, run_id: str, *, follow: bool = False) -> Iterator[Line]:
     """The lines of one run, oldest first.
 
     run_id  the run's id, the beginning of it that no other run in the log has, or `last`
@@ -160,8 +165,8 @@ def lines_of(folder: Path, run_id: str, *, follow: bool = False) -> Iterator[Lin
 
     Raises NotFoundError where the log has no such run, or more than one.
     """
-    wanted = _meant(folder, run_id)
-    path = folder / _NAME
+    wanted = _meant(where, run_id)
+    path = where / _NAME
     mark = b'"run_id": ' + json.dumps(wanted).encode()
     for older in _older(path):
         yield from _matching(older.read_bytes(), mark)
@@ -192,9 +197,9 @@ def lines_of(folder: Path, run_id: str, *, follow: bool = False) -> Iterator[Lin
         time.sleep(_FOLLOW_SECONDS)
 
 
-def _meant(folder: Path, run_id: str) -> str:
+def _meant(where: Path, run_id: str) -> str:
     """The whole id of the run that is meant."""
-    path = folder / _NAME
+    path = where / _NAME
     found: dict[str, None] = {}
     for file in [*_older(path), path]:
         with suppress(FileNotFoundError):

@@ -18,6 +18,7 @@ from carlake.engines.duckdb import DuckDBEngine
 from carlake.errors import CarlakeError
 from carlake.hooks import Event, Hooks, Kind
 from carlake.journal import CIRCUIT, Journal, Level
+from carlake.journal import folder as log_folder
 from carlake.refresh.circuits import Circuits
 from carlake.refresh.context import WATCH, Context, new_run_id
 from carlake.refresh.forgotten import ForgottenCars
@@ -112,7 +113,7 @@ class OpenLake:
     @cached_property
     def journal(self) -> Journal:
         """The lake's log."""
-        return Journal(self.lake.scratch.parent / "logs", int(self.settings.log_bytes))
+        return Journal(log_folder(self.lake), int(self.settings.log_bytes))
 
     @cached_property
     def contracts(self) -> ContractSet:

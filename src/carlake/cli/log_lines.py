@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -13,6 +13,9 @@ from carlake import journal
 from carlake.cli.screen import BAD, GOOD, QUIET, WARN, count, number, one_line, seconds
 from carlake.cli.terminal import colored
 from carlake.journal import Line
+
+if TYPE_CHECKING:
+    from carlake.cli.invocation import Invocation
 
 _LEVELS = {"info": "", "warning": WARN, "error": BAD}
 _STATUS = {"succeeded": GOOD, "partial": WARN, "failed": BAD}
@@ -132,8 +135,14 @@ _WORDS: dict[str, Callable[[Line], Text]] = {
 }
 
 
-def printed(lines: Any) -> None:
-    """Write lines to standard output as people read them."""
+def show_log(invocation: Invocation, run_id: str, *, follow: bool) -> None:
+    """The lines of one run: for people, or as one JSON array. Raises NotFoundError."""
+    from carlake import lake as lakes
+
+    lines = journal.lines_of(journal.folder(lakes.open(invocation.lake)), run_id, follow=follow)
+    if invocation.json:
+        invocation.document(list(lines))
+        return
     show = shown(sys.stdout)
     for line in lines:
         show(line)
