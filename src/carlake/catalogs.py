@@ -19,13 +19,14 @@ from urllib.parse import urlsplit
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError, NotInstalledError, RESTError
-from pyiceberg.table import CommitTableResponse, Table
+from pyiceberg.table import CommitTableResponse, StagedTable, Table
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import TableRequirement, TableUpdate
 from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from carlake.checksums import checksum
 from carlake.errors import LakeError
 from carlake.lake import Lake, exclusive
 from carlake.settings import Settings
@@ -62,6 +63,12 @@ def open_catalog(settings: Settings, lake: Lake) -> Catalog:
         where = lake.catalog_db if settings.catalog == "sqlite" else f"of type {settings.catalog!r}"
         raise LakeError(f"The catalog {where} cannot be opened: {_redacted(error, settings)}") from None
     return catalog
+
+
+def forget_metadata(catalog: Catalog) -> None:
+    """Parse every metadata file again when it is next needed: for checks of what really lies there."""
+    if isinstance(catalog, SqliteCatalog):
+        catalog.known_metadata.clear()
 
 
 def sqlite_uri(lake: Lake) -> str:
@@ -129,12 +136,12 @@ class SqliteCatalog(SqlCatalog):  # type: ignore[misc]  # PyIceberg is untyped h
         )
         event.listen(self.engine, "connect", _commit_durably)
         super()._init_catalog()
-        self._metadata: OrderedDict[str, TableMetadata] = OrderedDict()
+        self.known_metadata: OrderedDict[str, TableMetadata] = OrderedDict()
 
     def _convert_orm_to_iceberg(self, orm_table: IcebergTables) -> Table:
         """The table of a catalog row. A metadata file never changes, so the newest ones are parsed once."""
         location = orm_table.metadata_location
-        metadata = self._metadata.get(location) if location else None
+        metadata = self.known_metadata.get(location) if location else None
         if metadata is None:
             table = super()._convert_orm_to_iceberg(orm_table)
             self._know(table.metadata_location, table.metadata)
@@ -155,11 +162,19 @@ class SqliteCatalog(SqlCatalog):  # type: ignore[misc]  # PyIceberg is untyped h
         self._know(response.metadata_location, response.metadata)
         return response
 
+    def _update_and_stage_table(self, *args: Any) -> StagedTable:
+        """Called by PyIceberg in a commit: the metadata file's name has the checksum of what will be written."""
+        staged = super()._update_and_stage_table(*args)
+        folder, _, name = staged.metadata_location.rpartition("/")
+        content = staged.metadata.model_dump_json(exclude_none=True).encode()
+        staged.metadata_location = f"{folder}/{name.partition('-')[0]}-{checksum(content)}.metadata.json"
+        return staged
+
     def _know(self, location: str, metadata: TableMetadata) -> None:
-        self._metadata[location] = metadata
-        self._metadata.move_to_end(location)
-        while len(self._metadata) > _KNOWN_METADATA:
-            self._metadata.popitem(last=False)
+        self.known_metadata[location] = metadata
+        self.known_metadata.move_to_end(location)
+        while len(self.known_metadata) > _KNOWN_METADATA:
+            self.known_metadata.popitem(last=False)
 
 
 def _url(file: Path | str) -> URL:
