@@ -27,6 +27,9 @@ from carlake.refresh.run import joined, run
 from carlake.settings import Settings
 
 if TYPE_CHECKING:
+    from carlake.refresh.hold import Hold
+    from carlake.upkeep.returning import RollbackPlan
+    from carlake.upkeep.rollback import Resumed
     from carlake.contracts.drift import Drift, Outcome
     from carlake.look.trace import Trace
     from carlake.look.verify import Verification
@@ -161,6 +164,47 @@ class Lakehouse(OpenLake):
         """Every table whose newest try failed: how often in a row, why, and when `watch` tries it again."""
         return self._circuits.failing()
 
+    # -- mend --------------------------------------------------------------------------------------------------------
+
+    def plan_rollback(self, run: str) -> RollbackPlan:
+        """What `rollback` would do now, and which later runs it would undo. Changes nothing. Raises as it does."""
+        from carlake.upkeep.rollback import plan_rollback
+
+        return plan_rollback(self.context(trigger="rollback"), run)
+
+    def rollback(self, run: str) -> RollbackPlan:
+        """Return silver, quarantine and gold to what they were before a run, and hold them until `resume`.
+
+        run  a run's id, the beginning of it that no other run has, or `last`
+        Bronze and the archive stay, and landing goes on. May be repeated, after a crash too. Gives what was done.
+        Raises NotFoundError for a run of which no snapshot is kept, CarlakeError where what was before it is not kept,
+        CommitRefusedError where other writers were faster again and again.
+        """
+        from carlake.upkeep.rollback import rollback
+
+        done, report = rollback(self.context(trigger="rollback"), run)
+        if report is not None:
+            self._noted(report)
+        return done
+
+    def resume(self) -> Resumed:
+        """Drop the holds of a rollback: the next run brings every table up to date. May be repeated.
+
+        Raises CommitRefusedError where other writers were faster again and again.
+        """
+        from carlake.upkeep.rollback import resume
+
+        done, report = resume(self.context(trigger="resume"))
+        if report is not None:
+            self._noted(report)
+        return done
+
+    def holds(self) -> dict[str, Hold]:
+        """The tables that are held since a rollback."""
+        from carlake.upkeep.rollback import holds
+
+        return holds(self.context(trigger="look"))
+
     # -- look --------------------------------------------------------------------------------------------------------
 
     def _known_table(self, name: str) -> str:
@@ -183,12 +227,14 @@ class Lakehouse(OpenLake):
         *,
         as_of: datetime | None = None,
         snapshot: int | None = None,
+        as_of_run: str | None = None,
         timeout_seconds: float | None = None,
     ) -> pa.Table:
         """Read any table by its bare name. The query may not write and reaches neither files nor the network.
 
         as_of     read every table as it was at this moment
         snapshot  read the one table that has this snapshot at it
+        as_of_run read all tables as one release: as they were together at the end of this run
         Raises QueryError, NotFoundError.
         """
         from carlake.look.query import query
@@ -201,10 +247,22 @@ class Lakehouse(OpenLake):
             sql,
             as_of=as_of,
             snapshot=snapshot,
+            together=self.release(as_of_run) if as_of_run is not None else None,
             timeout_seconds=timeout_seconds or self.settings.query_timeout_seconds,
             memory_limit_bytes=int(self.settings.memory_limit),
             scratch=self.lake.scratch,
         )
+
+    def release(self, run: str) -> dict[str, int | None]:
+        """The snapshot of each table at the end of a run, such that they fit together; None where a table was empty.
+
+        run  a run's id, the beginning of it, or `last`. Raises NotFoundError.
+        """
+        from carlake.refresh.history import histories
+        from carlake.refresh.releases import snapshots_of_run
+
+        self.settle_releases()
+        return snapshots_of_run(histories(self.declared, self.context(trigger="query").peek), self.declared, run)
 
     def runs(self, run_id: str | None = None, *, limit: int = 50) -> pa.Table:
         """The newest runs, one row each; with a run id (or its beginning) its rows, one per table. Raises NotFoundError."""

@@ -204,6 +204,15 @@ def query(
         int | None,
         typer.Option("--snapshot", metavar="ID", help="Read the table of this snapshot at it.", show_default=False),
     ] = None,
+    as_of_run: Annotated[
+        str | None,
+        typer.Option(
+            "--as-of-run",
+            metavar="RUN",
+            help="Read the tables as they were together at the end of a run: its id, the beginning of it, or `last`.",
+            show_default=False,
+        ),
+    ] = None,
     timeout: Annotated[
         float | None,
         typer.Option(
@@ -223,8 +232,8 @@ def query(
       carlake query --format csv --file report.sql > report.csv
     """
     text = _sql(sql, file)
-    if as_of is not None and snapshot is not None:
-        raise typer.BadParameter("--as-of and --snapshot are two ways to name the past; give one.")
+    if sum(given is not None for given in (as_of, snapshot, as_of_run)) > 1:
+        raise typer.BadParameter("--as-of, --as-of-run and --snapshot are ways to name the past; give one.")
     if timeout is not None and not timeout > 0:
         raise typer.BadParameter(f"--timeout {timeout:g} is no time; give seconds, as 30 or 0.5.")
     wanted = _format(invocation, format, output)
@@ -232,7 +241,9 @@ def query(
         raise typer.BadParameter(f"--output {output} is a folder; name a file in it.")
     with invocation.open() as house:
         with invocation.working("Querying"):
-            rows = house.query(text, as_of=as_of, snapshot=snapshot, timeout_seconds=timeout)
+            rows = house.query(
+                text, as_of=as_of, snapshot=snapshot, as_of_run=as_of_run, timeout_seconds=timeout
+            )
         from carlake.look import formats
 
         if output is not None:

@@ -38,6 +38,7 @@ def query(
     *,
     as_of: datetime | None = None,
     snapshot: int | None = None,
+    together: Mapping[str, int | None] | None = None,
     timeout_seconds: float,
     memory_limit_bytes: int,
     scratch: Path,
@@ -48,6 +49,7 @@ def query(
     as_of               read every table at its newest snapshot of that moment or before; a time without a zone is UTC;
                         a table that had none yet is empty
     snapshot            read the one table that has this snapshot at it, the others at their newest
+    together            read these tables each at its snapshot (None: empty), the others at their newest
     timeout_seconds     the query is stopped after so long
     memory_limit_bytes  beyond it DuckDB spills to a folder of its own in `scratch`
     Raises QueryError where the query is refused, fails or takes too long; NotFoundError where it names a table, column
@@ -57,7 +59,7 @@ def query(
     try:
         with QuerySession(memory_limit_bytes, scratch) as session:
             statement = read_statement(session, sql, namespace, tuple(declared))
-            views = _views(catalog, namespace, declared, statement.tables, as_of, snapshot)
+            views = _views(catalog, namespace, declared, statement.tables, as_of, snapshot, together or {})
             session.lock(views, namespace if statement.namespace else None)
             return session.run(statement.sql, timeout_seconds)
     except QueryFailedError as error:
@@ -74,6 +76,7 @@ def _views(
     names: Sequence[str],
     as_of: datetime | None,
     snapshot: int | None,
+    together: Mapping[str, int | None],
 ) -> list[View]:
     """The tables that a query reads, each at its snapshot."""
     if snapshot is not None:
@@ -88,6 +91,8 @@ def _views(
                 continue
             if snapshot is not None and iceberg.metadata.snapshot_by_id(snapshot) is not None:
                 at: int | None = snapshot
+            elif name in together:
+                at = together[name]
             else:
                 at = snapshot_at(iceberg, name, as_of)
             files = tuple(local_path(file.file_path) for file in live_files(iceberg, at))

@@ -15,6 +15,7 @@ from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.snapshots import Snapshot
 
 from carlake.engines.manifests import KIND, QUIET_KINDS, ancestry
+from carlake.errors import NotFoundError
 from carlake.refresh.plan import Bookmark
 from carlake.tables.declare import BRONZE
 from carlake.tables.table import Table
@@ -26,6 +27,9 @@ EMPTY = "empty"
 TAG = "run_"
 """How the tags of releases begin; the run's id follows."""
 
+WORK = ("refresh", "rebuild", "")
+"""The kinds of snapshots that do a run's work on a table that is made from another; other programs' have none."""
+_OTHERS = ("land", "rollback", "resume")
 _FILES = ("added-data-files", "deleted-data-files", "added-delete-files", "removed-delete-files")
 
 
@@ -64,10 +68,8 @@ class History:
         self.name = name
         self.iceberg = iceberg
         self.whole = True
-        self.kept: tuple[Kept, ...] = ()
-        if iceberg is not None:
-            self._read(iceberg)
-        self._by_id = {kept.id: kept for kept in self.kept}
+        self.kept: Sequence[Kept] = self._read(iceberg) if iceberg is not None else ()
+        self._by_id: dict[int | None, Kept] = {each.id: each for each in self.kept}
 
     @property
     def head(self) -> Kept:
@@ -98,7 +100,7 @@ class History:
             wanted = kept.returned_to
         return (*found, _NOTHING) if self.whole and wanted in ("", EMPTY) else tuple(found)
 
-    def _read(self, iceberg: IcebergTable) -> None:
+    def _read(self, iceberg: IcebergTable) -> list[Kept]:
         head = iceberg.current_snapshot()
         line = ancestry(iceberg, head.snapshot_id if head else None)
         ids = {snapshot.snapshot_id for snapshot in line}
@@ -106,7 +108,8 @@ class History:
         older = [s for s in map(iceberg.metadata.snapshot_by_id, sorted(tagged)) if s is not None]
         snapshots = sorted([*line, *older], key=lambda s: s.sequence_number or 0)
         kept: list[Kept] = []
-        rows, before, at = 0, None, {EMPTY: 0}
+        before: int | None = None
+        rows, at = 0, {EMPTY: 0}
         for snapshot in snapshots:
             changed = _changes_rows(snapshot)
             properties = snapshot.summary.additional_properties if snapshot.summary else {}
@@ -134,7 +137,7 @@ class History:
                     returned_to=returned_to,
                 )
             )
-        self.kept = tuple(reversed(kept))
+        return kept[::-1]
 
 
 _NOTHING = Kept(None, 0, 0, changed=False, mark=Bookmark(None, ""))
@@ -142,6 +145,34 @@ _NOTHING = Kept(None, 0, 0, changed=False, mark=Bookmark(None, ""))
 Histories = Mapping[str, History]
 Vector = dict[str, Kept]
 """A snapshot of each table."""
+
+
+def resolve_run(known: Histories, run: str) -> str:
+    """The run that is meant by its id, the beginning of it that no other run has, or `last`. Raises NotFoundError."""
+    runs = runs_of(known)
+    if run == "last" and runs:
+        return runs[0]
+    meant = [run] if run in runs else [each for each in runs if run and each.startswith(run)]
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        some = ", ".join(meant[:5]) + (", ..." if len(meant) > 5 else "")
+        raise NotFoundError(f"{len(meant)} runs begin with {run!r}: {some}.", "Give more of the id.")
+    newest = f" The newest: {', '.join(runs[:3])}." if runs else ""
+    raise NotFoundError(
+        f"No snapshot that is kept was made by a run {run!r}.",
+        f"A run that changed nothing has none, and old ones are removed.{newest} `carlake runs` lists runs.",
+    )
+
+
+def runs_of(known: Histories) -> list[str]:
+    """The runs that made snapshots or releases that are kept, newest first."""
+    found: dict[str, datetime] = {}
+    for history in known.values():
+        for kept in history.kept:
+            if kept.run and kept.kind in (*WORK, *_OTHERS) and kept.at is not None:
+                found[kept.run] = max(kept.at, found.get(kept.run, kept.at))
+    return sorted(found, key=lambda run: (found[run], run), reverse=True)
 
 
 def histories(tables: Mapping[str, Table], find: Callable[[str], IcebergTable | None]) -> dict[str, History]:

@@ -19,9 +19,20 @@ from pyiceberg.table.refs import SnapshotRefType
 from pyiceberg.table.update import RemoveSnapshotRefUpdate, SetSnapshotRefUpdate, TableUpdate
 
 from carlake.engines.protocol import Staged
-from carlake.errors import CommitRefusedError, CommitUnknownError
+from carlake.errors import CommitRefusedError, CommitUnknownError, NotFoundError
 from carlake.refresh.commit import commit
-from carlake.refresh.history import TAG, Histories, History, Kept, Vector, derived, fits, histories, newest_fitting
+from carlake.refresh.history import (
+    TAG,
+    Histories,
+    History,
+    Kept,
+    Vector,
+    derived,
+    fits,
+    histories,
+    newest_fitting,
+    resolve_run,
+)
 from carlake.refresh.plan import head_of
 from carlake.tables.table import Table
 
@@ -120,7 +131,8 @@ class Releases:
             vector = fitting
         for name, kept in vector.items():
             iceberg = known[name].iceberg
-            assert iceberg is not None and kept.id is not None
+            assert iceberg is not None
+            assert kept.id is not None
             ref = iceberg.metadata.refs.get(TAG + run)
             if ref is None or ref.snapshot_id != kept.id:
                 try:
@@ -189,6 +201,23 @@ def release_of(known: Histories, tables: Mapping[str, Table], run: str) -> Vecto
             if kept is not None and (not_after(kept, end) if last is None else kept.number <= last)
         ]
     return newest_fitting(tables, known, candidates)
+
+
+def snapshots_of_run(known: Histories, tables: Mapping[str, Table], run: str) -> dict[str, int | None]:
+    """The snapshot of each table that `release_of` gives (None: it was empty), for a run as a person names it.
+
+    Raises NotFoundError where no kept snapshot is of that run, or no kept snapshots of that time fit together.
+    """
+    tagged = {tag for history in known.values() for tag in _tagged(history) if run and tag.startswith(run)}
+    run = next(iter(tagged)) if len(tagged) == 1 else resolve_run(known, run)
+    vector = release_of(known, tables, run)
+    if vector is None:
+        kept = whole_releases(known, tables)
+        newest = f"{', '.join(release.run for release in kept[:3])}" if kept else "none"
+        raise NotFoundError(
+            f"What the tables were together at the end of run {run} is not kept.", f"The newest releases: {newest}."
+        )
+    return {name: kept.id for name, kept in vector.items()}
 
 
 def not_after(kept: Kept, moment: datetime) -> bool:
