@@ -61,3 +61,7 @@ class CommitUnknownError(CarlakeError):
 
 class DefinitionChangedError(CarlakeError):
     """This process would build a table differently from how it was built; `carlake rebuild` adopts the change."""
+
+
+class DamagedError(CarlakeError):
+    """A file of a table is not what was written: a bit flipped, a part is missing, or it was exchanged."""

@@ -299,11 +299,14 @@ class Lakehouse(OpenLake):
 
         return landed_drift(self, limit)
 
-    def verify(self) -> Verification:
-        """Check every table against what it is made from, each at its own bookmark; changes nothing."""
+    def verify(self, *, deep: bool = False) -> Verification:
+        """Check every table against what it is made from, each at its own bookmark; changes nothing.
+
+        `deep` also compares every file, those of older snapshots too, with the checksum in its name.
+        """
         from carlake.look.verify import verify
 
-        return verify(self)
+        return verify(self, deep=deep)
 
     def trace(self, key: str) -> Trace:
         """Follow an event id or a car from gold back to its files, and forward. Raises NotFoundError."""

@@ -15,20 +15,26 @@ flush of the file system then takes the place of two fsyncs for each file (measu
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import secrets
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+from pyiceberg.io import FileIO, InputFile, OutputFile
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
+
+from carlake.checksums import check_content, checksum, recorded
 
 Pathish = str | os.PathLike[str]
 
 # From this many files and folders on, one flush of the whole file system is cheaper than one fsync each.
 _FLUSH_ALL_FROM = 3
 _LAST_BEFORE_THE_SWAP = ".metadata.json"
+_READ_WHOLE = (".avro", ".metadata.json")
 
 _unsettled: set[str] = set()
 _unsettled_lock = threading.Lock()
@@ -48,9 +54,31 @@ class DurableFileIO(PyArrowFileIO):  # type: ignore[misc]  # PyIceberg's FileIO 
             return super().new_output(location)
         return DurableFile(location=location, path=path, fs=self.fs_by_scheme(scheme, netloc))
 
+    def new_input(self, location: str) -> PyArrowFile:
+        """A file to read; on the local file system a `DurableFile`."""
+        scheme, netloc, path = self.parse_location(location, self.properties)
+        if scheme != "file":
+            return super().new_input(location)
+        return DurableFile(location=location, path=path, fs=self.fs_by_scheme(scheme, netloc))
+
 
 class DurableFile(PyArrowFile):  # type: ignore[misc]  # PyIceberg's PyArrowFile is untyped here
-    """A local file that is noted to be made durable when its output stream is closed."""
+    """A local file that is noted to be made durable when its output stream is closed, and compared with its name when
+    it is read.
+    """
+
+    def open(self, seekable: bool = True) -> Any:
+        """Open the file for reading. Manifests, their lists and metadata are small: they are read at once and compared
+        with the checksum in their name. Raises DamagedError, FileNotFoundError, OSError.
+        """
+        if not self.location.endswith(_READ_WHOLE) or recorded(self.location) is None:
+            return super().open(seekable)
+        try:
+            content = Path(self._path).read_bytes()
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"Cannot open file, does not exist: {self.location}") from error
+        check_content(self.location, content)
+        return io.BytesIO(content)
 
     def create(self, overwrite: bool = False) -> pa.NativeFile:
         """Open the file for writing; missing folders are made.
@@ -79,6 +107,60 @@ class _DurableStream(pa.OSFile):  # type: ignore[misc]  # pyarrow is untyped her
         settle_later(self._durable_path)
         if self._durable_path.endswith(_LAST_BEFORE_THE_SWAP):
             settle()
+
+
+class NamedByContent(OutputFile):  # type: ignore[misc]  # PyIceberg is untyped here
+    """A small file that gets its name, with the checksum in it, once its content is complete.
+
+    file_io  what writes it
+    pattern  its location with a last `{}` where the checksum goes; `location` is the real one after the stream was closed
+    """
+
+    def __init__(self, file_io: FileIO, pattern: str) -> None:
+        super().__init__(pattern)
+        self._location: str = pattern
+        self._io = file_io
+        self._size = 0
+
+    def create(self, overwrite: bool = False) -> io.BytesIO:
+        """Memory to write to; closing it writes the file."""
+        return _Kept(self._write)
+
+    def _write(self, content: bytes) -> None:
+        before, _, after = self._location.rpartition("{}")
+        self._location = f"{before}{checksum(content)}{after}"
+        self._size = len(content)
+        with self._io.new_output(self._location).create(overwrite=True) as stream:
+            stream.write(content)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def exists(self) -> bool:
+        """Whether it was written."""
+        return self._size > 0
+
+    def to_input_file(self) -> InputFile:
+        """The file, to read it."""
+        return self._io.new_input(self._location)
+
+
+class _Kept(io.BytesIO):
+    """Memory that gives its content when it is closed."""
+
+    def __init__(self, done: Callable[[bytes], None]) -> None:
+        super().__init__()
+        self._done = done
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None:
+            self._done = lambda content: None
+        self.close()
+
+    def close(self) -> None:
+        if not self.closed:
+            self._done(self.getvalue())
+        super().close()
 
 
 def settle_later(path: Pathish) -> None:

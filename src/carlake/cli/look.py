@@ -308,7 +308,12 @@ def trace(
 
 
 @command
-def verify(invocation: Invocation) -> None:
+def verify(
+    invocation: Invocation,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Compare every file, of older snapshots too, with its checksum.")
+    ] = False,
+) -> None:
     """Prove that every table is what its source gives.
 
     Nothing is changed. Every landed record is accounted for (records = accepted + quarantined + duplicates), silver has the newest
@@ -318,7 +323,7 @@ def verify(invocation: Invocation) -> None:
 
     with invocation.open() as house:
         with invocation.working("Checking every table"):
-            found = house.verify()
+            found = house.verify(deep=deep)
     if invocation.json:
         invocation.document(
             {

@@ -19,6 +19,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.types import StringType
 
+from carlake.checksums import check_file
 from carlake.contracts.contract import ContractSet
 from carlake.engines.duckdb_files import local_path, read_files, write_files
 from carlake.engines.duckdb_judge import judged_chunks
@@ -313,6 +314,8 @@ class DuckDBEngine:
             rows_removed = self.count(removed)
         writes = added
         if hit and not everything:
+            for path in hit:
+                check_file(path)  # Or a flipped bit would be carried over into a file with a good checksum.
             names = ", ".join(table.column_names)
             kept = read_files(table, sorted(hit), iceberg.schema(), located=True)
             writes = self.view(

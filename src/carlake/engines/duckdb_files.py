@@ -21,6 +21,7 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.typedef import Record
 
+from carlake.checksums import seal
 from carlake.engines.protocol import Relation
 from carlake.engines.schemas import ARROW, DUCKDB
 from carlake.storage import settle_later
@@ -154,8 +155,9 @@ def _write(
         # Pieces of one row group at the cuts between partitions are put together again.
         rows = pa.Table.from_batches(batches).cast(schema)
         writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
-    settle_later(path)
-    return data_file(iceberg, path, partition)
+    sealed = str(seal(path))
+    settle_later(sealed)
+    return data_file(iceberg, sealed, partition)
 
 
 def arrow_schema(iceberg: IcebergTable, table: Table) -> pa.Schema:
@@ -175,7 +177,7 @@ def _new_path(iceberg: IcebergTable, table: Table, values: Sequence[object]) -> 
     folders = [f"{field.name}={part}" for field, part in zip(iceberg.spec().fields, parts, strict=True)]
     folder = Path(local_path(iceberg.location()), "data", *(f.replace("/", "_") for f in folders))
     folder.mkdir(parents=True, exist_ok=True)
-    return str(folder / f"{uuid.uuid4().hex}.parquet")
+    return str(folder / f"{uuid.uuid4().hex[:12]}.parquet")
 
 
 def data_file(iceberg: IcebergTable, path: str, partition: Record) -> DataFile:

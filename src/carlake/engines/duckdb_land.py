@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.typedef import Record
 
+from carlake.checksums import seal
 from carlake.engines.duckdb_files import arrow_schema, data_file, local_path
 from carlake.engines.duckdb_stream import ParseStream
 from carlake.engines.protocol import Parsed, Source, Staged
@@ -208,7 +209,7 @@ class Landing:
                 f"ingested_at_day={self.ingested_at.astimezone(UTC):%Y-%m-%d}",
             )
             folder.mkdir(parents=True, exist_ok=True)
-            path = folder / f"{uuid.uuid4().hex}.parquet"
+            path = folder / f"{uuid.uuid4().hex[:12]}.parquet"
             self._paths.append(path)
             self._writer = pq.ParquetWriter(
                 path, self._schema, compression="zstd", compression_level=1,
@@ -224,6 +225,7 @@ class Landing:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+            self._paths[-1] = seal(self._paths[-1])
             settle_later(self._paths[-1])
 
     def _close_file(self) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from pyiceberg.manifest import DataFile
 
-from carlake.engines.duckdb_files import write_files
+from carlake.checksums import check_file
+from carlake.engines.duckdb_files import local_path, write_files
 from carlake.engines.manifests import live_files
 from carlake.engines.protocol import Staged
 from carlake.engines.snapshots import stage_snapshot
@@ -41,6 +42,8 @@ class Rewriting:
         self.engine = engine
         self.table = table
         self._gone = self._live(base, locations)
+        for file in self._gone:
+            check_file(local_path(file.file_path))  # Or a flipped bit would get a file with a good checksum.
         iceberg = engine.load(table.name)
         rows = engine.view(engine.files(table, self._gone, iceberg))
         # What has no order of its own gets its key's, so that the bounds of its files and row groups tell keys apart.

@@ -42,6 +42,7 @@ from carlake.engines.manifests import (
 )
 from carlake.engines.protocol import Staged
 from carlake.errors import CommitRefusedError
+from carlake.storage import NamedByContent
 
 # So many manifests are merged into one, so that planning a scan does not slow down from commit to commit.
 _MERGE_AT = 40
@@ -78,16 +79,17 @@ def stage_snapshot(
     own |= {name: value for name, value in properties.items() if name != HOLD or value}
     summary = _summary(iceberg, head, added, removed, own)
     sequence_number = iceberg.metadata.next_sequence_number()
-    path = stage.path(f"snap-{stage.snapshot_id}-0-{stage.commit}.avro")
+    output = NamedByContent(iceberg.io, stage.path(f"snap-{stage.snapshot_id}-0-{{}}.avro"))
     with write_manifest_list(
         format_version=iceberg.metadata.format_version,
-        output_file=iceberg.io.new_output(path),
+        output_file=output,
         snapshot_id=stage.snapshot_id,
         parent_snapshot_id=base,
         sequence_number=sequence_number,
         avro_compression="gzip",
     ) as writer:
         writer.add_manifests(manifests)
+    path = output.location
     stage.remember(path, manifests, sequence_number)
     snapshot = Snapshot(
         snapshot_id=stage.snapshot_id,
@@ -146,14 +148,15 @@ class _Stage:
 
     def manifest(self, entries: Iterable[ManifestEntry], spec_id: int | None = None) -> ManifestFile:
         """Write one manifest."""
-        path = self.path(f"{self.commit}-m{self._number}.avro")
+        # Two processes that carry over the same entries need two files, so the commit is in the name, too.
+        path = self.path(f"{{}}-{self.commit.hex[:12]}-m{self._number}.avro")
         self._number += 1
         specs = self.iceberg.metadata.specs()
         with write_manifest(
             format_version=self.iceberg.metadata.format_version,
             spec=specs[self.iceberg.metadata.default_spec_id if spec_id is None else spec_id],
             schema=self.iceberg.schema(),
-            output_file=self.iceberg.io.new_output(path),
+            output_file=NamedByContent(self.iceberg.io, path),
             snapshot_id=self.snapshot_id,
             avro_compression="gzip",
         ) as writer:

@@ -17,6 +17,7 @@ from carlake.engines.protocol import Changed, Relation
 from carlake.errors import CarlakeError
 from carlake.landing.forgotten import FORGOTTEN_HASH
 from carlake.landing.listing import list_landing
+from carlake.look.deep import catalog_damage, damaged_files
 from carlake.refresh.compute import compute
 from carlake.refresh.plan import Bookmark, Refresh, changed_parts, head_of
 from carlake.refresh.refresh import rows_of_source
@@ -72,9 +73,14 @@ class Verification:
         return not self.problems
 
 
-def verify(house: Lakehouse) -> Verification:
-    """Check the whole lake; changes nothing. Reads every row, so it takes about as long as landing them did."""
-    forget_cached()  # what counts is what lies in the files now
+def verify(house: Lakehouse, *, deep: bool = False) -> Verification:
+    """Check the whole lake; changes nothing. Reads every row, so it takes about as long as landing them did.
+
+    `deep` compares every file of every table, those of older snapshots too, with the checksum in its name.
+    """
+    # What counts is what lies in the files now.
+    forget_cached()
+    forget_metadata(house.catalog)
     context = house.context(trigger="verify")
     engine = context.engine
     problems: list[Difference] = []
@@ -113,6 +119,8 @@ def verify(house: Lakehouse) -> Verification:
                 f"ones and {counts['forgotten']} forgotten ones",
             )
         )
+    if deep:
+        problems += _damage(house, context)
     waiting = list_landing(house.lake.landing).objects
     return Verification(
         files=counts["files"],
@@ -125,6 +133,23 @@ def verify(house: Lakehouse) -> Verification:
         behind=tuple(behind),
         problems=tuple(problems),
     )
+
+
+def _damage(house: Lakehouse, context: Context) -> Iterator[Difference]:
+    """Files that are not what was written, one difference each, and what the catalog's own check finds."""
+    if house.settings.catalog == "sqlite" and (what := catalog_damage(house.lake.catalog_db)):
+        yield Difference("catalog", "damaged file", what, (str(house.lake.catalog_db),))
+    for name in context.tables:
+        try:
+            iceberg = context.find(name)
+            found = list(damaged_files(iceberg)) if iceberg else []
+            if found and iceberg and (now := context.find(name)) and now.metadata_location != iceberg.metadata_location:
+                found = list(damaged_files(now))  # Files may have been expired meanwhile.
+        except Exception as error:  # noqa: BLE001  (see verify)
+            yield _unreadable(context, (name,), error)
+            continue
+        for location, what in found:
+            yield Difference(name, "damaged file", f"{location} {what}", (location,))
 
 
 def _rows(iceberg: IcebergTable) -> int:
