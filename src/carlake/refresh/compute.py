@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from carlake.engines.protocol import Changed, Engine, Relation, semi_join
 from carlake.refresh.plan import Refresh
+from carlake.refresh.retained import gone_sources, renewable, retained, uses_itself
 from carlake.tables.table import Table
 
 ChangesOf = Callable[[Table, int | None, int | None], Changed | None]
@@ -53,7 +54,13 @@ def literals(refresh: Refresh, now: datetime) -> dict[str, str]:
 
 
 def compute(
-    engine: Engine, table: Table, refresh: Refresh, now: datetime, changes_of: ChangesOf, rows_of: RowsOf, anew: bool = False
+    engine: Engine,
+    table: Table,
+    refresh: Refresh,
+    now: datetime,
+    changes_of: ChangesOf,
+    rows_of: RowsOf,
+    anew: bool = False,
 ) -> Computed:
     """Compute one refresh. Nothing is written; the relations live in the engine's session.
 
@@ -68,21 +75,20 @@ def compute(
     if changed is None:
         # Every key counts as touched: all own rows are compared with what all source rows give.
         source = rows_of(table, refresh.until)
-        before = engine.scan(table.name, refresh.base, located=True)
-        nothing = engine.view(f"SELECT * FROM {before} WHERE false")
-        return _difference(engine, table, before, _select(engine, table, source, nothing, values), engine.count(source))
+        before, own = _remade(engine, table, refresh, engine.scan(table.name, refresh.base, located=True))
+        return _difference(engine, table, before, _select(engine, table, source, own, values), engine.count(source))
 
     touched = _touched(engine, table, refresh, changed, values)
     rows_in = changed.rows_added + changed.rows_gone
     if touched is None:
         return Computed(None, None, rows_in)
     own_keys = {column: column for column in table.scope}
-    before = engine.scan(table.name, refresh.base, touched, own_keys, located=True)
-    nothing = engine.view(f"SELECT * FROM {before} WHERE false")
+    before = own = engine.scan(table.name, refresh.base, touched, own_keys, located=True)
     if table.reads == "delta" and not changed.rows_gone:
-        source, own = changed.added, before
+        source = changed.added
     elif table.reads == "delta" and changed.complete:
-        source, own = changed.added, nothing
+        source = changed.added
+        before, own = _remade(engine, table, refresh, before)
     else:
         # A delta table whose source lost rows may owe its own rows to them: it is made again from what is left.
         if table.parses:
@@ -90,8 +96,22 @@ def compute(
         else:
             assert table.source is not None
             source = engine.scan(table.source, refresh.until, touched, table.scope)
-        own = nothing
+        before, own = _remade(engine, table, refresh, before)
     return _difference(engine, table, before, _select(engine, table, source, own, values), rows_in)
+
+
+def _remade(engine: Engine, table: Table, refresh: Refresh, before: Relation) -> tuple[Relation, Relation]:
+    """Own rows of a table that is made again from its source: those that the outcome is compared with, and those that
+    go into its SELECT. None go in, so that a foreign edit is undone, except rows whose record retention has removed.
+    """
+    nothing = engine.view(f"SELECT * FROM {before} WHERE false")
+    gone = gone_sources(engine, table, refresh.until) if refresh.base is not None else None
+    if gone is None:
+        return before, nothing
+    if uses_itself(table):
+        return before, engine.view(retained(before, gone))
+    # A SELECT that does not read its own rows would lose them: they are left out of the comparison.
+    return engine.view(renewable(before, gone)), nothing
 
 
 def _touched(
