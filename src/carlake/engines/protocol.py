@@ -133,6 +133,7 @@ class Engine(Protocol):
 
     name: str
     max_record_bytes: int
+    target_file_rows: int
 
     def session(self) -> AbstractContextManager[None]:
         """Relations made inside are dropped at the end."""
