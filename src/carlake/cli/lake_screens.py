@@ -76,6 +76,9 @@ def show_status(
     facts.append(("quarantine", (count(quarantined, "record"), WARN) if quarantined else ("empty", QUIET)))
     if changed:
         facts.append(("definitions", (f"changed for {', '.join(changed)}", WARN)))
+    held = held_line(infos)
+    if held:
+        facts.append(("held", (held, WARN)))
     screen.facts(facts)
     screen.line()
     screen.table(
@@ -90,7 +93,9 @@ def show_status(
     steps = []
     if changed:
         steps.append((invocation.hint("rebuild", "--dry-run"), "what adopting the changed definitions would do"))
-    if waiting.objects or behind:
+    if held:
+        steps.append((invocation.hint("resume"), "let the held tables be refreshed again"))
+    if waiting.objects or (behind and not held):
         steps.append((invocation.hint("run"), "take in what waits" if waiting.objects else "catch up"))
     if quarantined:
         steps.append((invocation.hint("quarantine"), "why records were put aside"))
@@ -102,6 +107,16 @@ def show_status(
     else:
         screen.line()
         screen.line(("Everything is up to date.", GOOD))
+
+
+def held_line(infos: Sequence[TableInfo]) -> str:
+    """Which tables are held since a rollback; empty where none is."""
+    held = {info.name: info.held for info in infos if info.held}
+    if not held:
+        return ""
+    since, run = min((hold.since, hold.run) for hold in held.values())
+    what = "silver, quarantine and gold" if len(held) == 5 else ", ".join(held)
+    return f"{what}: since {time(since)}, rolled back to before run {run}; carlake resume"
 
 
 def changed_tables(infos: Sequence[TableInfo]) -> list[str]:
@@ -140,6 +155,9 @@ def show_tables(screen: Screen, infos: Sequence[TableInfo]) -> None:
             for info in infos
         ],
     )
+    if held := held_line(infos):
+        screen.line()
+        screen.line("  ", ("held ", WARN), (held, QUIET))
     if changed_tables(infos):
         screen.line()
         screen.line("  ", ("*", WARN), (" its definition is another now; carlake rebuild adopts it", QUIET))
@@ -171,6 +189,8 @@ def show_table(screen: Screen, info: TableInfo, table: Table) -> None:
         ]
     if info.definition:
         facts.append(("definition", _definition(info)))
+    if info.held:
+        facts.append(("held", (f"since {time(info.held.since)}, before run {info.held.run}; carlake resume", WARN)))
     if changed_tables([info]):
         facts.append(("", (f"changed: {', '.join(info.changed)}; carlake rebuild adopts it", WARN)))
     if info.location:

@@ -117,6 +117,7 @@ def table_document(info: TableInfo) -> dict[str, object]:
             "definition": info.definition or None,
             "changed": info.changed,
         },
+        "held": {"since": info.held.since, "before_run": info.held.run} if info.held else None,
         "location": info.location,
         "metadata_location": info.metadata_location,
     }

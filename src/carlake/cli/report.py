@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from carlake.cli.screen import BAD, GOOD, QUIET, STRONG, WARN, Column, Screen, count, number, one_line, seconds, size
+from carlake.cli.screen import BAD, GOOD, QUIET, STRONG, WARN, Column, Screen, count, number, one_line, seconds, size, time
 
 if TYPE_CHECKING:
     from carlake.cli.invocation import Invocation
     from carlake.lakehouse import RunPlan
     from carlake.refresh.report import Problem, RunReport, Step
 
-STATUS_STYLE = {"succeeded": GOOD, "partial": WARN, "failed": BAD, "skipped": QUIET, "left": WARN, "waiting": WARN}
+STATUS_STYLE = {"succeeded": GOOD, "partial": WARN, "failed": BAD, "skipped": QUIET, "left": WARN, "waiting": WARN, "held": WARN}
 _WHY = {
     "landing": "objects wait",
     "source": "its source has news",
@@ -22,6 +22,7 @@ _WHY = {
     "day": "a new day",
     "foreign": "another program wrote to it",
     "history": "its source's history was replaced",
+    "asked": "it was asked for",
 }
 _PROBLEMS_SHOWN = 20
 
@@ -49,6 +50,7 @@ def run_document(report: RunReport, lake: str) -> dict[str, Any]:
                 "seconds": round(step.seconds, 3),
                 "refusals": step.refusals,
                 "error": step.error or None,
+                "held": {"since": step.held.since, "before_run": step.held.run} if step.held else None,
             }
             for step in report.steps
         ],
@@ -77,6 +79,14 @@ def show_run(invocation: Invocation, report: RunReport) -> None:
     if report.files_known or report.files_unchanged:
         screen.line("  ", (_known(report), QUIET))
     show_problems(screen, report.problems)
+    held = [step.held for step in report.steps if step.held]
+    if held:
+        screen.line()
+        screen.line(
+            (f"{count(len(held), 'table')} held", WARN),
+            f" since {time(min(hold.since for hold in held))}: rolled back to before run {held[0].run}",
+        )
+        screen.next([(invocation.hint("resume"), "let them be refreshed again")])
     if report.quarantined > 0:
         screen.next([(invocation.hint("quarantine"), f"why {count(report.quarantined, 'record')} went to quarantine")])
 
@@ -146,6 +156,7 @@ def plan_document(plan: RunPlan) -> dict[str, Any]:
                 "table": table,
                 "why": refresh.why if refresh else None,
                 "full": bool(refresh and refresh.full),
+                "held": bool(refresh and refresh.held),
                 "changed": refresh.changed if refresh else (),
             }
             for table, refresh in plan.refreshes
@@ -165,7 +176,9 @@ def show_plan(screen: Screen, plan: RunPlan, *, landing: bool = True) -> None:
         what = f"take in {count(len(plan.objects), 'object')}, {size(total)}" if waiting else ("nothing waits", QUIET)
         rows.append(("landing", what))
     for table, refresh in plan.refreshes:
-        if refresh is not None:
+        if refresh is not None and refresh.held:
+            rows.append((table, (f"nothing: held since {time(refresh.held.since)}; carlake resume", WARN)))
+        elif refresh is not None:
             changed = f": {', '.join(refresh.changed)}" if refresh.changed else ""
             extent = "all of it" if refresh.full else "what changed"
             rows.append((table, f"refresh {extent}, for {_WHY.get(refresh.why, refresh.why)}{changed}"))
@@ -184,6 +197,8 @@ def _state(step: Step) -> str | Text:
         return Text("LEFT ALONE", style=WARN)
     if step.status == "waiting":
         return Text("WAITS", style=WARN)
+    if step.status == "held":
+        return Text("held", style=WARN)
     if step.status == "skipped":
         return "up to date"
     return Text() if step.rows_out or step.rows_removed else "no row changed"

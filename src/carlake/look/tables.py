@@ -11,6 +11,7 @@ from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table as IcebergTable
 
 from carlake.engines.manifests import file_changes
+from carlake.refresh.hold import Hold
 from carlake.refresh.plan import Bookmark, changed_parts, head_of
 from carlake.tables.table import Column, Table
 
@@ -43,6 +44,7 @@ class TableInfo:
     bookmark_day: date | None = None
     definition: str = ""
     changed: tuple[str, ...] = ()
+    held: Hold | None = None
     columns: tuple[Column, ...] = ()
     location: str = ""
     metadata_location: str = ""
@@ -76,6 +78,7 @@ def table_info(catalog: Catalog, namespace: str, tables: Mapping[str, Table], na
         bookmark_day=mark.day if mark else None,
         definition=mark.definition if mark else "",
         changed=changed_parts(table, mark) if mark and mark.definition != table.definition else (),
+        held=Hold.of(iceberg),
         columns=table.columns,
         location=iceberg.location(),
         metadata_location=iceberg.metadata_location,

@@ -11,7 +11,7 @@ from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.refs import SnapshotRefType
 from pyiceberg.table.update import RemoveSnapshotRefUpdate, SetSnapshotRefUpdate, TableUpdate
 
-from carlake.engines.manifests import HOLD, live_files
+from carlake.engines.manifests import ERASURE, HOLD, live_files
 from carlake.engines.protocol import Staged
 from carlake.engines.snapshots import stage_snapshot
 from carlake.errors import CarlakeError
@@ -38,7 +38,7 @@ PIN = "rollback"
 """The tag of the snapshot that a table is about to return to."""
 KINDS = ("hold", "rollback", "resume")
 # Behind these there is no way back: what they took out must not return.
-_FINAL = ("erasure", "forget")
+_FINAL = (ERASURE,)
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Situation:
         target = self.target[name].source
         assert source is not None
         # A source that was rolled back, too, is read up to the snapshot that brought it back: it has the same rows.
-        return self.known[source].head.id if source in self.target else target
+        return self.known[source].head.id if source in self.names else target
 
     def _since(self) -> datetime:
         known = [hold.since for hold in self.holds.values() if hold is not None and hold.run == self.run]
@@ -174,7 +174,7 @@ class Situation:
         assert source is not None
         if not history.same_rows(head.id, target.id) or head.mark is None or not self._is_kept(name, head, target):
             return False
-        if source in self.target:
+        if source in self.names:
             return self.known[source].same_rows(head.mark.source, self.target[source].id)
         return self.known[source].same_rows(head.mark.source, target.source)
 

@@ -65,7 +65,7 @@ def rollback(context: Context, run: str) -> tuple[RollbackPlan, RunReport | None
             situation = Situation(context, run)
             run = situation.plan.run
             first = first or situation.plan
-            undoes |= {undone.run: undone for undone in situation.plan.undoes}
+            undoes = {undone.run: undone for undone in situation.plan.undoes} | undoes
             staged = situation.next_step()
             if staged is None:
                 break
