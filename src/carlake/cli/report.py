@@ -7,14 +7,36 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from carlake.cli.screen import BAD, GOOD, QUIET, STRONG, WARN, Column, Screen, count, number, one_line, seconds, size, time
+from carlake.cli.screen import (
+    BAD,
+    GOOD,
+    QUIET,
+    STRONG,
+    WARN,
+    Column,
+    Screen,
+    count,
+    number,
+    one_line,
+    seconds,
+    size,
+    time,
+)
 
 if TYPE_CHECKING:
     from carlake.cli.invocation import Invocation
     from carlake.lakehouse import RunPlan
     from carlake.refresh.report import Problem, RunReport, Step
 
-STATUS_STYLE = {"succeeded": GOOD, "partial": WARN, "failed": BAD, "skipped": QUIET, "left": WARN, "waiting": WARN, "held": WARN}
+STATUS_STYLE = {
+    "succeeded": GOOD,
+    "partial": WARN,
+    "failed": BAD,
+    "skipped": QUIET,
+    "left": WARN,
+    "waiting": WARN,
+    "held": WARN,
+}
 _WHY = {
     "landing": "objects wait",
     "source": "its source has news",
