@@ -11,6 +11,7 @@ import difflib
 import fcntl
 import json
 import os
+import re
 import shlex
 import tomllib
 import uuid
@@ -102,7 +103,7 @@ def create(path: str | os.PathLike[str]) -> Lake:
                 _refuse_foreign(root)
                 for folder in (*_FOLDERS, f"{_OWN}/scratch"):
                     (root / folder).mkdir(exist_ok=True)
-                _write_toml(root)
+                _write_toml(root, _settings_text(), uuid.uuid4().hex)
     except OSError as error:
         raise LakeError(
             f"No lake can be made at {root}: {error.strerror or error}.", "Give a folder that you may write."
@@ -185,19 +186,42 @@ def _may_become_lake(root: Path) -> bool:
     return not any(any((root / name).iterdir()) for name in ("archive", "warehouse") if (root / name).is_dir())
 
 
-def _write_toml(root: Path) -> None:
+def identify(root: Path, lake_id: str, namespace: str = "") -> None:
+    """Write into carlake.toml that the lake of this id lies at `root`. Settings that are there stay as they are; a file
+    that is lost is made anew, with its `namespace` where that is not the usual one. Raises OSError.
+    """
+    try:
+        text = (root / _TOML).read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        text = _settings_text()
+        if namespace and namespace != "carlake":
+            text = f'namespace = "{namespace}"\n' + text
+    # The table ends where the next begins; of its own keys none is a table.
+    text = re.sub(r"^\[lake\][^\n]*\n(?:(?!\[)[^\n]*(?:\n|\Z))*", "", text, flags=re.MULTILINE)
+    text = text.replace(_OWN_NOTE, "")
+    _write_toml(root, text.rstrip("\n") + "\n\n", lake_id)
+
+
+_OWN_NOTE = "# What the lake is. Change nothing below: the tables record the location too.\n"
+
+
+def _settings_text() -> str:
     from carlake.settings import commented  # here, for a lake is made once and opened often
 
+    return f"# Settings of this lake. Take the # away before a line to change what it sets.\n\n{commented()}\n"
+
+
+def _write_toml(root: Path, settings: str, lake_id: str) -> None:
     text = (
-        "# Settings of this lake. Take the # away before a line to change what it sets.\n\n"
-        f"{commented()}\n"
-        "# What the lake is. Change nothing below: the tables record the location too.\n"
+        f"{settings}"
+        f"{_OWN_NOTE}"
         "[lake]\n"
         f"format = {FORMAT}\n"
-        f'id = "{uuid.uuid4().hex}"\n'
+        f'id = "{lake_id}"\n'
         f"location = {_toml_text(str(root))}\n"
         f'made_by = "{VERSION}"\n'
     )
+    (root / _OWN).mkdir(exist_ok=True)
     unfinished = root / _OWN / f"{_TOML}.{os.getpid()}"
     with unfinished.open("w", encoding="utf-8") as file:
         file.write(text)
@@ -231,7 +255,7 @@ def _read_own(root: Path) -> dict[str, Any]:
 def _damaged(root: Path, what: str) -> LakeError:
     return LakeError(
         f"{root / _TOML} {what}, which says what the lake is.",
-        f"Put the file back as it was, or make a new lake from this one's files: {_run_anew(root)}",
+        f"Put the file back as it was, or have it made anew: {_recover(root)}",
     )
 
 
@@ -242,12 +266,12 @@ def _elsewhere(root: Path, recorded: Path, lake_id: str) -> LakeError:
         what, advice = f"The lake at {root} was made at {recorded}", f"Move it back to {recorded}"
     return LakeError(
         f"{what}, and its tables record absolute paths there. Nothing was changed.",
-        f"{advice}\nOr make a new lake from its files, which stay where they are: {_run_anew(root)}",
+        f"{advice}\nOr make it whole where it lies: {_recover(root)}",
     )
 
 
-def _run_anew(root: Path) -> str:
-    return f"carlake run {_quoted(root / 'archive')} {_quoted(root / 'landing')} --lake NEW"
+def _recover(root: Path) -> str:
+    return f"carlake recover --lake {_quoted(root)}"
 
 
 def _id_at(root: Path) -> Any:

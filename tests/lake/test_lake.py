@@ -76,7 +76,7 @@ def test_a_moved_lake_is_recognised_and_left_alone(tmp_path: Path) -> None:
     error = refusal(tmp_path / "moved to")
     assert error.what.startswith(f"The lake at {tmp_path}/moved to was made at {tmp_path}/made")
     assert f"Move it back to {tmp_path}/made\n" in error.advice
-    assert f"carlake run '{tmp_path}/moved to/archive' '{tmp_path}/moved to/landing' --lake NEW" in error.advice
+    assert f"carlake recover --lake '{tmp_path}/moved to'" in error.advice
     assert state(tmp_path) == before
 
 
@@ -88,7 +88,7 @@ def test_a_copy_beside_its_original_is_recognised_and_both_are_left_alone(tmp_pa
     error = refusal(tmp_path / "copy")
     assert error.what.startswith(f"{tmp_path}/copy is a copy of the lake at {tmp_path}/made")
     assert f"--lake {tmp_path}/made\n" in error.advice
-    assert f"carlake run {tmp_path}/copy/archive {tmp_path}/copy/landing --lake NEW" in error.advice
+    assert f"carlake recover --lake {tmp_path}/copy" in error.advice
     assert state(tmp_path) == before
     assert lakes.open(made.root) == made
 
