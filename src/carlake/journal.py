@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -166,45 +166,51 @@ def lines_of(where: Path, run_id: str, *, follow: bool = False) -> Iterator[Line
     Raises NotFoundError where the log has no such run, or more than one.
     """
     wanted = _meant(where, run_id)
-    path = where / _NAME
     mark = b'"run_id": ' + json.dumps(wanted).encode()
-    for older in _older(path):
-        yield from _matching(older.read_bytes(), mark)
-    at, node, rest = 0, None, b""
+    tail = _Tail(where / _NAME)
     while True:
-        with suppress(FileNotFoundError), path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if node not in (None, status.st_ino):
-                # It was renamed since: what came at its end, then the new file from its beginning.
-                before = next((old for old in _older(path) if old.stat().st_ino == node), None)
-                left = before.read_bytes()[at:] if before else b""
-                for line in _matching(rest + left, mark):
-                    yield line
-                    if line["event"] == DONE:
-                        return
-                at, rest = 0, b""
-            node = status.st_ino
-            file.seek(at)
-            new = file.read()
-            at += len(new)
-            text, _, rest = (rest + new).rpartition(b"\n")
-            for line in _matching(text, mark):
-                yield line
-                if line["event"] == DONE:
-                    return
+        for line in _matching(tail.read(), mark):
+            yield line
+            if line["event"] == DONE:
+                return
         if not follow:
             return
         time.sleep(_FOLLOW_SECONDS)
 
 
+class _Tail:
+    """Reads the log's lines from the oldest on, and at each further call those that came since."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._node: int | None = None
+        self._at = 0
+        self._rest = b""
+
+    def read(self) -> bytes:
+        """Whole lines."""
+        text = self._rest
+        with ExitStack() as held:
+            with suppress(OSError):
+                if self._path.exists():
+                    held.enter_context(exclusive(self._path.with_name("lock")))  # no file is renamed meanwhile
+            files = [file for file in [*_older(self._path), self._path] if file.exists()]
+            nodes = [file.stat().st_ino for file in files]
+            first = nodes.index(self._node) if self._node in nodes else 0
+            for node, file in zip(nodes[first:], files[first:], strict=True):
+                with file.open("rb") as stream:
+                    stream.seek(self._at if node == self._node else 0)
+                    text += stream.read()
+                    self._node, self._at = node, stream.tell()
+        whole, end, self._rest = text.rpartition(b"\n")
+        return whole + end
+
+
 def _meant(where: Path, run_id: str) -> str:
     """The whole id of the run that is meant."""
     path = where / _NAME
-    found: dict[str, None] = {}
-    for file in [*_older(path), path]:
-        with suppress(FileNotFoundError):
-            for line in _matching(file.read_bytes(), b'"event": "' + BEGUN.encode()):
-                found[str(line.get("run_id", ""))] = None
+    begun = _matching(_Tail(path).read(), b'"event": "' + BEGUN.encode())
+    found = {str(line.get("run_id", "")): None for line in begun}
     if run_id == "last" and found:
         return next(reversed(found))
     matches = [run_id] if run_id in found else [name for name in found if name.startswith(run_id)]
