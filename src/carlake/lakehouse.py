@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from carlake.errors import ContractError
 from carlake.journal import RunLines
 from carlake.landing.archive import archive_many
 from carlake.landing.listing import Listing, list_landing, list_paths
@@ -112,15 +113,18 @@ class Lakehouse(OpenLake):
         """Run, and write down what is done: in the log while it goes on, in ops_runs afterwards."""
         lines = RunLines(self.journal, context.run_id, context.trigger, len(objects))
         report = run(context, objects, found, told=lines.step, **how)
-        # Another process may have adopted contracts and rules that are in the files by now.
-        if any(step.status == "left" for step in report.steps) and self.reread():
+        # Another process may have adopted contracts and rules that are in the files by now, or a mistake was mended.
+        stale = (step.status == "left" or self.declared[step.table].broken for step in report.steps)
+        if any(stale) and self.reread():
             again = replace(self.context(trigger=context.trigger, today=context.today), run_id=context.run_id)
             report = joined(report, run(again, (), told=lines.step, progress=how["progress"]))
         lines.done(report)
         return self._noted(report)
 
     def plan(self, paths: Sequence[str] = (), *, today: date | None = None, adopt: bool = False) -> RunPlan:
-        """What `run` (or, with `adopt`, `rebuild`) would do now. Changes nothing."""
+        """What `run` (or, with `adopt`, `rebuild`) would do now. Changes nothing. Raises ContractError: a mistaken rule."""
+        if mistake := next((table.broken for table in self.declared.values() if table.broken), ""):
+            raise ContractError(mistake)
         listing = self._list(paths)
         context = self.context(today=today)
         refreshes = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from os import PathLike
@@ -15,7 +16,7 @@ from carlake.catalogs import open_catalog, warehouse_location
 from carlake.contracts.contract import ContractSet
 from carlake.contracts.load import load as load_contracts
 from carlake.engines.duckdb import DuckDBEngine
-from carlake.errors import CarlakeError
+from carlake.errors import CarlakeError, ContractError
 from carlake.hooks import Event, Hooks, Kind
 from carlake.journal import CIRCUIT, Journal, Level
 from carlake.journal import folder as log_folder
@@ -27,7 +28,7 @@ from carlake.refresh.report import RunReport
 from carlake.refresh.run import write_down
 from carlake.rules.load import load_rules
 from carlake.settings import Settings
-from carlake.tables.declare import declare
+from carlake.tables.declare import ALERTS, declare
 from carlake.tables.table import Table
 from carlake.version import VERSION
 
@@ -97,10 +98,10 @@ class OpenLake:
 
     def reread(self) -> bool:
         """Read the contracts and rules again, as another process may have adopted newer ones; whether they differ."""
-        before = {name: table.definition for name, table in self.declared.items()}
+        before = {name: (table.definition, table.broken) for name, table in self.declared.items()}
         kept = {name: vars(self).pop(name) for name in ("contracts", "declared")}
         try:
-            if before != {name: table.definition for name, table in self.declared.items()}:
+            if before != {name: (table.definition, table.broken) for name, table in self.declared.items()}:
                 self.reopen()
                 return True
         except CarlakeError:
@@ -126,16 +127,25 @@ class OpenLake:
 
     @cached_property
     def declared(self) -> dict[str, Table]:
-        """Every table's declaration, by name."""
+        """Every table's declaration, by name. A mistake in a rules file concerns the alerts alone: `Table.broken`.
+
+        Raises ContractError for a mistake in a contract: contracts say which records are of a car that is forgotten, and
+        which values are personal data, so nothing may land without them.
+        """
         extra = self.contracts.extra_columns
-        rules = load_rules(self.settings.rules, extra_columns=extra)
-        return declare(
+        mistake = ""
+        try:
+            rules = load_rules(self.settings.rules, extra_columns=extra)
+        except ContractError as error:
+            rules, mistake = load_rules(extra_columns=extra), str(error)
+        tables = declare(
             self.contracts.canonical,
             rules,
             extra,
             self.settings.silver_partition,
             int(self.settings.max_record_bytes),
         )
+        return tables | {ALERTS: replace(tables[ALERTS], broken=mistake)}
 
     @cached_property
     def catalog(self):  # type: ignore[no-untyped-def]

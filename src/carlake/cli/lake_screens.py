@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from carlake.cli.invocation import Invocation
     from carlake.landing.listing import Listing
     from carlake.look.tables import TableInfo
+    from carlake.refresh.circuits import Circuit
     from carlake.look.verify import Verification
     from carlake.tables.table import Table
 
@@ -47,6 +48,7 @@ def show_status(
     run: Mapping[str, Any] | None,
     waiting: Listing,
     waiting_bytes: int,
+    failing: Sequence[Circuit] = (),
 ) -> None:
     """One glance at a lake, and what to do next."""
     screen = invocation.screen
@@ -88,9 +90,12 @@ def show_status(
             Column("behind", right=True),
             Column("updated"),
         ],
-        [(info.name, info.rows if info.exists else None, _behind(info), info.updated) for info in infos],
+        [(info.name, info.rows if info.exists and info.readable else None, _behind(info), info.updated) for info in infos],
     )
+    _show_trouble(screen, infos, failing)
     steps = []
+    if failing or any(info.trouble for info in infos):
+        steps.append((invocation.hint("doctor"), "what is wrong, and what mends it"))
     if changed:
         steps.append((invocation.hint("rebuild", "--dry-run"), "what adopting the changed definitions would do"))
     if held:
@@ -107,6 +112,20 @@ def show_status(
     else:
         screen.line()
         screen.line(("Everything is up to date.", GOOD))
+
+
+def _show_trouble(screen: Screen, infos: Sequence[TableInfo], failing: Sequence[Circuit]) -> None:
+    """The tables that keep failing, and those that cannot be read, each with the cause."""
+    troubles = {info.name: (info.trouble, "") for info in infos if info.trouble}
+    for circuit in failing:
+        again = f"; watch tries it again at {time(circuit.retry_at)}" if circuit.opened_at else ""
+        times = f"failed {count(circuit.failures, 'time')} in a row since {time(circuit.since)}{again}"
+        troubles[circuit.table] = (circuit.error, times)
+    for name, (error, times) in troubles.items():
+        screen.line()
+        screen.line("  ", (f"{name}: ", BAD), times or one_line(error.split("\n")[0]))
+        for line in error.split("\n")[0 if times else 1 :]:
+            screen.line("    ", one_line(line))
 
 
 def held_line(infos: Sequence[TableInfo]) -> str:
@@ -129,7 +148,7 @@ def show_tables(screen: Screen, infos: Sequence[TableInfo]) -> None:
     screen.table(
         [Column("table"), Column("rows", right=True), Column("created"), Column("updated")],
         [
-            (info.name, info.rows if info.exists else None, info.created.date() if info.created else None, info.updated)
+            (info.name, info.rows if info.exists and info.readable else None, info.created.date() if info.created else None, info.updated)
             for info in infos
         ],
     )
@@ -169,7 +188,7 @@ def show_table(screen: Screen, info: TableInfo, table: Table) -> None:
     screen.prose(info.doc)
     screen.line()
     facts: list[tuple[str, str | Text | tuple[str, str]]] = [
-        ("rows", shown(info.rows)),
+        ("rows", shown(info.rows if info.readable else None)),
         ("stored", f"{count(info.files, 'file')}, {size(info.size_bytes)}"),
         ("created", shown(info.created)),
         ("updated", shown(info.updated)),
@@ -193,6 +212,8 @@ def show_table(screen: Screen, info: TableInfo, table: Table) -> None:
         facts.append(("held", (f"since {time(info.held.since)}, before run {info.held.run}; carlake resume", WARN)))
     if changed_tables([info]):
         facts.append(("", (f"changed: {', '.join(info.changed)}; carlake rebuild adopts it", WARN)))
+    if info.trouble:
+        facts.append(("trouble", (info.trouble, BAD)))
     if info.location:
         facts.append(("lies in", info.location.removeprefix("file://")))
     screen.facts(facts)

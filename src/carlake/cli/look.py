@@ -17,6 +17,7 @@ from carlake.cli.terminal import colored
 
 if TYPE_CHECKING:
     from carlake.look.tables import TableInfo
+    from carlake.refresh.circuits import Circuit
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +38,7 @@ def status(invocation: Invocation) -> None:
     """The lake at a glance, and what to do next.
 
     The newest run, what waits in landing, what is in quarantine, and every table: its rows, how many source rows it
-    is behind, and when it was updated.
+    is behind, and when it was updated. Tables that keep failing are named, with the cause.
     """
     from carlake.cli.lake_screens import changed_tables, show_status
     from carlake.landing.listing import list_landing
@@ -45,6 +46,8 @@ def status(invocation: Invocation) -> None:
     with invocation.open() as house:
         infos = house.tables()
         newest = house.runs(limit=1).to_pylist()
+        failing = house.circuits()
+        now = house.clock()
         waiting = list_landing(house.lake.landing)
         root = house.lake.root
     run = newest[0] if newest else None
@@ -58,9 +61,10 @@ def status(invocation: Invocation) -> None:
                 "landing": {"files": len(waiting.objects), "bytes": size, "unreadable": waiting.unreadable},
                 "quarantined": next(info.rows for info in infos if info.name == "quarantine_car_data"),
                 "changed": changed_tables(infos),
+                "circuits": [circuit_document(circuit, now) for circuit in failing],
             }
         )
-    show_status(invocation, root, infos, run, waiting, size)
+    show_status(invocation, root, infos, run, waiting, size, failing)
 
 
 @command
@@ -96,13 +100,27 @@ def tables(
             show_table(invocation.screen, info, house.declared[info.name])
 
 
+def circuit_document(circuit: Circuit, now: datetime) -> dict[str, object]:
+    """A table that keeps failing, as JSON."""
+    return {
+        "table": circuit.table,
+        "state": circuit.state(now),
+        "failures": circuit.failures,
+        "since": circuit.since,
+        "last": circuit.last,
+        "retry_at": circuit.retry_at,
+        "run_id": circuit.run_id,
+        "error": circuit.error,
+    }
+
+
 def table_document(info: TableInfo) -> dict[str, object]:
     """A table as JSON, without its columns."""
     return {
         "table": info.name,
         "doc": info.doc,
         "exists": info.exists,
-        "rows": info.rows,
+        "rows": info.rows if info.readable else None,
         "files": info.files,
         "size_bytes": info.size_bytes,
         "created": info.created,
@@ -117,6 +135,7 @@ def table_document(info: TableInfo) -> dict[str, object]:
             "definition": info.definition or None,
             "changed": info.changed,
         },
+        "trouble": info.trouble or None,
         "held": {"since": info.held.since, "before_run": info.held.run} if info.held else None,
         "location": info.location,
         "metadata_location": info.metadata_location,

@@ -36,6 +36,9 @@ _RUNS = f"""SELECT run_id,
        string_agg(step || ': ' || error, chr(10) ORDER BY started_at) AS error
 FROM {OPS_RUNS} GROUP BY run_id"""
 
+# Where two runs began together, the one that ended later is the newer one.
+_NEWEST_FIRST = "min(started_at) DESC, max(ended_at) DESC, run_id DESC"
+
 _STEPS = f"""SELECT step AS "table", status,
        CAST(epoch_us(ended_at) - epoch_us(started_at) AS DOUBLE) / 1000000 AS seconds,
        rows_in, rows_out, rows_quarantined AS quarantined, rows_duplicate AS duplicates, files_in AS files,
@@ -50,7 +53,7 @@ def recent_runs(house: Lakehouse, limit: int = 50) -> pa.Table:
     rows_out, quarantined, duplicates (long), tables (`succeeded/all`, as text; a table where nothing was to do counts as
     succeeded), error.
     """
-    return house.query(f"{_RUNS} ORDER BY started_at DESC, run_id DESC LIMIT {int(limit)}")
+    return house.query(f"{_RUNS} ORDER BY {_NEWEST_FIRST} LIMIT {int(limit)}")
 
 
 def one_run(house: Lakehouse, run_id: str) -> pa.Table:
@@ -62,7 +65,7 @@ def one_run(house: Lakehouse, run_id: str) -> pa.Table:
     Raises NotFoundError where no run or more than one is meant.
     """
     if run_id == NEWEST:
-        sql = f"SELECT run_id FROM {OPS_RUNS} ORDER BY started_at DESC, run_id DESC LIMIT 1"
+        sql = f"SELECT run_id FROM {OPS_RUNS} GROUP BY run_id ORDER BY {_NEWEST_FIRST} LIMIT 1"
     else:
         sql = f"SELECT DISTINCT run_id FROM {OPS_RUNS} WHERE starts_with(run_id, {quoted(run_id)}) ORDER BY 1 DESC"
     found = [str(value) for value in house.query(sql)["run_id"].to_pylist()]
@@ -77,4 +80,8 @@ def one_run(house: Lakehouse, run_id: str) -> pa.Table:
     if len(found) > 1:
         some = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
         raise NotFoundError(f"{len(found)} runs begin with {run_id!r}: {some}.", "Give more of the id.")
-    return house.query(f"{_STEPS} WHERE run_id = {quoted(found[0])} ORDER BY started_at")
+    # A clock may give two steps the same time; tables are refreshed in the order in which they are declared.
+    order = "".join(f" WHEN {quoted(name)} THEN {place}" for place, name in enumerate(house.declared))
+    return house.query(
+        f"{_STEPS} WHERE run_id = {quoted(found[0])} ORDER BY started_at, CASE step{order} ELSE {len(house.declared)} END"
+    )

@@ -11,6 +11,8 @@ from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table as IcebergTable
 
 from carlake.engines.manifests import file_changes
+from carlake.errors import CarlakeError
+from carlake.refresh.causes import cause
 from carlake.refresh.hold import Hold
 from carlake.refresh.plan import Bookmark, changed_parts, head_of
 from carlake.tables.table import Column, Table
@@ -26,6 +28,7 @@ class TableInfo:
     rows_behind        source rows that came or went since; None where the bookmark is no ancestor of the source
     bookmark_day       the day the table was last judged by
     definition         the definition it was built with; `changed` names the parts that differ in this process
+    trouble            why it cannot be refreshed or read: a mistake in a rules file, metadata that is missing
     """
 
     name: str
@@ -44,6 +47,8 @@ class TableInfo:
     bookmark_day: date | None = None
     definition: str = ""
     changed: tuple[str, ...] = ()
+    trouble: str = ""
+    readable: bool = True
     held: Hold | None = None
     columns: tuple[Column, ...] = ()
     location: str = ""
@@ -51,7 +56,24 @@ class TableInfo:
 
 
 def table_info(catalog: Catalog, namespace: str, tables: Mapping[str, Table], name: str) -> TableInfo:
-    """What is known of one declared table."""
+    """What is known of one declared table. What cannot be read of it is said in `trouble`, so that the others are shown."""
+    try:
+        return _info(catalog, namespace, tables, name)
+    except (OSError, ValueError, CarlakeError) as error:
+        table = tables[name]
+        return TableInfo(
+            name,
+            table.doc,
+            exists=True,
+            source=table.source,
+            columns=table.columns,
+            trouble=cause(error),
+            readable=False,
+            rows_behind=None,
+        )
+
+
+def _info(catalog: Catalog, namespace: str, tables: Mapping[str, Table], name: str) -> TableInfo:
     table = tables[name]
     iceberg = _load(catalog, namespace, name)
     if iceberg is None:
@@ -77,7 +99,8 @@ def table_info(catalog: Catalog, namespace: str, tables: Mapping[str, Table], na
         rows_behind=_behind(catalog, namespace, table, mark) if derived else 0,
         bookmark_day=mark.day if mark else None,
         definition=mark.definition if mark else "",
-        changed=changed_parts(table, mark) if mark and mark.definition != table.definition else (),
+        changed=changed_parts(table, mark) if mark and mark.definition != table.definition and not table.broken else (),
+        trouble=table.broken,
         held=Hold.of(iceberg),
         columns=table.columns,
         location=iceberg.location(),

@@ -249,6 +249,8 @@ def _table(
     if mark is None:
         what = f"snapshot {head.snapshot_id} carries no bookmark: another program wrote it; `carlake run` makes the table anew"
         return [Difference(table.name, "foreign writer", what)], None
+    if table.broken:
+        return [Difference(table.name, "definition", f"it cannot be judged: {table.broken}")], None
     if mark.definition != table.definition:
         what = f"built with another definition ({', '.join(changed_parts(table, mark))}); `carlake rebuild` adopts this one"
         return [Difference(table.name, "definition", what)], None

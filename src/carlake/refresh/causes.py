@@ -10,7 +10,7 @@ from carlake.errors import CarlakeError
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_TEXT = re.compile(r"no space left on device|disk quota exceeded|file too large|database or disk is full", re.I)
 _MISSING = re.compile(r"No files found that match the pattern \"(?P<file>[^\"]+)\"")
-_FILE = re.compile(r"[\"'](?P<file>[^\"']*\.(?:parquet|avro|json))[\"']")
+_FILE = re.compile(r"(?:[\"']|file://|: )(?P<file>/[^\"']*\.(?:parquet|avro|json))\b")
 _ESCAPED = re.compile(r"\[([*?\[])\]")  # how a path with a wildcard in it is given to the engine
 _DAMAGED = re.compile(
     r"no magic bytes|magic number|footer|corrupt|invalid parquet|thrift|decompress|snappy|zstd|deserializ|unexpected end"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from carlake.engines.protocol import Changed, Parsed, Relation, Staged
-from carlake.errors import CommitRefusedError, DefinitionChangedError
+from carlake.errors import CommitRefusedError, ContractError, DefinitionChangedError
 from carlake.refresh.appended import candidates, changes
 from carlake.refresh.causes import cause
 from carlake.refresh.commit import commit
@@ -83,6 +83,8 @@ def plan_table(context: Context, table: Table, *, adopt: bool = False, anew: boo
 
 def _once(context: Context, table: Table, adopt: bool, anew: bool) -> Step:
     """One try: raises CommitRefusedError when main moved meanwhile."""
+    if table.broken:
+        raise ContractError(table.broken)
     refresh = plan_table(context, table, adopt=adopt, anew=anew)
     if refresh is None:
         return Step(table.name, "skipped")

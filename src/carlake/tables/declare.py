@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from typing import Literal
 
 from carlake.rules.rule import AlertRule
-from carlake.tables import bronze_car_data, gold_car_current_state, gold_fuel_efficiency_monthly, ops_forgotten, ops_runs
+from carlake.tables import (
+    bronze_car_data,
+    gold_car_current_state,
+    gold_fuel_efficiency_monthly,
+    ops_forgotten,
+    ops_runs,
+)
 from carlake.tables.gold_performance_alerts_log import alerts
 from carlake.tables.quarantine_car_data import quarantine
 from carlake.tables.silver_car_telemetry import LANDED, silver
@@ -14,6 +20,7 @@ from carlake.tables.table import Column, Table, shape
 
 BRONZE, QUARANTINE, SILVER = "bronze_car_data", "quarantine_car_data", "silver_car_telemetry"
 GOLD = ("gold_car_current_state", "gold_fuel_efficiency_monthly", "gold_performance_alerts_log")
+ALERTS = GOLD[2]
 OPS_RUNS, OPS_FORGOTTEN = "ops_runs", "ops_forgotten"
 
 

@@ -50,6 +50,8 @@ class Table:
     stale      SQL condition over the table's own rows: those that the passing of time alone made wrong; may use {today}
     inputs     further text that decides the table's content (contracts, rules), part of its definition; an input named
                "columns" or "select" stands in for the table's own
+    broken     why this table cannot be refreshed: a mistake in a file that it is declared by (its rules); the rest then
+               stands in for what the file should have said. Empty where all is well
     """
 
     name: str
@@ -66,6 +68,7 @@ class Table:
     stale: str = ""
     steps: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
+    broken: str = ""
 
     @property
     def parts(self) -> dict[str, str]:
