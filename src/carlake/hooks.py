@@ -159,8 +159,12 @@ class Hooks:
                     },
                     method="POST",
                 )
-                with urllib.request.build_opener(_NoRedirect).open(request, timeout=self._timeout) as answer:
-                    answer.read(1 << 16)
+                try:
+                    with urllib.request.build_opener(_NoRedirect).open(request, timeout=self._timeout) as answer:
+                        answer.read(1 << 16)
+                except urllib.error.HTTPError as answer:
+                    answer.close()
+                    raise
 
     def _run(self, event: Event) -> None:
         """Start the command with the event on its standard input; with all it started, it is ended when time is up."""
