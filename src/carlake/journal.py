@@ -120,7 +120,7 @@ class RunLines:
             self._write("warning", NOT_TAKEN, objects=len(report.problems) - _PROBLEMS, why="further objects")
         if report.quarantined > 0:
             self._write("warning", QUARANTINED, records=report.quarantined)
-        names = ("files", "files_known", "records", "accepted", "quarantined", "duplicates")
+        names = ("files", "files_known", "records", "accepted", "quarantined", "duplicates", "forgotten")
         self._write(
             "info" if report.status == "succeeded" else "error" if report.status == "failed" else "warning",
             DONE,

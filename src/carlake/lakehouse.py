@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from carlake.errors import ContractError
 from carlake.journal import RunLines
-from carlake.landing.archive import archive_many
 from carlake.landing.listing import Listing, list_landing, list_paths
 from carlake.landing.objects import LandedObject
 from carlake.landing.wholeness import Wholeness, remove_markers
@@ -35,6 +34,11 @@ if TYPE_CHECKING:
     from carlake.look.trace import Trace
     from carlake.look.verify import Verification
     from carlake.upkeep.doctor import Diagnosis
+    from carlake.upkeep.erase import Erasure, ErasurePlan
+    from carlake.upkeep.recover import Recovery
+    from carlake.upkeep.recovery_plan import RecoveryPlan, RecoveryStep
+    from carlake.upkeep.returning import RollbackPlan
+    from carlake.upkeep.rollback import Resumed
 
 Progress = Callable[[str, int], None]
 """Called with a table's name and the bytes landed so far (0 for tables that land nothing)."""
@@ -156,10 +160,12 @@ class Lakehouse(OpenLake):
         return replace(listing, objects=divided.whole, passed_over=sorted([*listing.passed_over, *unfinished]))
 
     def _archive(self, landed: Sequence[tuple[LandedObject, str]]) -> list[Problem]:
+        from carlake.upkeep.archiving import archive
+
         mode = self.settings.after_landing
         assert mode != "leave"
         day = self.clock().astimezone(UTC).date()
-        done = archive_many(landed, self.lake.archive, day, mode=mode)
+        done = archive(self, landed, day, mode)
         if self.settings.whole_when == "marker":
             remove_markers(item.uri for item in done if item.outcome in ("moved", "deleted"))
         return [Problem(item.uri, item.why, item.advice) for item in done if not item.ok]
@@ -208,6 +214,24 @@ class Lakehouse(OpenLake):
         from carlake.upkeep.rollback import holds
 
         return holds(self.context(trigger="look"))
+
+    def plan_forget(self, car: str) -> ErasurePlan:
+        """What `forget` would take out of each table. Changes nothing."""
+        from carlake.upkeep.erase import plan_erasure
+
+        return plan_erasure(self, car)
+
+    def forget(self, car: str, *, progress: Callable[[str], None] = lambda step: None) -> Erasure:
+        """Remove a car from every table and snapshot, the archive, landing and the logs, refuse its records from now on,
+        and search for what is left. There is no way back. Given again after a crash, it goes on.
+
+        car  its chassis number as it is landed
+
+        Raises CarlakeError where it cannot be done now; nothing is lost by that.
+        """
+        from carlake.upkeep.erase import forget
+
+        return forget(self, car, progress)
 
     # -- look --------------------------------------------------------------------------------------------------------
 

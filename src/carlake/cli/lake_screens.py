@@ -319,6 +319,7 @@ def show_verification(invocation: Invocation, found: Verification) -> None:
     screen.line(
         f"  {count(found.files, 'file')}, {count(found.records, 'record')} = {number(found.accepted)} accepted + "
         f"{number(found.quarantined)} quarantined + {count(found.duplicates, 'duplicate')}"
+        + (f" + {number(found.forgotten)} forgotten" if found.forgotten else "")
     )
     if found.pending:
         screen.line("  ", (f"{count(found.pending, 'object')} waiting in landing, not counted", QUIET))

@@ -336,8 +336,8 @@ def verify(
 ) -> None:
     """Prove that every table is what its source gives.
 
-    Nothing is changed. Every landed record is accounted for (records = accepted + quarantined + duplicates), silver has the newest
-    versions, and gold is computed anew and compared. Exit code 1 if anything differs.
+    Nothing is changed. Every landed record is accounted for (records = accepted + quarantined + duplicates, and those
+    of forgotten cars), silver has the newest versions, and gold is computed anew and compared. Exit code 1 if anything differs.
     """
     from carlake.cli.lake_screens import show_verification
 
@@ -353,6 +353,7 @@ def verify(
                 "accepted": found.accepted,
                 "quarantined": found.quarantined,
                 "duplicates": found.duplicates,
+                "forgotten": found.forgotten,
                 "pending": found.pending,
                 "behind": found.behind,
                 "problems": found.problems,

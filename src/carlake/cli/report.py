@@ -51,7 +51,7 @@ _PROBLEMS_SHOWN = 20
 
 def run_document(report: RunReport, lake: str) -> dict[str, Any]:
     """A run's report as JSON: the counts, each table, each problem."""
-    names = ("files", "records", "accepted", "quarantined", "duplicates", "files_known", "files_unchanged")
+    names = ("files", "records", "accepted", "quarantined", "duplicates", "forgotten", "files_known", "files_unchanged")
     return {
         "run_id": report.run_id,
         "status": report.status,
@@ -149,6 +149,7 @@ def counts_line(report: RunReport) -> Text:
         f"{number(report.accepted)} accepted, ",
         (f"{number(report.quarantined)} quarantined", WARN if report.quarantined > 0 else ""),
         f", {number(report.duplicates)} duplicate{'' if report.duplicates == 1 else 's'}",
+        f", {number(report.forgotten)} forgotten" if report.forgotten else "",
     )
 
 

@@ -1,0 +1,162 @@
+"""Objects written anew: as lines of what bronze holds of each record, in the same order, packed as they were.
+
+The lines are JSON whatever the object was: a CSV or Parquet row as bronze has it, a record that is no JSON object wrapped
+(`forgotten.wrap`), a forgotten record as `FORGOTTEN`. So landing a rewritten object gives the same rows at the same
+places as the ones it was made from.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import gzip
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import date
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import zstandard
+
+from carlake.landing.archive import Archived
+from carlake.landing.compression import GZIP_MAGIC, is_compressed
+from carlake.landing.forgotten import FORGOTTEN, FORGOTTEN_HASH, record_of, wrap
+from carlake.landing.objects import LandedObject, UnreadableError, open_object, path_of, uri_of
+from carlake.landing.records import split
+from carlake.landing.removal import NotAsReadError, Removal, free_names, publish
+from carlake.storage import fsync_dir, make_folder
+
+Rewrite = Callable[[pa.RecordBatch], pa.RecordBatch]
+"""What becomes of records (schema `landing.records.RECORDS`) on their way in: `forgotten.Screen`, for one."""
+
+
+def rewrite_object(path: Path, rewrite: Rewrite, max_record_bytes: int, to: Path) -> None:
+    """Write the file at `path` anew to `to`, which may be the same, with its modification time. Raises OSError.
+
+    Readers, and a crash at any moment, see the old file or the new, never a part.
+    """
+    unfinished = _part(to)
+    try:
+        with path.open("rb") as stream:
+            _write(stream, unfinished, rewrite, max_record_bytes, path.stat().st_mtime_ns)
+        unfinished.replace(to)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    if to != path:
+        path.unlink(missing_ok=True)
+        fsync_dir(path.parent)
+    fsync_dir(to.parent)
+
+
+def archive_rewritten(
+    objects: Sequence[tuple[LandedObject, str]],
+    archive_root: Path,
+    day: date,
+    rewrite: Rewrite,
+    max_record_bytes: int,
+    name_of: Callable[[str], str] = lambda name: name,
+) -> list[Archived]:
+    """As `archive.archive_many`, but what goes into the archive is each object written anew, under `name_of` its name.
+
+    The object leaves landing once its place in the archive is on the disk; it is deleted only while it is still what was
+    read. Objects lie in local files.
+    """
+    removal, done = Removal(), []
+    try:
+        for landed, source_id in objects:
+            done.append(_archive_rewritten(removal, landed, source_id, archive_root / day.isoformat() / source_id,
+                                           rewrite, max_record_bytes, name_of))  # fmt: skip
+    finally:
+        removal.close()
+    return done
+
+
+def _archive_rewritten(
+    removal: Removal,
+    landed: LandedObject,
+    source_id: str,
+    folder: Path,
+    rewrite: Rewrite,
+    max_record_bytes: int,
+    name_of: Callable[[str], str],
+) -> Archived:
+    path = path_of(landed.uri)
+    if path is None:
+        return Archived("failed", landed.uri, why="lies in a store, where no object is written anew", advice="")
+    try:
+        make_folder(folder)
+        unfinished = _part(folder / "object")
+        try:
+            with open_object(landed) as stream:
+                _write(stream, unfinished, rewrite, max_record_bytes, Path(path).stat().st_mtime_ns)
+            to = _published(unfinished, folder, name_of(Path(path).name))
+        finally:
+            unfinished.unlink(missing_ok=True)
+        fsync_dir(folder)
+        removal.remove(landed, source_id, path, "")
+    except (NotAsReadError, UnreadableError) as error:
+        if isinstance(error, UnreadableError) and error.vanished:
+            return Archived("gone", landed.uri)
+        why, advice = "is no longer what was read, so it stays in landing", "It is read again at the next run."
+        return Archived("changed", landed.uri, why=why, advice=advice)
+    except FileNotFoundError:
+        return Archived("gone", landed.uri)
+    except OSError as error:
+        return Archived(
+            "failed", landed.uri, why=f"cannot be archived: {error.strerror or error}", advice=f"Check {folder}."
+        )
+    return Archived("moved", landed.uri, uri_of(str(to)))
+
+
+def _published(unfinished: Path, folder: Path, name: str) -> Path:
+    """Give the file its name, or another where that is taken by something else. Raises OSError."""
+    for free in free_names(name):
+        try:
+            publish(str(unfinished), str(folder / free))
+        except FileExistsError:
+            if not filecmp.cmp(unfinished, folder / free, shallow=False):
+                continue
+        return folder / free
+    raise AssertionError  # free_names does not end
+
+
+def _part(to: Path) -> Path:
+    return to.with_name(f".{secrets.token_hex(8)}.part")
+
+
+def _write(stream: BinaryIO, unfinished: Path, rewrite: Rewrite, max_record_bytes: int, modified: int) -> None:
+    with unfinished.open("xb") as file:
+        head = stream.read(8)
+        stream.seek(0)
+        with _packed(file, head) as packed:
+            for line in lines(stream, rewrite, max_record_bytes):
+                packed.write(line)
+        file.flush()
+        os.utime(file.fileno(), ns=(modified, modified))
+        os.fsync(file.fileno())
+
+
+def lines(stream: BinaryIO, rewrite: Rewrite, max_record_bytes: int) -> Iterator[bytes]:
+    """The records of an object, rewritten, each as a line. Raises ReadError, OSError."""
+    for batch in split(stream, max_record_bytes=max_record_bytes):
+        batch = rewrite(batch)
+        reasons, hashes = batch.column("reason").to_pylist(), batch.column("record_hash").to_pylist()
+        for row in range(batch.num_rows):
+            record = record_of(batch, row)
+            if hashes[row] == FORGOTTEN_HASH or record is None:
+                yield FORGOTTEN.encode() + b"\n"
+            elif reasons[row] is None and record.startswith(b"{"):
+                yield record + b"\n"
+            else:
+                yield wrap(record) + b"\n"
+
+
+def _packed(file: BinaryIO, head: bytes) -> AbstractContextManager[Any]:
+    """A stream into the file, packed as the object was."""
+    if not is_compressed(head):
+        return nullcontext(file)
+    if head.startswith(GZIP_MAGIC):
+        return gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)
+    return zstandard.ZstdCompressor().stream_writer(file, closefd=False)
