@@ -132,6 +132,16 @@ def is_ancestor(table: IcebergTable, since: int | None, until: int | None) -> bo
     return any(snapshot.snapshot_id == since for snapshot in line)
 
 
+def quiet_between(table: IcebergTable, since: int | None, until: int | None) -> int | None:
+    """The number of snapshots after `since` up to `until` where none of them changes a row's meaning; else None."""
+    for count, snapshot in enumerate(ancestry(table, until)):
+        if snapshot.snapshot_id == since:
+            return count
+        if snapshot.summary is None or snapshot.summary.additional_properties.get(KIND) not in QUIET_KINDS:
+            return None
+    return None
+
+
 def file_changes(table: IcebergTable, since: int | None, until: int | None) -> FileChanges | None:
     """The data files that came and went after `since` up to `until`; None where `since` is not an ancestor.
 

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import xxhash
 from pyiceberg.table import Table as IcebergTable
 
-from carlake.engines.manifests import forget_cached, live_files
+from carlake.catalogs import forget_metadata
+from carlake.engines.manifests import forget_cached, live_files, quiet_between
 from carlake.engines.protocol import Changed, Relation
 from carlake.errors import CarlakeError
 from carlake.landing.forgotten import FORGOTTEN_HASH
@@ -21,6 +22,8 @@ from carlake.look.deep import catalog_damage, damaged_files
 from carlake.refresh.compute import compute
 from carlake.refresh.plan import Bookmark, Refresh, changed_parts, head_of
 from carlake.refresh.refresh import rows_of_source
+from carlake.refresh.retained import gone_sources
+from carlake.refresh.retained import retained as retained_rows
 from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
 from carlake.tables.table import Table
 
@@ -53,6 +56,7 @@ class Verification:
     quarantined  rows of quarantine
     duplicates   records that a contract accepts and that are not the silver row: repeats and superseded versions
     forgotten    records of forgotten cars: an empty row stands for each
+    retained     rows of silver and quarantine whose records retention has removed from bronze; they are not in `records`
     pending      objects that wait in landing; they are no problem
     behind       tables that have not read all of their source yet; no problem either
     """
@@ -63,6 +67,7 @@ class Verification:
     quarantined: int = 0
     duplicates: int = 0
     forgotten: int = 0
+    retained: int = 0
     pending: int = 0
     behind: tuple[str, ...] = ()
     problems: tuple[Difference, ...] = ()
@@ -86,6 +91,8 @@ def verify(house: Lakehouse, *, deep: bool = False) -> Verification:
     problems: list[Difference] = []
     behind: list[str] = []
     counts = {"files": 0, "records": 0, "accepted": 0, "forgotten": 0}
+    retained: dict[str, int] = {}
+    counted = True  # every table has read up to the very snapshot that bronze is counted at
     with engine.session():
         ledger = _bronze(context, problems, counts)
         problems += _archive(house.lake.archive, ledger) if ledger is not None else []
@@ -104,18 +111,21 @@ def verify(house: Lakehouse, *, deep: bool = False) -> Verification:
                 problems.append(_unreadable(context, (table.name, table.source), error))
                 continue
             problems += found
+            retained[table.name] = _retained(context, table, own)
             if table.name == SILVER and accepted is not None:
                 counts["accepted"] = accepted
             mark = Bookmark.of(own.current_snapshot())
-            if (mark.source if mark else None) != head_of(source):
+            if quiet_between(source, mark.source if mark else None, head_of(source)) is None:
                 behind.append(table.name)
+            counted = counted and mark is not None and mark.source == head_of(source)
     silver, quarantined = counts.get(SILVER, 0), counts.get(QUARANTINE, 0)
-    if not problems and not behind and counts["records"] != counts["accepted"] + quarantined + counts["forgotten"]:
+    refused = quarantined - retained.get(QUARANTINE, 0)
+    if not problems and counted and counts["records"] != counts["accepted"] + refused + counts["forgotten"]:
         problems.append(
             Difference(
                 SILVER,
                 "count",
-                f"{counts['records']} records in bronze are not {counts['accepted']} accepted ones, {quarantined} quarantined "
+                f"{counts['records']} records in bronze are not {counts['accepted']} accepted ones, {refused} quarantined "
                 f"ones and {counts['forgotten']} forgotten ones",
             )
         )
@@ -127,7 +137,8 @@ def verify(house: Lakehouse, *, deep: bool = False) -> Verification:
         records=counts["records"],
         accepted=silver,
         quarantined=quarantined,
-        duplicates=max(counts["accepted"] - silver, 0),
+        duplicates=max(counts["accepted"] - silver + retained.get(SILVER, 0), 0),
+        retained=sum(retained.values()),
         forgotten=counts["forgotten"],
         pending=len(waiting),
         behind=tuple(behind),
@@ -150,6 +161,14 @@ def _damage(house: Lakehouse, context: Context) -> Iterator[Difference]:
             continue
         for location, what in found:
             yield Difference(name, "damaged file", f"{location} {what}", (location,))
+
+
+def _retained(context: Context, table: Table, own: IcebergTable) -> int:
+    """Rows of a table whose records its source does not have any more."""
+    mark, engine = Bookmark.of(own.current_snapshot()), context.engine
+    gone = gone_sources(engine, table, mark.source) if mark else None
+    rows = engine.scan(table.name, head_of(own))
+    return engine.count(engine.view(retained_rows(rows, gone))) if gone is not None else 0
 
 
 def _rows(iceberg: IcebergTable) -> int:

@@ -64,13 +64,20 @@ def compute(
 ) -> Computed:
     """Compute one refresh. Nothing is written; the relations live in the engine's session.
 
-    anew  all rows are added and none of the table's own are read, so that files that cannot be read are no hindrance
+    anew  all rows are added, and none of the table's own are read but those whose record retention has removed, so that
+          files that cannot be read are no hindrance where all records are there
     """
     values = literals(refresh, now)
     if anew:
         source = rows_of(table, refresh.until)
-        nothing = engine.scan(table.name, None, located=True)
-        return Computed(None, _select(engine, table, source, nothing, values), engine.count(source))
+        own = engine.scan(table.name, None, located=True)
+        gone = gone_sources(engine, table, refresh.until) if refresh.base is not None else None
+        if gone is not None:
+            own = engine.view(retained(engine.scan(table.name, refresh.base, located=True), gone))
+        after = _select(engine, table, source, own, values)
+        if gone is not None and not uses_itself(table):
+            after = engine.view(f"SELECT * FROM {after} UNION ALL SELECT {', '.join(table.column_names)} FROM {own}")
+        return Computed(None, after, engine.count(source))
     changed = None if refresh.full else changes_of(table, refresh.since, refresh.until)
     if changed is None:
         # Every key counts as touched: all own rows are compared with what all source rows give.

@@ -11,11 +11,14 @@ from typing import Literal
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.snapshots import Snapshot
 
-from carlake.engines.manifests import is_ancestor
+from carlake.engines.manifests import is_ancestor, quiet_between
 from carlake.refresh.hold import Hold
 from carlake.tables.table import Table
 
 BOOKMARK = "carlake.bookmark"
+
+# A table that is right leaves so many snapshots unread that change nothing in its source.
+_MOST_QUIET = 10
 
 Why = Literal["landing", "source", "definition", "day", "foreign", "history", "asked", "held"]
 """Why a table is refreshed.
@@ -142,7 +145,10 @@ def plan(
     if mark.source != until:
         if source is None or not is_ancestor(source, mark.source, until):
             return refresh("history", full=True)
-        return refresh("source", full=False, since=mark.source)
+        quiet = quiet_between(source, mark.source, until)
+        # A compaction alone is no reason to commit to every table; the bookmark waits, but not out of history's reach.
+        if quiet is None or quiet >= _MOST_QUIET:
+            return refresh("source", full=False, since=mark.source)
     if table.stale and mark.day != day:
         return refresh("day", full=False, since=mark.source)
     return None
