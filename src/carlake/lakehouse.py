@@ -17,7 +17,8 @@ from carlake.landing.listing import Listing, list_landing, list_paths
 from carlake.landing.objects import LandedObject
 from carlake.landing.wholeness import Wholeness, remove_markers
 from carlake.look.tables import TableInfo, table_info
-from carlake.opened import Clock, OpenLake
+from carlake.mending import Mending
+from carlake.opened import Clock
 from carlake.refresh.circuits import Circuit
 from carlake.refresh.context import Context
 from carlake.refresh.plan import Refresh
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from carlake.look.trace import Trace
     from carlake.look.verify import Verification
     from carlake.upkeep.doctor import Diagnosis
-    from carlake.upkeep.erase import Erasure, ErasurePlan
     from carlake.upkeep.recover import Recovery
     from carlake.upkeep.recovery_plan import RecoveryPlan, RecoveryStep
     from carlake.upkeep.returning import RollbackPlan
@@ -53,7 +53,7 @@ class RunPlan:
     refreshes: tuple[tuple[str, Refresh | None], ...]
 
 
-class Lakehouse(OpenLake):
+class Lakehouse(Mending):
     """A lake that is open, with all that can be done with it. Close it, or use it as a context manager.
 
     Not for use by several threads at once; several processes may work on one lake.
@@ -214,24 +214,6 @@ class Lakehouse(OpenLake):
         from carlake.upkeep.rollback import holds
 
         return holds(self.context(trigger="look"))
-
-    def plan_forget(self, car: str) -> ErasurePlan:
-        """What `forget` would take out of each table. Changes nothing."""
-        from carlake.upkeep.erase import plan_erasure
-
-        return plan_erasure(self, car)
-
-    def forget(self, car: str, *, progress: Callable[[str], None] = lambda step: None) -> Erasure:
-        """Remove a car from every table and snapshot, the archive, landing and the logs, refuse its records from now on,
-        and search for what is left. There is no way back. Given again after a crash, it goes on.
-
-        car  its chassis number as it is landed
-
-        Raises CarlakeError where it cannot be done now; nothing is lost by that.
-        """
-        from carlake.upkeep.erase import forget
-
-        return forget(self, car, progress)
 
     # -- look --------------------------------------------------------------------------------------------------------
 

@@ -169,6 +169,16 @@ class OpenLake:
             )
         return self._engine
 
+    def release_engine(self) -> None:
+        """End the engine's session and remove its temporary files; the next use begins a new one."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def identities(self, car: str) -> tuple[str, ...]:
+        """What a car is called: as the tables hold it first, then in other words."""
+        return (car,)
+
     def context(self, trigger: str = "run", today: date | None = None) -> Context:
         """What one run works with."""
         return Context(
