@@ -7,7 +7,7 @@ changes no row has the number of the one before it, and a rollback has the numbe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -27,9 +27,11 @@ EMPTY = "empty"
 TAG = "run_"
 """How the tags of releases begin; the run's id follows."""
 
-WORK = ("refresh", "rebuild", "")
-"""The kinds of snapshots that do a run's work on a table that is made from another; other programs' have none."""
-_OTHERS = ("land", "rollback", "resume")
+WORK = ("refresh", "rebuild")
+"""The kinds of snapshots that do a run's work on a table that is made from another."""
+DONE = (*WORK, "land")
+"""The kinds of snapshots that a rollback can undo, or keep from being read."""
+_NAMED = (*DONE, "rollback", "resume")
 _FILES = ("added-data-files", "deleted-data-files", "added-delete-files", "removed-delete-files")
 
 
@@ -147,9 +149,9 @@ Vector = dict[str, Kept]
 """A snapshot of each table."""
 
 
-def resolve_run(known: Histories, run: str) -> str:
+def resolve_run(known: Histories, run: str, kinds: Collection[str] = _NAMED) -> str:
     """The run that is meant by its id, the beginning of it that no other run has, or `last`. Raises NotFoundError."""
-    runs = runs_of(known)
+    runs = runs_of(known, kinds)
     if run == "last" and runs:
         return runs[0]
     meant = [run] if run in runs else [each for each in runs if run and each.startswith(run)]
@@ -165,12 +167,12 @@ def resolve_run(known: Histories, run: str) -> str:
     )
 
 
-def runs_of(known: Histories) -> list[str]:
+def runs_of(known: Histories, kinds: Collection[str] = _NAMED) -> list[str]:
     """The runs that made snapshots or releases that are kept, newest first."""
     found: dict[str, datetime] = {}
     for history in known.values():
         for kept in history.kept:
-            if kept.run and kept.kind in (*WORK, *_OTHERS) and kept.at is not None:
+            if kept.run and kept.kind in kinds and kept.at is not None:
                 found[kept.run] = max(kept.at, found.get(kept.run, kept.at))
     return sorted(found, key=lambda run: (found[run], run), reverse=True)
 

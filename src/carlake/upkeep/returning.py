@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.refs import SnapshotRefType
 from pyiceberg.table.update import RemoveSnapshotRefUpdate, SetSnapshotRefUpdate, TableUpdate
@@ -16,6 +17,7 @@ from carlake.engines.protocol import Staged
 from carlake.engines.snapshots import stage_snapshot
 from carlake.errors import CarlakeError
 from carlake.refresh.history import (
+    DONE,
     EMPTY,
     WORK,
     History,
@@ -106,7 +108,7 @@ class Situation:
         self.tables = context.tables
         self.names = derived(context.tables)
         self.known = histories(context.tables, context.find)
-        self.run = resolve_run(self.known, run)
+        self.run = resolve_run(self.known, run, DONE)
         self.standing = {name: self.known[name].standing() for name in self.names}
         self.holds = {name: Hold.of(self.known[name].iceberg) for name in self.names}
         target = self._target(self.run)
@@ -224,7 +226,7 @@ class Situation:
     def _not_kept(self) -> CarlakeError:
         """The refusal, with what there is left to return to."""
         what = f"What the tables were before {self.run} is not kept any more."
-        for run in runs_of(self.known)[::-1]:
+        for run in runs_of(self.known, DONE)[::-1]:
             if self._target(run) is None:
                 continue
             return CarlakeError(what, f"The earliest run that can be rolled back is {run}: carlake rollback {run}")
@@ -232,19 +234,33 @@ class Situation:
             what, "No run can be rolled back. `carlake rebuild --all` makes the tables again from bronze."
         )
 
+    def _files(self, name: str) -> tuple[list[DataFile], list[DataFile]]:
+        """The data files that come back to a table, and those that go."""
+        iceberg = self.known[name].iceberg
+        if iceberg is None:
+            return [], []
+        now = {file.file_path: file for file in live_files(iceberg, self.known[name].head.id)}
+        then = {file.file_path: file for file in live_files(iceberg, self.target[name].id)}
+        added = [file for path, file in then.items() if path not in now]
+        return added, [file for path, file in now.items() if path not in then]
+
+    def check_files(self) -> None:
+        """Raise CarlakeError where a file that comes back is not there."""
+        for name in self.names:
+            iceberg = self.known[name].iceberg
+            if iceberg is None or self._is_back(name):
+                continue
+            for file in self._files(name)[0]:
+                if not iceberg.io.new_input(file.file_path).exists():
+                    raise CarlakeError(
+                        f"Table {name} cannot return to what it was before {self.run}: its file {file.file_path} is missing.",
+                        "Put the file back from a copy. Nothing was changed.",
+                    )
+
     def _stage_return(self, name: str) -> Staged:
         history, target = self.known[name], self.target[name]
         iceberg = self.context.engine.load(name)
-        now = {file.file_path: file for file in live_files(iceberg, history.head.id)}
-        then = {file.file_path: file for file in live_files(iceberg, target.id)}
-        added = [file for path, file in then.items() if path not in now]
-        removed = [file for path, file in now.items() if path not in then]
-        for file in added:
-            if not iceberg.io.new_input(file.file_path).exists():
-                raise CarlakeError(
-                    f"Table {name} cannot return to what it was before {self.run}: its file {file.file_path} is missing.",
-                    "Put the file back from a copy, or go on with `carlake resume`.",
-                )
+        added, removed = self._files(name)
         mark = target.mark
         if target.id is None:
             # No snapshot was there to say by which definition; what the oldest one says is what came next.

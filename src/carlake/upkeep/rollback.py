@@ -13,6 +13,7 @@ just another state to plan from. The steps:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -46,7 +47,10 @@ def plan_rollback(context: Context, run: str) -> RollbackPlan:
     run  a run's id, the beginning of it that no other run has, or `last`
     Raises NotFoundError where no kept snapshot is of that run, CarlakeError where what was before it is not kept.
     """
-    return Situation(context, run).plan
+    with context.engine.session():
+        situation = Situation(context, run)
+        situation.check_files()
+        return situation.plan
 
 
 def rollback(context: Context, run: str) -> tuple[RollbackPlan, RunReport | None]:
@@ -64,14 +68,22 @@ def rollback(context: Context, run: str) -> tuple[RollbackPlan, RunReport | None
         with context.engine.session():
             situation = Situation(context, run)
             run = situation.plan.run
-            first = first or situation.plan
+            if first is None:
+                situation.check_files()
+                first = situation.plan
             undoes = {undone.run: undone for undone in situation.plan.undoes} | undoes
-            staged = situation.next_step()
-            if staged is None:
-                break
+            begun = time.perf_counter()
             try:
+                staged = situation.next_step()
+                if staged is None:
+                    break
                 publish(context, staged)
             except CommitRefusedError:
+                continue
+            except ValueError as error:
+                # The snapshot to return to was expired just now: there may be another one.
+                if "unknown snapshot" not in str(error):
+                    raise
                 continue
             if situation.moving:
                 steps[staged.table] = Step(
@@ -82,7 +94,8 @@ def rollback(context: Context, run: str) -> tuple[RollbackPlan, RunReport | None
                     rows_removed=staged.rows_removed,
                     snapshot_id=staged.snapshot_id,
                     source_snapshot_id=situation.reads(staged.table),
-                    started_at=started,
+                    started_at=context.clock(),
+                    seconds=time.perf_counter() - begun,
                 )
     else:
         raise CommitRefusedError(
@@ -112,13 +125,21 @@ def resume(context: Context) -> tuple[Resumed, RunReport | None]:
             if not held:
                 break
             name, hold = held[0]
+            begun = time.perf_counter()
             try:
                 staged = stage(context, name, "resume", {HOLD: ""}, unpinned(context.engine.load(name)))
                 publish(context, staged)
             except CommitRefusedError:
                 continue
             runs[hold.run] = None
-            steps[name] = Step(name, "succeeded", why="resume", snapshot_id=staged.snapshot_id, started_at=started)
+            steps[name] = Step(
+                name,
+                "succeeded",
+                why="resume",
+                snapshot_id=staged.snapshot_id,
+                started_at=context.clock(),
+                seconds=time.perf_counter() - begun,
+            )
     else:
         raise CommitRefusedError("Other writers were faster than resume again and again.", "Give the command again.")
     return Resumed(tuple(steps), tuple(runs)), _report(context, started, steps)
