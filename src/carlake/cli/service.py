@@ -81,6 +81,8 @@ def watch(
         watched = _watch(invocation, house, prefixes or (), max_latency, every, http, until_idle)
     if invocation.json:
         invocation.document({"lake": str(house.lake.root), **vars(watched)})
+    if until_idle and not watched.well:
+        raise typer.Exit(1)
 
 
 def _watch(

@@ -50,6 +50,7 @@ class Watched:
     """What a watch did until it ended.
 
     reason  why it ended: `idle`, or what asked it to stop
+    errors  turns of the loop that an error ended; well: at the end nothing was failing
     """
 
     reason: str
@@ -61,6 +62,7 @@ class Watched:
     quarantined: int
     duplicates: int
     errors: int
+    well: bool
 
 
 @dataclass
@@ -114,6 +116,7 @@ class Watch:
         self._last_batch = self._last_chores = time.monotonic()
         self._commits = self._errors_in_a_row = 0
         self._undone = True
+        self._failing = False
         self._seen: dict[str, float] = {}
         self._taken: dict[str, str] = {}
         self._tried: dict[str, _Tried] = {}
@@ -151,6 +154,7 @@ class Watch:
             runs=sum(figures.runs.values()),
             **{name: getattr(figures, name) for name in ("files", "records", "accepted", "quarantined", "duplicates")},
             errors=figures.errors,
+            well=figures.readiness()[0] and not self._failing and not self._tried,
         )
         journal.write("info", ENDED, reason=watched.reason, runs=watched.runs, files=watched.files)
         return watched
@@ -198,8 +202,8 @@ class Watch:
                 return
         if ready or news or full or self._undone:
             self._told = troubles
+            self._next_full = now + self._list_seconds
             self._take(ready, news, divided.unfinished)
-            self._next_full = time.monotonic() + self._list_seconds
         elif self._until_idle and (not divided.unfinished or divided.again_seconds is None):
             self.stop("idle")
 
@@ -242,14 +246,16 @@ class Watch:
         self._commits += sum(step.status == "succeeded" for step in report.steps)
         # A run that did something may have left something to do: another process may have written meanwhile.
         self._undone = self._until_idle and not report.idle
-        if self._undone:
+        if self._until_idle:
             self._next_look = now
+        self._failing = report.status != "succeeded"
         circuits = self.house.circuits()
         self.figures.open_circuits = tuple(circuit.table for circuit in circuits if circuit.opened_at is not None)
         if circuits:
             soonest = min(circuit.retry_at for circuit in circuits).astimezone(UTC)
             wait = max((soonest - self.house.clock().astimezone(UTC)).total_seconds(), 0.1)
-            self._next_look = self._next_full = min(self._next_look, now + wait)
+            self._next_full = now + wait
+            self._next_look = min(self._next_look, self._next_full)
         if report.status == "failed":
             self.figures.run_error = next(step.error for step in report.steps if step.status == "failed")
             # Whatever is wrong, the next run shall not inherit it.
