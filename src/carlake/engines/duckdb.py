@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import os
 import shutil
 import tempfile
@@ -14,31 +13,26 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
-from pyiceberg.conversions import from_bytes
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table as IcebergTable
-from pyiceberg.types import StringType
 
 from carlake.checksums import check_file
 from carlake.contracts.contract import ContractSet
+from carlake.engines import duckdb_reads
 from carlake.engines.duckdb_files import local_path, read_files, write_files
 from carlake.engines.duckdb_judge import judged_chunks
 from carlake.engines.duckdb_land import Landing
 from carlake.engines.duckdb_parse import create_accepted, create_quarantined, parse
 from carlake.engines.duckdb_rewrite import Rewriting
 from carlake.engines.duckdb_stream import ParseStream
-from carlake.engines.manifests import file_changes, live_files
-from carlake.engines.protocol import Changed, Parsed, Relation, Staged, semi_join
+from carlake.engines.manifests import live_files
+from carlake.engines.protocol import Changed, Parsed, Relation, Staged
 from carlake.engines.schemas import DUCKDB, check_schema
 from carlake.engines.snapshots import stage_snapshot
 from carlake.errors import NotFoundError, SchemaError
 from carlake.tables.table import Table
 
-# Up to this many keys, files are chosen by their column bounds before DuckDB opens them.
-_PRUNE_KEYS = 2000
 _PARSE_ROWS = 50_000
-# Up to this many rows, keeping them is cheaper than planning a read of their files again.
-_FEW_ROWS = 20_000
 
 
 class DuckDBEngine:
@@ -77,6 +71,9 @@ class DuckDBEngine:
         self.connection.execute("SET preserve_insertion_order = false")
         self.connection.execute("SET enable_progress_bar = false")
         self.connection.execute("SET parquet_metadata_cache = true")
+        # It knows no row counts of files read by field id, and would hash a million rows to look for a thousand keys:
+        # all joins here are written with the smaller side on the right.
+        self.connection.execute("SET disabled_optimizers = 'build_side_probe_side'")
         self.connection.execute(f"SET memory_limit = '{memory_limit_bytes}B'")
         self.connection.execute("SET temp_directory = ?", [str(self._scratch)])
         if threads:
@@ -177,7 +174,7 @@ class DuckDBEngine:
             self._loaded[name] = self.catalog.load_table(f"{self.namespace}.{name}")
         return self._loaded[name]
 
-    def _at(self, name: str, *snapshots: int | None) -> IcebergTable:
+    def at(self, name: str, *snapshots: int | None) -> IcebergTable:
         """The table with metadata that knows the given snapshots."""
         for fresh in (False, True):
             iceberg = self.load(name, fresh)
@@ -200,61 +197,20 @@ class DuckDBEngine:
         keys: Relation | None = None,
         on: Mapping[str, str] | None = None,
         located: bool = False,
+        within: tuple[str, datetime, datetime] | None = None,
     ) -> Relation:
         """See `Engine.scan`."""
-        if snapshot is None:
-            return self.empty(self.tables[table], located)
-        iceberg = self._at(table, snapshot)
-        declared = self.tables[table]
-        files = live_files(iceberg, snapshot)
-        if keys is None or on is None:
-            return self.view(self.files(declared, files, iceberg, located))
-        for key, expression in on.items():
-            if key == expression and files:
-                files = self._pruned(files, iceberg, key, keys)
-        names = ", ".join(declared.column_names) + (", _file, _pos" if located else "")
-        return self.view(semi_join(names, f"({self.files(declared, files, iceberg, located)})", keys, on))
+        return duckdb_reads.scan(self, self.tables[table], snapshot, keys, on, located, within)
 
-    def _pruned(self, files: list[DataFile], iceberg: IcebergTable, column: str, keys: Relation) -> list[DataFile]:
-        """The files whose bounds of a text column admit one of the keys."""
-        values = [
-            str(row[0]) for row in self.rows(f"SELECT DISTINCT {column} FROM {keys} ORDER BY 1 LIMIT {_PRUNE_KEYS + 1}")
-        ]
-        field = iceberg.schema().find_field(column)
-        if len(values) > _PRUNE_KEYS or not isinstance(field.field_type, StringType):
-            return files
-        # Iceberg and Python both order text by code point; bounds may be cut, the upper one is then rounded up.
-        kept = []
-        for file in files:
-            lower, upper = file.lower_bounds.get(field.field_id), file.upper_bounds.get(field.field_id)
-            if lower is None or upper is None:
-                kept.append(file)
-                continue
-            first = bisect.bisect_left(values, from_bytes(StringType(), lower))
-            if first < len(values) and values[first] <= from_bytes(StringType(), upper):
-                kept.append(file)
-        return kept
+    def find(self, table: Table, snapshot: int | None, keys: Relation | None) -> Relation | None:
+        """See `Engine.find`."""
+        return duckdb_reads.find(self, table, snapshot, keys)
 
     def diff(self, table: str, since: int | None, until: int | None) -> Changed | None:
         """See `Engine.diff`. Several tables ask for the same changes: small ones are read once a session."""
         if (table, since, until) not in self._diffs:
-            self._diffs[table, since, until] = self._diff(table, since, until)
+            self._diffs[table, since, until] = duckdb_reads.diff(self, self.tables[table], since, until)
         return self._diffs[table, since, until]
-
-    def _diff(self, table: str, since: int | None, until: int | None) -> Changed | None:
-        iceberg = self._at(table, until)
-        changes = file_changes(iceberg, since, until)
-        if changes is None:
-            return None
-        declared = self.tables[table]
-        added, gone = (self.files(declared, files, iceberg) for files in (changes.added, changes.gone))
-        if not changes.gone:
-            rows = sum(file.record_count for file in changes.added)
-            came = self.keep(added) if 0 < rows <= _FEW_ROWS else self.view(added)
-            return Changed(came, self.view(gone), rows, 0)
-        # A file that was written anew carries most of its rows over: only the rest has changed.
-        came, went = self.keep(f"({added}) EXCEPT ALL ({gone})"), self.keep(f"({gone}) EXCEPT ALL ({added})")
-        return Changed(came, went, self.count(came), self.count(went))
 
     def parse(self, bronze_rows: Relation) -> Parsed:
         """See `Engine.parse`. Rows go through in chunks, so memory does not grow with their number."""
@@ -304,7 +260,7 @@ class DuckDBEngine:
         everything: bool = False,
     ) -> Staged:
         """See `Engine.stage`. Files that hold a removed row are written anew without it (copy on write)."""
-        iceberg = self._at(table.name, base)
+        iceberg = self.at(table.name, base)
         self._check_columns(table, added)
         live = {local_path(file.file_path): file for file in live_files(iceberg, base)}
         hit = set(live) if everything else set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -56,22 +56,30 @@ def _literal_path(path: str) -> str:
     return quoted("".join(f"[{c}]" if c in "*?[" else c for c in path))
 
 
-def read_files(table: Table, paths: Sequence[str], schema: Schema | None, located: bool = False) -> str:
+def read_files(
+    table: Table,
+    paths: Sequence[str],
+    schema: Schema | None,
+    located: bool = False,
+    only: Collection[str] | None = None,
+) -> str:
     """SQL that reads data files as rows of `table`, columns matched by Iceberg field id.
 
     A column that a file does not have, or that the table does not have yet, is null. `located` adds `_file` and `_pos`.
+    `only` gives these columns alone, which is quicker to plan than leaving the others out later.
     """
+    columns = [column for column in table.columns if only is None or column.name in only]
     if not paths or schema is None:
-        nothing = ", ".join(f"CAST(NULL AS {DUCKDB[c.type]}) AS {c.name}" for c in table.columns)
+        nothing = ", ".join(f"CAST(NULL AS {DUCKDB[c.type]}) AS {c.name}" for c in columns)
         place = ", CAST(NULL AS VARCHAR) AS _file, CAST(NULL AS BIGINT) AS _pos" if located else ""
         return f"SELECT * FROM (SELECT {nothing}{place}) WHERE false"
     ids = {field.name: field.field_id for field in schema.fields}
     fields = ", ".join(
         f"{ids[c.name]}: {{name: '{c.name}', type: '{DUCKDB[c.type]}', default_value: NULL}}"
-        for c in table.columns
+        for c in columns
         if c.name in ids
     )
-    names = ", ".join(c.name if c.name in ids else f"CAST(NULL AS {DUCKDB[c.type]}) AS {c.name}" for c in table.columns)
+    names = ", ".join(c.name if c.name in ids else f"CAST(NULL AS {DUCKDB[c.type]}) AS {c.name}" for c in columns)
     files = ", ".join(_literal_path(path) for path in paths)
     place = ", _file, file_row_number AS _pos" if located else ""
     options = ", filename = '_file', file_row_number = true" if located else ""

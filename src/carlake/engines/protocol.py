@@ -154,9 +154,18 @@ class Engine(Protocol):
         keys: Relation | None = None,
         on: Mapping[str, str] | None = None,
         located: bool = False,
+        within: tuple[str, datetime, datetime] | None = None,
     ) -> Relation:
         """The rows of `table` at `snapshot` (None: no rows), cut to `keys`: a relation of the columns named in `on`
-        (key column -> expression over the table's columns). `located` adds `_file` and `_pos`.
+        (key column -> expression over the table's columns). `located` adds `_file` and `_pos`. `within` is a column
+        and its bounds, the upper one exclusive, in which all these rows are known to lie.
+        """
+        ...
+
+    def find(self, table: Table, snapshot: int | None, keys: Relation | None) -> Relation | None:
+        """The rows of `table` at `snapshot` with `keys` of its scope (None: all rows), kept; None where there is none.
+
+        They have `_file`, `_pos`, and `_copy`, which counts the rows of one key from 1.
         """
         ...
 
@@ -228,7 +237,16 @@ class Engine(Protocol):
 
 def semi_join(names: str, rows: str, keys: Relation, on: Mapping[str, str]) -> str:
     """SQL for the rows whose key is among `keys`; `on` maps each of the keys' columns to an expression over the rows."""
+    return _key_join("SEMI", names, rows, keys, on)
+
+
+def anti_join(names: str, rows: str, keys: Relation, on: Mapping[str, str]) -> str:
+    """SQL for the rows whose key is not among `keys`; as `semi_join`."""
+    return _key_join("ANTI", names, rows, keys, on)
+
+
+def _key_join(kind: str, names: str, rows: str, keys: Relation, on: Mapping[str, str]) -> str:
     # The keys' columns are renamed, since an expression over the rows may use the same names.
     renamed = ", ".join(f"{key} AS _key_{key}" for key in on)
     match = " AND ".join(f"({expression}) = _key_{key}" for key, expression in on.items())
-    return f"SELECT {names} FROM {rows} AS s SEMI JOIN (SELECT {renamed} FROM {keys}) AS k ON {match}"
+    return f"SELECT {names} FROM {rows} AS s {kind} JOIN (SELECT {renamed} FROM {keys}) AS k ON {match}"

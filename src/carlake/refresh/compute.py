@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from carlake.engines.protocol import Changed, Engine, Relation, semi_join
+from carlake.engines.protocol import Changed, Engine, Relation, anti_join, semi_join
 from carlake.refresh.plan import Refresh
 from carlake.refresh.retained import gone_sources, renewable, retained, uses_itself
 from carlake.tables.table import Table
@@ -82,38 +82,111 @@ def compute(
     if changed is None:
         # Every key counts as touched: all own rows are compared with what all source rows give.
         source = rows_of(table, refresh.until)
-        before, own = _remade(engine, table, refresh, engine.scan(table.name, refresh.base, located=True))
+        before, own = _remade(engine, table, refresh, engine.find(table, refresh.base, None))
         return _difference(engine, table, before, _select(engine, table, source, own, values), engine.count(source))
 
     touched = _touched(engine, table, refresh, changed, values)
     rows_in = changed.rows_added + changed.rows_gone
     if touched is None:
         return Computed(None, None, rows_in)
-    own_keys = {column: column for column in table.scope}
-    before = own = engine.scan(table.name, refresh.base, touched, own_keys, located=True)
+    nothing = engine.scan(table.name, None, located=True)
+    before = engine.find(table, refresh.base, touched)
     if table.reads == "delta" and not changed.rows_gone:
-        source = changed.added
+        after = _select(engine, table, changed.added, before or nothing, values)
     elif table.reads == "delta" and changed.complete:
-        source = changed.added
         before, own = _remade(engine, table, refresh, before)
+        after = _select(engine, table, changed.added, own, values)
+    elif refresh.since is None and not changed.rows_gone:
+        # Nothing was read before: what came is all there is.
+        after = _select(engine, table, changed.added, nothing, values)
+    elif table.resume is not None and not changed.rows_gone:
+        after = _resumed(engine, table, refresh, touched, changed, before or nothing, values)
     else:
         # A delta table whose source lost rows may owe its own rows to them: it is made again from what is left.
-        if table.parses:
-            source = engine.view(semi_join("s.*", rows_of(table, refresh.until), touched, table.scope))
-        else:
-            assert table.source is not None
-            source = engine.scan(table.source, refresh.until, touched, table.scope)
         before, own = _remade(engine, table, refresh, before)
-    return _difference(engine, table, before, _select(engine, table, source, own, values), rows_in)
+        after = _select(engine, table, _source(engine, table, refresh, touched, changed, rows_of), own, values)
+    return _difference(engine, table, before, after, rows_in)
 
 
-def _remade(engine: Engine, table: Table, refresh: Refresh, before: Relation) -> tuple[Relation, Relation]:
+def _source(
+    engine: Engine, table: Table, refresh: Refresh, keys: Relation, changed: Changed, rows_of: RowsOf
+) -> Relation:
+    """All source rows of the keys."""
+    if table.parses:
+        return engine.view(semi_join("s.*", rows_of(table, refresh.until), keys, table.scope))
+    assert table.source is not None
+    return engine.scan(table.source, refresh.until, keys, table.scope, within=_span(engine, table, keys, changed))
+
+
+def _span(engine: Engine, table: Table, keys: Relation, changed: Changed) -> tuple[str, datetime, datetime] | None:
+    """Where the source rows of the keys lie: a column and its bounds; None where the table does not say."""
+    if table.span is None or table.stale:
+        return None
+    column, unit = table.span
+    parts = [
+        f"SELECT * FROM {side}"
+        for side, rows in ((changed.added, changed.rows_added), (changed.gone, changed.rows_gone))
+        if rows
+    ]
+    rows = semi_join(column, f"({' UNION ALL '.join(parts)})", keys, table.scope)
+    [(first, last)] = engine.rows(
+        f"SELECT CAST(date_trunc('{unit}', min({column})) AS TIMESTAMP WITH TIME ZONE), "
+        f"CAST(date_trunc('{unit}', max({column})) + INTERVAL 1 {unit} AS TIMESTAMP WITH TIME ZONE) FROM ({rows}) AS r"
+    )
+    if not isinstance(first, datetime) or not isinstance(last, datetime):
+        return None
+    return column, first, last
+
+
+def _resumed(
+    engine: Engine,
+    table: Table,
+    refresh: Refresh,
+    touched: Relation,
+    changed: Changed,
+    before: Relation,
+    values: Mapping[str, str],
+) -> Relation:
+    """What the keys' rows are now: from the own rows and what came, where that is enough, else from all source rows."""
+    assert table.resume is not None
+    nothing = engine.scan(table.name, None, located=True)
+    came = ", ".join(f"{expression} AS _key_{key}" for key, expression in table.scope.items())
+    match = " AND ".join(f"s._key_{key} = o.{key}" for key in table.scope)
+    barred = engine.keep(
+        f"SELECT DISTINCT {', '.join(f's._key_{key} AS {key}' for key in table.scope)} "
+        f"FROM (SELECT *, {came} FROM {changed.added}) AS s LEFT JOIN {before} AS o ON {match} "
+        f"WHERE NOT coalesce({table.resume.when}, false)"
+    )
+    same = {key: key for key in table.scope}
+    rows_barred = engine.count(barred)
+    added, own = changed.added, before
+    if rows_barred:
+        if rows_barred == engine.count(touched):
+            return _select(engine, table, _source(engine, table, refresh, barred, changed, _no_rows), nothing, values)
+        added = engine.view(anti_join("s.*", added, barred, table.scope))
+        own = engine.view(anti_join("s.*", own, barred, same))
+    filled = {"added": added, "self": own, **values}
+    fresh = _select(engine, table, fill(table.resume.source, filled), nothing, values)
+    after = engine.view(fill(table.resume.select, {**filled, "fresh": fresh}))
+    if not rows_barred:
+        return after
+    rest = _select(engine, table, _source(engine, table, refresh, barred, changed, _no_rows), nothing, values)
+    return engine.view(f"SELECT * FROM {after} UNION ALL SELECT * FROM {rest}")
+
+
+def _no_rows(table: Table, snapshot: int | None) -> Relation:
+    raise AssertionError(f"{table.name} reads its source's rows as they are")
+
+
+def _remade(
+    engine: Engine, table: Table, refresh: Refresh, before: Relation | None
+) -> tuple[Relation | None, Relation]:
     """Own rows of a table that is made again from its source: those that the outcome is compared with, and those that
     go into its SELECT. None go in, so that a foreign edit is undone, except rows whose record retention has removed.
     """
-    nothing = engine.view(f"SELECT * FROM {before} WHERE false")
-    gone = gone_sources(engine, table, refresh.until) if refresh.base is not None else None
-    if gone is None:
+    nothing = engine.scan(table.name, None, located=True)
+    gone = gone_sources(engine, table, refresh.until) if before is not None else None
+    if before is None or gone is None:
         return before, nothing
     if uses_itself(table):
         return before, engine.view(retained(before, gone))
@@ -147,17 +220,16 @@ def _select(engine: Engine, table: Table, source: Relation, own: Relation, value
     return engine.view(fill(table.select, filled))
 
 
-def _difference(engine: Engine, table: Table, before: Relation, after: Relation, rows_in: int) -> Computed:
-    """What is only in `before` goes, what is only in `after` comes; rows that differ in volatile columns only stay."""
-    was = engine.keep(
-        f"SELECT *, row_number() OVER (PARTITION BY {', '.join(table.key)} ORDER BY _file, _pos) AS _copy FROM {before}"
-    )
-    if not engine.count(was):
+def _difference(engine: Engine, table: Table, before: Relation | None, after: Relation, rows_in: int) -> Computed:
+    """What is only in `before` goes, what is only in `after` comes; rows that differ in volatile columns only stay.
+
+    `before` has a number in `_copy`: a row that is there twice (a foreign writer's doing) goes down to one.
+    """
+    if before is None:
         # Many rows stream into their files; few are kept, since planning a query again would cost more than they do.
         return Computed(None, engine.keep(f"SELECT * FROM {after}") if rows_in <= _FEW_ROWS else after, rows_in)
     now = engine.keep(f"SELECT * FROM {after}")
     same = " AND ".join(f"w.{name} IS NOT DISTINCT FROM n.{name}" for name in table.identity)
-    # `_copy`: a row that is there twice (a foreign writer's doing) goes down to one.
-    removed = engine.keep(f"SELECT w._file, w._pos FROM {was} AS w ANTI JOIN {now} AS n ON {same} AND w._copy = 1")
-    added = engine.keep(f"SELECT n.* FROM {now} AS n ANTI JOIN {was} AS w ON {same} AND w._copy = 1")
+    removed = engine.keep(f"SELECT w._file, w._pos FROM {before} AS w ANTI JOIN {now} AS n ON {same} AND w._copy = 1")
+    added = engine.keep(f"SELECT n.* FROM {now} AS n ANTI JOIN {before} AS w ON {same} AND w._copy = 1")
     return Computed(removed if engine.count(removed) else None, added if engine.count(added) else None, rows_in)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from carlake.tables.table import Column, Table
+from carlake.tables.table import Column, Resume, Table
 
 COLUMNS = (
     Column("car_chassis", "string", "the car: its chassis number", personal=True, required=True),
@@ -39,6 +39,10 @@ _DAYS = (
 
 _latest = ",\n         ".join(f"max(CASE WHEN {name} IS NOT NULL THEN nth END) AS nth_{name}" for name in _EACH)
 _values = ",\n         ".join(f"max(CASE WHEN nth = nth_{name} THEN {name} END) AS {name}" for name in _EACH)
+
+_READ = ", ".join(
+    ("car_chassis", "event_timestamp", "telemetry_timestamp", "insurance_provider", "insurance_valid_until", *_EACH)
+)
 
 TABLE = Table(
     name="gold_car_current_state",
@@ -77,5 +81,12 @@ SELECT car_chassis, manufacturer, model, year, gas_type, insurance_provider, ins
 FROM state""",
     columns=COLUMNS,
     sort=("car_chassis",),
+    # A car's row is what an event that carries all that is known of the car would make of it: so it stands in for the
+    # car's events so far, as long as what comes is later than the latest of them. A car without a row has no events.
+    resume=Resume(
+        when="o.car_chassis IS NULL OR s.event_timestamp > o.event_timestamp",
+        source=f"""(SELECT {_READ}, event_id FROM {{added}} AS s
+  UNION ALL SELECT {_READ}, CAST('' AS VARCHAR) AS event_id FROM {{self}} AS o)""",
+    ),
     stale=f"insurance_status <> {_STATUS} OR insurance_days_expired IS DISTINCT FROM {_DAYS}",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from carlake.tables.table import Column, Table
+from carlake.tables.table import Column, Resume, Table
 
 COLUMNS = (
     Column("car_chassis", "string", "the car: its chassis number", personal=True, required=True),
@@ -22,6 +22,8 @@ COLUMNS = (
 )
 
 _MONTH = "lpad(CAST(event_year AS VARCHAR), 4, '0') || '-' || lpad(CAST(event_month AS VARCHAR), 2, '0')"
+
+_AVERAGE = "CASE WHEN {0}total_fuel_liters > 0 THEN CAST({0}total_km_driven AS DOUBLE) / CAST({0}total_fuel_liters AS DOUBLE) END"
 
 TABLE = Table(
     name="gold_fuel_efficiency_monthly",
@@ -53,10 +55,27 @@ TABLE = Table(
   GROUP BY car_chassis, year_month
 )
 SELECT car_chassis, manufacturer, model, year_month, total_km_driven, total_fuel_liters,
-       CASE WHEN total_fuel_liters > 0 THEN CAST(total_km_driven AS DOUBLE) / CAST(total_fuel_liters AS DOUBLE) END
+       {_AVERAGE.format("")}
          AS avg_fuel_efficiency_kmpl,
        trip_count, {{now}} AS processing_timestamp
 FROM totals WHERE trip_count > 0""",
     columns=COLUMNS,
     sort=("car_chassis", "year_month"),
+    # Sums and counts go on from the row, as long as no event says something else of the car: which of two is the later
+    # the row does not tell. Where there is no row there may have been events without a trip.
+    resume=Resume(
+        when="o.car_chassis IS NOT NULL AND (s.manufacturer IS NULL OR s.manufacturer = o.manufacturer) "
+        "AND (s.model IS NULL OR s.model = o.model)",
+        select=f"""SELECT o.car_chassis, o.manufacturer, o.model, o.year_month, t.total_km_driven, t.total_fuel_liters,
+       {_AVERAGE.format("t.")} AS avg_fuel_efficiency_kmpl, t.trip_count, {{now}} AS processing_timestamp
+FROM {{self}} AS o JOIN (
+  SELECT car_chassis, year_month, CAST(sum(total_km_driven) AS DECIMAL(18,3)) AS total_km_driven,
+         CAST(sum(total_fuel_liters) AS DECIMAL(18,3)) AS total_fuel_liters, CAST(sum(trip_count) AS BIGINT) AS trip_count
+  FROM (SELECT car_chassis, year_month, total_km_driven, total_fuel_liters, trip_count FROM {{self}} AS before
+        UNION ALL
+        SELECT car_chassis, year_month, total_km_driven, total_fuel_liters, trip_count FROM {{fresh}} AS later) AS part
+  GROUP BY car_chassis, year_month
+) AS t ON o.car_chassis = t.car_chassis AND o.year_month = t.year_month""",
+    ),
+    span=("event_timestamp", "month"),
 )

@@ -32,6 +32,21 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Resume:
+    """How new source rows and a table's own rows give its rows without the source rows read before.
+
+    when    SQL condition over a new source row `s` and the own row `o` of its key (its columns null where there is none),
+            under which that is exact. It has to hold for all new rows of a key; else all source rows of the key are read.
+    source  SQL over {added} (new source rows) and {self} (own rows): the {source} of the table's SELECT
+    select  SQL over {fresh}, what the table's SELECT gives of that, and {self}: the table's rows
+    """
+
+    when: str
+    source: str = "{added}"
+    select: str = "SELECT * FROM {fresh}"
+
+
+@dataclass(frozen=True)
 class Table:
     """One table: a declaration that the one rule (`carlake.refresh`) keeps right.
 
@@ -48,6 +63,10 @@ class Table:
     sort       the order of rows inside files
     parses     source rows go through the contracts first (`Engine.parse`)
     stale      SQL condition over the table's own rows: those that the passing of time alone made wrong; may use {today}
+    resume     for a table that reads "scope": when its own rows stand in for source rows read before. Whether they do never
+               changes a row, so it is no part of the definition
+    span       a column of the source and a unit of time (("event_timestamp", "month")): the source rows of one key lie in
+               one such unit
     inputs     further text that decides the table's content (contracts, rules), part of its definition; an input named
                "columns" or "select" stands in for the table's own
     broken     why this table cannot be refreshed: a mistake in a file that it is declared by (its rules); the rest then
@@ -67,6 +86,8 @@ class Table:
     parses: Literal["", "accepted", "quarantined"] = ""
     stale: str = ""
     steps: Mapping[str, str] = field(default_factory=dict)
+    resume: Resume | None = None
+    span: tuple[str, str] | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     broken: str = ""
 
