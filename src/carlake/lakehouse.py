@@ -28,12 +28,10 @@ from carlake.refresh.run import joined, run
 from carlake.settings import Settings
 
 if TYPE_CHECKING:
-    from carlake.refresh.hold import Hold
-    from carlake.upkeep.returning import RollbackPlan
-    from carlake.upkeep.rollback import Resumed
     from carlake.contracts.drift import Drift, Outcome
     from carlake.look.trace import Trace
     from carlake.look.verify import Verification
+    from carlake.refresh.hold import Hold
     from carlake.upkeep.doctor import Diagnosis
     from carlake.upkeep.recover import Recovery
     from carlake.upkeep.recovery_plan import RecoveryPlan, RecoveryStep
@@ -347,12 +345,55 @@ class Lakehouse(Mending):
         now = clock() if clock else None
         return diagnose(Inspection(path, settings, settings_file=settings_file, deep=deep, now=now))
 
+    @classmethod
+    def plan_recovery(
+        cls,
+        path: str | PathLike[str],
+        settings: Settings | None = None,
+        *,
+        settings_file: Path | None = None,
+        clock: Clock | None = None,
+    ) -> RecoveryPlan:
+        """What `recover` would do. Reads every data file, and changes nothing."""
+        from carlake.upkeep.inspection import Inspection
+        from carlake.upkeep.recovery_plan import plan
 
-        return connect(self, tool)
+        now = clock() if clock else None
+        return plan(Inspection(path, settings, settings_file=settings_file, deep=True, now=now))
+
+    @classmethod
+    def recover(
+        cls,
+        path: str | PathLike[str],
+        settings: Settings | None = None,
+        *,
+        settings_file: Path | None = None,
+        clock: Clock | None = None,
+        say: Callable[[RecoveryStep], None] = lambda step: None,
+    ) -> Recovery:
+        """Mend a lake, however broken it is; what could not be brought back is named. `say` hears each step.
+
+        Raises LakeError where a person has to mend something before: settings, rights, a full disk, a later format.
+        """
+        from carlake.upkeep.inspection import Inspection
+        from carlake.upkeep.recover import recover
+
+        def look() -> Inspection:
+            now = clock() if clock else None
+            return Inspection(path, settings, settings_file=settings_file, deep=True, now=now)
+
+        def open_house() -> Lakehouse:
+            found = look()
+            return cls.open(found.root, settings or found.settings, clock)
+
+        return recover(look, open_house, say)
 
     def connect(self, tool: str) -> str:
         """What a user pastes to read the tables from another tool. Raises NotFoundError for a tool that is not known."""
         from carlake.look.connect import connect
+
+        return connect(self, tool)
+
 
 def problems(listing: Listing) -> list[Problem]:
     """What a listing could not take, as a run reports it."""

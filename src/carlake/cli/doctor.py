@@ -11,6 +11,8 @@ from carlake.cli.invocation import Invocation, command
 
 if TYPE_CHECKING:
     from carlake.upkeep.doctor import Diagnosis
+    from carlake.upkeep.recover import Recovery
+    from carlake.upkeep.recovery_plan import RecoveryPlan
 
 _SEVERITIES = ("error", "warning", "notice")
 
@@ -18,6 +20,7 @@ _SEVERITIES = ("error", "warning", "notice")
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command("doctor", cls=Command, rich_help_panel="Mend")(doctor)
+    app.command("recover", cls=Command, rich_help_panel="Mend")(recover)
 
 
 def severity(text: str) -> str:
@@ -35,7 +38,9 @@ def doctor(
     ] = False,
     fail_on: Annotated[
         str,
-        typer.Option(parser=severity, metavar="SEVERITY", help="Exit code 1 from this severity on: error, warning, notice."),
+        typer.Option(
+            parser=severity, metavar="SEVERITY", help="Exit code 1 from this severity on: error, warning, notice."
+        ),
     ] = "warning",
 ) -> None:
     """What is wrong with the lake, what it means, and what mends it.
@@ -69,6 +74,91 @@ def doctor(
     show_diagnosis(invocation, found)
     if not found.is_well(fail_on):  # type: ignore[arg-type]
         raise typer.Exit(1)
+
+
+@command
+def recover(
+    invocation: Invocation,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before history is given up.")] = False,
+) -> None:
+    """Make a lake whole again, whatever broke it, and check every table at the end.
+
+    Makes a lost catalog anew from the tables' metadata, gold and silver from bronze, bronze from the archive and every
+    data file that can be read, and a lake that was moved or copied whole where it lies, without touching the other
+    place. Nothing is deleted but what has lost its files. It can be stopped and called again at any moment.
+
+    What neither bronze nor the archive holds is named. Exit code 0 when every table is what it is made from.
+
+      carlake recover --dry-run    the steps, each with its reason
+    """
+    from carlake.lakehouse import Lakehouse
+
+    with invocation.working("Looking at every file"):
+        plan = Lakehouse.plan_recovery(invocation.lake, settings_file=invocation.settings)
+    if dry_run or plan.blocked:
+        if invocation.json:
+            invocation.document({"lake": plan.lake, "steps": plan.steps, "blocked": plan.blocked})
+        show_recovery_plan(invocation, plan)
+        if plan.blocked:
+            raise typer.Exit(1)
+        return
+    if plan.losses and not yes:
+        show_recovery_plan(invocation, plan)
+        typer.confirm("Go on?", abort=True, err=True)
+    with invocation.working("Recovering") as change:
+        done = Lakehouse.recover(
+            invocation.lake,
+            settings_file=invocation.settings,
+            say=lambda step: change(f"{step.target}: {step.what}"),
+        )
+    if invocation.json:
+        invocation.document(
+            {
+                "lake": done.lake,
+                "ok": done.ok,
+                "steps": done.steps,
+                "lost": done.lost,
+                "aside": done.aside,
+                "verification": done.verification,
+            }
+        )
+    show_recovery(invocation, done)
+    if not done.ok:
+        raise typer.Exit(1)
+
+
+def show_recovery_plan(invocation: Invocation, plan: RecoveryPlan) -> None:
+    """The steps for people, or what is in their way."""
+    from carlake.cli.screen import BAD, QUIET, STRONG, WARN
+
+    screen = invocation.screen
+    for finding in plan.blocked:
+        screen.line(("in the way", BAD), f"  {finding.check}")
+        screen.prose(f"{finding.where}: {finding.what}", indent=2)
+    for number, step in enumerate(plan.steps, start=1):
+        screen.prose(f"{number:2}. ", (step.target, STRONG), f": {step.what}")
+        screen.prose((f"since {step.why}", QUIET), indent=4)
+        if step.loses:
+            screen.prose((f"gives up: {step.loses}", WARN), indent=4)
+
+
+def show_recovery(invocation: Invocation, done: Recovery) -> None:
+    """What was done, what is lost, and how the check ended."""
+    from carlake.cli.screen import BAD, GOOD, WARN, count
+
+    screen = invocation.screen
+    for step in done.steps:
+        screen.prose(f"{step.target}: {step.what}", indent=2)
+    for path in done.aside:
+        screen.line(f"Set aside: {path}")
+    for item in done.lost:
+        screen.prose(("lost", WARN), f"  {item.what}: {item.why}")
+    checked = done.verification
+    if done.ok:
+        screen.line(("Verified.", GOOD), f" {count(checked.files, 'object')}, {count(checked.records, 'record')}.")
+    for problem in checked.problems:
+        screen.prose((problem.kind, BAD), f"  {problem.table}: {problem.what}")
 
 
 def show_diagnosis(invocation: Invocation, found: Diagnosis) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from carlake.errors import CarlakeError
 from carlake.landing.listing import MOVING, list_landing
-from carlake.landing.objects import path_of
+from carlake.landing.objects import hash_stream, path_of
 from carlake.tables.declare import BRONZE
 from carlake.upkeep.examined import SnapshotFiles
 from carlake.upkeep.finding import Check, Found
@@ -56,6 +56,15 @@ def archived(archive: Path) -> Iterator[tuple[str, list[Path]]]:
                 yield folder.name, files
 
 
+def is_named_rightly(path: Path) -> bool:
+    """Whether an archived object's content is the one that its folder is named after."""
+    try:
+        with path.open("rb") as stream:
+            return hash_stream(stream) == path.parent.name
+    except OSError:
+        return False
+
+
 def _unreadable(lake: Inspection) -> Iterator[Found]:
     if not lake.lake.landing.is_dir():
         return
@@ -92,10 +101,12 @@ def _not_in_bronze(lake: Inspection) -> Iterator[Found]:
         return
     for source_id, files in archived(lake.lake.archive):
         if source_id not in held:
-            yield str(files[0]), "is archived, and bronze does not hold it"
+            damaged = "" if is_named_rightly(files[0]) else "; its content is not what was archived under this name"
+            yield str(files[0]), f"is archived, and bronze does not hold it{damaged}"
 
 
-def _outside(lake: Inspection) -> Iterator[Found]:
+def only_outside(lake: Inspection) -> Iterator[Found]:
+    """Data files in no snapshot that hold objects which bronze does not."""
     held = held_ids(lake)
     if held is None:
         return
@@ -197,7 +208,7 @@ CHECKS = (
         "one that was lost with its metadata. While the object is in landing or the archive, nothing is lost.",
         "The objects in such files are looked for in bronze.",
         "A run takes in what still waits in landing; what then is in those files alone is taken in from them.",
-        _outside,
+        only_outside,
         ("carlake run", *_RECOVER),
         deep=True,
     ),

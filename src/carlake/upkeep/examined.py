@@ -12,6 +12,7 @@ from pyiceberg.manifest import DataFile, DataFileContent, ManifestEntryStatus, M
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.snapshots import Snapshot
 
+from carlake.checksums import is_whole
 from carlake.errors import LakeError
 from carlake.upkeep.lineage import MetadataFile, metadata_paths, read_metadata, readable
 from carlake.upkeep.place import Place, PlacedIO
@@ -99,6 +100,8 @@ class ExaminedTable:
         path = self.place.path(snapshot.manifest_list)
         found.paths.add(path)
         try:
+            if is_whole(str(path)) is False:
+                raise ValueError("its content is not what was written under this name")
             manifests = list(read_manifest_list(self.io.new_input(snapshot.manifest_list)))
         except Exception as error:  # noqa: BLE001  (whatever a damaged file makes the reader say)
             found.broken.append((path, _why(path, error)))
@@ -120,6 +123,8 @@ class ExaminedTable:
                 length = path.stat().st_size
                 if length != manifest.manifest_length and not self.place.moved:
                     raise ValueError(f"is {length} bytes long and not {manifest.manifest_length}")
+                if is_whole(str(path)) is False:
+                    raise ValueError("its content is not what was written under this name")
                 entries = manifest.fetch_manifest_entry(self.io, discard_deleted=False)
                 self._manifests[path] = [(entry.status, entry.data_file) for entry in entries], ""
             except Exception as error:  # noqa: BLE001  (see above)
@@ -175,6 +180,8 @@ def file_trouble(path: Path, file: DataFile | None, *, deep: bool) -> str:
     if not deep:
         return ""
     try:
+        if is_whole(str(path)) is False:
+            return "is damaged: its content is not what was written under this name"
         rows = 0
         with pq.ParquetFile(path) as parquet:
             for batch in parquet.iter_batches():

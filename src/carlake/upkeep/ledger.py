@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
+from carlake.landing.forgotten import FORGOTTEN_HASH
+
 _COLUMNS = ("source_id", "source_uri", "source_row", "record_hash")
 _TEXTS = ("raw", "raw_bytes")
 
@@ -78,6 +80,6 @@ def _as_landed(row: dict[str, object]) -> bool:
     """Whether a record's text has the hash that it was landed with; a marker row has neither."""
     raw, raw_bytes, landed = row.get("raw"), row.get("raw_bytes"), row["record_hash"]
     content = raw.encode() if isinstance(raw, str) else raw_bytes
-    if landed is None:
+    if landed is None or landed == FORGOTTEN_HASH:
         return content is None
     return isinstance(content, bytes) and xxhash.xxh3_128_hexdigest(content) == landed

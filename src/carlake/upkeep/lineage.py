@@ -19,7 +19,8 @@ from pathlib import Path
 
 from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil
 
-from carlake.errors import LakeError
+from carlake.checksums import check_content
+from carlake.errors import DamagedError, LakeError
 from carlake.upkeep.place import local
 
 _NUMBER = re.compile(r"v?(\d+)[-.].*metadata\.json$")
@@ -70,6 +71,7 @@ def read_metadata(path: Path) -> MetadataFile:
     """Read one. Raises LakeError that says what is wrong with it."""
     try:
         content = path.read_bytes()
+        check_content(str(path), content)
         if path.name.endswith(".gz.metadata.json"):
             content = gzip.decompress(content)
         newer = json.loads(content).get("format-version")
@@ -78,6 +80,8 @@ def read_metadata(path: Path) -> MetadataFile:
         return MetadataFile(path, TableMetadataUtil.parse_raw(content.decode()))
     except FileNotFoundError:
         raise LakeError(f"{path} is missing.") from None
+    except DamagedError as error:
+        raise LakeError(error.what) from None
     except LakeError:
         raise
     except OSError as error:

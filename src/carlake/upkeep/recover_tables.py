@@ -1,0 +1,138 @@
+"""Tables made whole again: bronze from every data file that can be read, the others from what they are made from.
+
+What is damaged is not read to mend it: a new snapshot has new files alone, and no parent. So whoever reads a table's
+changes finds no way from the snapshot it knows, and reads all of the table: no row that the damage took can stay in
+what was made from it, and a crash between two tables leaves nothing that the next run would not see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table as IcebergTable
+from pyiceberg.table.update import AssertRefSnapshotId, RemoveSnapshotsUpdate
+
+from carlake.engines.duckdb import DuckDBEngine
+from carlake.engines.manifests import HOLD
+from carlake.engines.protocol import Relation, Staged
+from carlake.engines.snapshots import hold_on, stage_snapshot
+from carlake.errors import CommitRefusedError
+from carlake.refresh.compute import compute
+from carlake.refresh.context import Context
+from carlake.refresh.plan import Bookmark, Refresh, head_of
+from carlake.refresh.refresh import publish, rows_of_source
+from carlake.tables.table import Table
+
+KIND = "recover"
+
+
+@dataclass
+class Lost:
+    """What a recovery could not bring back: which object or file, and what is known of it."""
+
+    what: str
+    why: str
+    files: tuple[str, ...] = field(default=())
+
+
+def stage_afresh(
+    context: Context, table: Table, files: Sequence[DataFile], mark: Bookmark, rows: int
+) -> tuple[IcebergTable, Staged]:
+    """Stage a snapshot of these files alone, on whatever main is; nothing of the snapshots before it is read."""
+    iceberg = context.load(table.name)
+    base = head_of(iceberg)
+    refs = {name: ref for name, ref in iceberg.metadata.refs.items() if name != "main"}
+    # To the stager the table is empty, but for its sequence numbers, which go on.
+    empty = IcebergTable(
+        iceberg.name(),
+        iceberg.metadata.model_copy(update={"current_snapshot_id": None, "refs": refs}),
+        iceberg.metadata_location,
+        iceberg.io,
+        iceberg.catalog,
+    )
+    properties = context.properties(table, KIND, mark, why="damage", rows_in=rows)
+    if hold := hold_on(iceberg):
+        properties[HOLD] = hold
+    staged = stage_snapshot(empty, table.name, files, [], properties, base=None, rows_added=rows, rows_removed=0)
+    return iceberg, replace(staged, base=base)
+
+
+def publish_afresh(context: Context, table: Table, files: Sequence[DataFile], mark: Bookmark) -> int:
+    """Commit a snapshot of these files alone; gives its id. Raises CommitRefusedError when main moved meanwhile."""
+    rows = sum(file.record_count for file in files)
+    iceberg, staged = stage_afresh(context, table, files, mark, rows)
+    context.engine.remember(table.name, iceberg)
+    publish(context, staged, keep_files=True)
+    return staged.snapshot_id
+
+
+def write_rows(context: Context, table: Table, rows: Relation) -> list[DataFile]:
+    """Write the rows of a relation as data files of the table."""
+    from carlake.engines.duckdb_files import write_files
+
+    engine = context.engine
+    assert isinstance(engine, DuckDBEngine)
+    return write_files(engine.connection, table, context.load(table.name), rows, engine.target_file_rows)
+
+
+def remake(context: Context, table: Table) -> int:
+    """Make a table again from all rows of its source; its own are not read. Gives the number of its rows.
+
+    Raises CommitRefusedError when main moved meanwhile.
+    """
+    assert table.source is not None
+    own = context.load(table.name)
+    known = {one.name for one in own.schema().fields}
+    if any(column.name not in known for column in table.columns):
+        context.evolve(table.name)
+        own = context.load(table.name)
+    mark = Bookmark.of(own.current_snapshot())
+    day = max(mark.day, context.day) if mark is not None and mark.day is not None and not context.today else context.day
+    until = head_of(context.find(table.source))
+    refresh = Refresh(table.name, "asked", None, None, until, True, day, table.definition)
+    computed = compute(
+        context.engine,
+        table,
+        refresh,
+        context.clock(),
+        lambda of, since, until: None,
+        lambda of, at: rows_of_source(context, of, at),
+    )
+    files = write_rows(context, table, computed.added) if computed.added is not None else []
+    publish_afresh(context, table, files, Bookmark(until, table.definition, day, table.parts))
+    return sum(file.record_count for file in files)
+
+
+def keep_readable(context: Context, table: Table, good: Sequence[DataFile]) -> None:
+    """A snapshot of the data files that can be read. Raises CommitRefusedError when main moved meanwhile."""
+    publish_afresh(context, table, good, Bookmark(None, table.definition, None, table.parts))
+
+
+def expire(context: Context, name: str, snapshots: Sequence[int]) -> None:
+    """Forget snapshots, with the tags that name them; files are left to maintenance. Main's own is never among them.
+
+    Raises CommitRefusedError when main moved meanwhile.
+    """
+    iceberg = context.load(name)
+    head = head_of(iceberg)
+    there = {snapshot.snapshot_id for snapshot in iceberg.metadata.snapshots} - {head}
+    going = [snapshot for snapshot in snapshots if snapshot in there]
+    if not going:
+        return
+    try:
+        context.catalog.commit_table(
+            iceberg,
+            (AssertRefSnapshotId(ref="main", snapshot_id=head),),
+            (RemoveSnapshotsUpdate(snapshot_ids=going),),
+        )
+    except NoSuchTableError as gone:
+        raise CommitRefusedError(f"Table {name} went while its snapshots were expired.") from gone
+
+
+def by_path(files: Sequence[DataFile], path_of: Mapping[str, Path]) -> dict[Path, DataFile]:
+    """Data files by where they lie."""
+    return {path_of[file.file_path]: file for file in files}

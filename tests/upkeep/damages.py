@@ -1,0 +1,271 @@
+"""Ways to damage a lake behind carlake's back: each with the check that must name it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from carlake.lakehouse import Lakehouse
+from carlake.upkeep.inspection import Inspection
+from lakes import ALERTS, BRONZE, MONTHLY, OPS_RUNS, QUARANTINE, SILVER, STATE, iceberg, lakehouse
+
+NOW = datetime.now(UTC)
+"""The clock of these lakes: snapshots have the time of the machine, so it cannot be another day."""
+
+DERIVED = (SILVER, QUARANTINE, STATE, MONTHLY, ALERTS)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One way: what it does to the lake in a folder, the check that names it, and what the finding must say."""
+
+    name: str
+    do: Callable[[Path], str]
+    check: str
+    deep: bool = False
+
+
+def table_folder(root: Path, name: str) -> Path:
+    return root / "warehouse" / "carlake" / name
+
+
+def pointer(root: Path, name: str) -> Path:
+    """The metadata file that the catalog names."""
+    found = Inspection(root).tables[name].pointer
+    assert found is not None
+    return found
+
+
+def data_files(root: Path, name: str) -> list[Path]:
+    """The data files of a table's newest snapshot, the largest first."""
+    table = Inspection(root).tables[name]
+    snapshot = table.snapshot(table.current)
+    assert snapshot is not None
+    paths = [table.place.path(file.file_path) for file in table.snapshot_files(snapshot).data]
+    return sorted(paths, key=lambda path: (-path.stat().st_size, path))
+
+
+def manifests(root: Path, name: str) -> list[Path]:
+    """The manifest list of a table's newest snapshot, and its manifests."""
+    table = Inspection(root).tables[name]
+    snapshot = table.snapshot(table.current)
+    assert snapshot is not None
+    return sorted(table.snapshot_files(snapshot).paths, key=lambda path: not path.name.startswith("snap-"))
+
+
+def catalog(root: Path, sql: str, *values: object) -> None:
+    with closing(sqlite3.connect(root / "catalog.db")) as database, database:
+        assert database.execute(sql, values).rowcount > 0
+
+
+def cut(path: Path, share: float = 0.5) -> str:
+    """Leave a part of a file."""
+    os.truncate(path, int(path.stat().st_size * share))
+    return str(path)
+
+
+def flip(path: Path) -> str:
+    """Turn a bit in the first part of a file, where Parquet has its pages."""
+    content = bytearray(path.read_bytes())
+    place = len(content) // 4
+    content[place] ^= 0x10
+    path.write_bytes(bytes(content))
+    return str(path)
+
+
+def gone(path: Path) -> str:
+    path.unlink()
+    return str(path)
+
+
+def _catalog_lost(root: Path) -> str:
+    return gone(root / "catalog.db")
+
+
+def _catalog_overwritten(root: Path) -> str:
+    (root / "catalog.db").write_bytes(b"not a database" * 1000)
+    return str(root / "catalog.db")
+
+
+def _catalog_without_tables(root: Path) -> str:
+    with closing(sqlite3.connect(root / "catalog.db")) as database, database:
+        database.execute("DROP TABLE iceberg_tables")
+    return str(root / "catalog.db")
+
+
+def _catalog_old(root: Path) -> str:
+    """Put the catalog back to the first commit of every table."""
+    for name in (BRONZE, *DERIVED):
+        table = Inspection(root).tables[name]
+        files = sorted(table.files, key=lambda file: file.number)
+        first = next(file for file in files if file.metadata.snapshots)
+        catalog(
+            root,
+            "UPDATE iceberg_tables SET metadata_location = ? WHERE table_name = ?",
+            f"file://{first.path}",
+            name,
+        )
+    return "was current since"
+
+
+def forgotten_by_the_catalog(name: str) -> Callable[[Path], str]:
+    def do(root: Path) -> str:
+        catalog(root, "DELETE FROM iceberg_tables WHERE table_name = ?", name)
+        return "is not in the catalog"
+
+    return do
+
+
+def folder_gone(name: str) -> Callable[[Path], str]:
+    """The table's files and its entry in the catalog."""
+
+    def do(root: Path) -> str:
+        catalog(root, "DELETE FROM iceberg_tables WHERE table_name = ?", name)
+        shutil.rmtree(table_folder(root, name))
+        return "is gone with all its files"
+
+    return do
+
+
+def on_metadata(name: str, how: Callable[[Path], str]) -> Callable[[Path], str]:
+    return lambda root: how(pointer(root, name))
+
+
+def all_metadata_gone(name: str) -> Callable[[Path], str]:
+    def do(root: Path) -> str:
+        last = pointer(root, name)
+        for path in table_folder(root, name).glob("metadata/*.json"):
+            path.unlink()
+        return str(last)
+
+    return do
+
+
+def on_manifest_list(name: str, how: Callable[[Path], str]) -> Callable[[Path], str]:
+    return lambda root: how(manifests(root, name)[0])
+
+
+def on_manifest(name: str, how: Callable[[Path], str]) -> Callable[[Path], str]:
+    return lambda root: how(manifests(root, name)[-1])
+
+
+def on_data(name: str, how: Callable[[Path], str]) -> Callable[[Path], str]:
+    return lambda root: how(data_files(root, name)[0])
+
+
+def _retyped(root: Path) -> str:
+    """Another program gives a gold table a column of another type."""
+    with opened(root) as house:
+        table = iceberg(house, STATE)
+        with table.update_schema(allow_incompatible_changes=True) as update:
+            update.delete_column("manufacturer")
+    return "column manufacturer is gone"
+
+
+def _foreign(root: Path) -> str:
+    with opened(root) as house:
+        table = iceberg(house, STATE)
+        table.append(table.scan().to_arrow().slice(0, 1))
+    return "carries no bookmark"
+
+
+def _source_put_back(root: Path) -> str:
+    """Silver is put back by two commits; gold has read further."""
+    table = Inspection(root).tables[SILVER]
+    files = sorted(table.files, key=lambda file: file.number)
+    with opened(root) as house:
+        head = iceberg(house, SILVER).metadata
+        before = head.snapshots[0].snapshot_id
+        iceberg(house, SILVER).manage_snapshots().set_current_snapshot(snapshot_id=before).commit()
+    assert files
+    return "has read up to"
+
+
+def _archived_object_not_in_bronze(root: Path) -> str:
+    content = b'{"event_id": "x"}'
+    folder = root / "archive" / "2025-10-30" / sha256(content).hexdigest()
+    folder.mkdir(parents=True)
+    (folder / "late.json").write_bytes(content)
+    return str(folder / "late.json")
+
+
+def _unreadable_object(root: Path) -> str:
+    (root / "landing" / "broken.json").symlink_to(root / "landing" / "nowhere.json")
+    return "broken.json"
+
+
+def _dead_process(root: Path) -> str:
+    folder = root / ".carlake" / "scratch" / "duckdb-99999999-abc"
+    folder.mkdir(parents=True)
+    (folder / "kept.db").write_bytes(b"x")
+    return str(folder)
+
+
+def _toml_lost(root: Path) -> str:
+    return gone(root / "carlake.toml")
+
+
+def _toml_without_lake(root: Path) -> str:
+    (root / "carlake.toml").write_text('silver_partition = "month"\n')
+    return str(root / "carlake.toml")
+
+
+def edited(root: Path, name: str = BRONZE) -> None:
+    """Change a record in a data file of bronze, and put the file's new size into no manifest."""
+    path = data_files(root, name)[0]
+    table = pq.read_table(path)
+    raw = table["raw"].to_pylist()
+    raw[0] = json.dumps({"event_id": "forged"})
+    pq.write_table(table.set_column(table.schema.get_field_index("raw"), table.schema.field("raw"), [raw]), path)
+
+
+DAMAGES = (
+    Damage("catalog lost", _catalog_lost, "catalog-lost"),
+    Damage("catalog overwritten", _catalog_overwritten, "catalog-damaged"),
+    Damage("catalog cut short", lambda root: cut(root / "catalog.db"), "catalog-damaged"),
+    Damage("catalog without tables", _catalog_without_tables, "catalog-damaged"),
+    Damage("catalog of an old backup", _catalog_old, "catalog-old"),
+    Damage("bronze forgotten by the catalog", forgotten_by_the_catalog(BRONZE), "table-missing"),
+    Damage("gold forgotten by the catalog", forgotten_by_the_catalog(ALERTS), "table-missing"),
+    Damage("silver's folder gone", folder_gone(SILVER), "table-missing"),
+    Damage("bronze's folder gone", folder_gone(BRONZE), "table-missing"),
+    Damage("silver's metadata cut", on_metadata(SILVER, cut), "metadata-damaged"),
+    Damage("bronze's metadata gone", on_metadata(BRONZE, gone), "metadata-damaged"),
+    Damage("gold's metadata all gone", all_metadata_gone(STATE), "metadata-damaged"),
+    Damage("bronze's metadata all gone", all_metadata_gone(BRONZE), "metadata-damaged"),
+    Damage("ops_runs' metadata all gone", all_metadata_gone(OPS_RUNS), "metadata-damaged"),
+    Damage("gold's manifest list gone", on_manifest_list(MONTHLY, gone), "manifest-damaged"),
+    Damage("silver's manifest cut", on_manifest(SILVER, cut), "manifest-damaged"),
+    Damage("bronze's manifest list cut", on_manifest_list(BRONZE, cut), "manifest-damaged"),
+    Damage("bronze's manifest gone", on_manifest(BRONZE, gone), "manifest-damaged"),
+    Damage("gold's data file gone", on_data(STATE, gone), "data-damaged"),
+    Damage("silver's data file cut", on_data(SILVER, cut), "data-damaged"),
+    Damage("quarantine's data file gone", on_data(QUARANTINE, gone), "data-damaged"),
+    Damage("bronze's data file gone", on_data(BRONZE, gone), "data-damaged"),
+    Damage("bronze's data file cut", on_data(BRONZE, cut), "data-damaged"),
+    Damage("bronze's data file with a flipped bit", on_data(BRONZE, flip), "data-damaged", deep=True),
+    Damage("ops_runs' data file gone", on_data(OPS_RUNS, gone), "data-damaged"),
+    Damage("a column gone", _retyped, "table-schema"),
+    Damage("a foreign writer", _foreign, "foreign-writer"),
+    Damage("a source put back", _source_put_back, "bookmark"),
+    Damage("archived object not in bronze", _archived_object_not_in_bronze, "archive-ahead"),
+    Damage("an object that cannot be read", _unreadable_object, "landing-unreadable"),
+    Damage("a dead process", _dead_process, "crashed-runs"),
+    Damage("carlake.toml lost", _toml_lost, "lake-file"),
+    Damage("carlake.toml without the lake", _toml_without_lake, "lake-file"),
+)
+
+
+def opened(root: Path) -> Lakehouse:
+    """The lake, at the tests' time."""
+    return lakehouse(root, at=NOW)
