@@ -14,7 +14,7 @@ SOURCE = ROOT / "src"
 # A unit is a set of patterns, matched against the module's name without `carlake.`; the first that matches counts.
 LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("cli", "cli.*"), ("watch", "watch.*"), ("aws", "aws.*")),
-    (("lakehouse", "opened", "journal"),),
+    (("lakehouse", "mending", "opened", "journal"),),
     (("look", "look.*"), ("upkeep", "upkeep.*")),
     (("engines.duckdb*",), ("engines.spark*",), ("refresh", "refresh.*")),
     (("engines", "engines.*"),),
