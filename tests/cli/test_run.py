@@ -74,7 +74,7 @@ def test_dry_run_changes_nothing(carlake: Callable, fresh: Path, tmp_path: Path)
     assert said.code == 0 and "take in 1 object" in said.out
     document = carlake("run", "--lake", fresh, "--dry-run", "--json").json
     assert document["dry_run"] is True and document["files"] == 1
-    assert path.exists() and snapshots(carlake, fresh) == [None] * 7
+    assert path.exists() and snapshots(carlake, fresh) == [None] * 8
     new = carlake("run", path, "--lake", tmp_path / "new", "--dry-run")
     assert new.code == 0 and "A lake would be made" in new.out and not (tmp_path / "new").exists()
 
