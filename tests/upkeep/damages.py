@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sqlite3
@@ -12,12 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-
-import pyarrow.parquet as pq
+from typing import Any
 
 from carlake.lakehouse import Lakehouse
+from carlake.settings import Settings
 from carlake.upkeep.inspection import Inspection
-from lakes import ALERTS, BRONZE, MONTHLY, OPS_RUNS, QUARANTINE, SILVER, STATE, iceberg, lakehouse
+from lakes import ALERTS, BRONZE, MONTHLY, OPS_RUNS, QUARANTINE, SILVER, STATE, held, iceberg, lakehouse, rows_of
+
+Contents = dict[str, Any]
+SETTINGS = Settings(threads=1)
 
 NOW = datetime.now(UTC)
 """The clock of these lakes: snapshots have the time of the machine, so it cannot be another day."""
@@ -220,15 +222,6 @@ def _toml_without_lake(root: Path) -> str:
     return str(root / "carlake.toml")
 
 
-def edited(root: Path, name: str = BRONZE) -> None:
-    """Change a record in a data file of bronze, and put the file's new size into no manifest."""
-    path = data_files(root, name)[0]
-    table = pq.read_table(path)
-    raw = table["raw"].to_pylist()
-    raw[0] = json.dumps({"event_id": "forged"})
-    pq.write_table(table.set_column(table.schema.get_field_index("raw"), table.schema.field("raw"), [raw]), path)
-
-
 DAMAGES = (
     Damage("catalog lost", _catalog_lost, "catalog-lost"),
     Damage("catalog overwritten", _catalog_overwritten, "catalog-damaged"),
@@ -269,3 +262,15 @@ DAMAGES = (
 def opened(root: Path) -> Lakehouse:
     """The lake, at the tests' time."""
     return lakehouse(root, at=NOW)
+
+
+def contents(root: Path) -> Contents:
+    """Every row of every table that people read, and bronze's; of an object landed again only the name may differ."""
+    with opened(root) as house:
+        bronze = [{key: value for key, value in row.items() if key != "source_uri"} for row in rows_of(house, BRONZE)]
+        return {**held(house), BRONZE: bronze}
+
+
+def look(root: Path, *, deep: bool = True) -> Inspection:
+    """A look at the lake, at the tests' time."""
+    return Inspection(root, SETTINGS, deep=deep, now=NOW)

@@ -2,93 +2,139 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.upkeep.damages import DAMAGES, NOW, Damage, opened
+from tests.upkeep.damages import (
+    DAMAGES,
+    NOW,
+    SETTINGS,
+    Contents,
+    Damage,
+    contents,
+    data_files,
+    look,
+    opened,
+    pointer,
+)
 
 from carlake.lakehouse import Lakehouse
-from carlake.settings import Settings
-from carlake.simulator.files import write
-from carlake.simulator.fleet import Fleet
-from lakes import clear, held, rows_of
-
-FLEET = Fleet(events=60, cars=4, corrections=0.2, duplicates=0.1, bad=0.1, flat=0.2)
-CLOCK = {"settings": Settings(threads=1), "clock": lambda: NOW}
-BRONZE = "bronze_car_data"
+from carlake.upkeep.doctor import diagnose
+from carlake.upkeep.recover import Recovery
+from carlake.upkeep.recovery_plan import RecoveryStep, plan
+from lakes import BRONZE, SILVER, rows_of
 
 
-@pytest.fixture(scope="module")
-def _made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    memory = Path("/dev/shm")
-    in_memory = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30
-    folder = Path(
-        tempfile.mkdtemp(prefix="carlake-test-", dir=memory if in_memory else tmp_path_factory.mktemp("lake"))
-    )
-    with opened(folder / "lake") as house:
-        for path in write(FLEET, house.lake.landing, files=3).paths:
-            path.rename(folder / path.name)
-        for path in sorted(folder.glob("*.ndjson")):
-            path.rename(house.lake.landing / path.name)
-            assert house.run().status == "succeeded"
-    shutil.copytree(folder / "lake", folder / "kept", symlinks=True)
-    yield folder
-    clear(folder)
+def recovered(root: Path, **how: Any) -> Recovery:
+    """Recover the lake, at the tests' time."""
+    done = Lakehouse.recover(root, SETTINGS, clock=lambda: NOW, **how)
+    assert done.ok, done.verification.problems
+    return done
 
 
-@pytest.fixture
-def lake(_made: Path) -> Path:
-    """The folder of a lake with three runs, all objects archived. Whatever a test does is undone."""
-    for path in _made.iterdir():
-        if path.name != "kept":
-            clear(path) if path.is_dir() else path.unlink()
-    shutil.copytree(_made / "kept", _made / "lake", symlinks=True)
-    return _made / "lake"
+def actions(root: Path) -> list[str]:
+    """What a recovery would do."""
+    return [step.action for step in plan(look(root)).steps]
 
 
-def contents(root: Path) -> dict[str, object]:
-    """Every row of every table that people read, and bronze's."""
-    with opened(root) as house:
-        bronze = [{k: v for k, v in row.items() if k not in ("source_uri",)} for row in rows_of(house, BRONZE)]
-        return {**held(house), BRONZE: bronze}
+def files_of(root: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file() and not path.is_symlink()}
 
 
 def test_a_whole_lake_is_well_and_stays_as_it_is(lake: Path) -> None:
-    assert Lakehouse.doctor(lake, deep=True, **CLOCK).findings == ()
-    plan = Lakehouse.plan_recovery(lake, **CLOCK)
-    assert [step.action for step in plan.steps] == ["run", "verify"]
-    before = sorted(path for path in lake.rglob("*") if ".carlake" not in path.parts)
-    done = Lakehouse.recover(lake, **CLOCK)
-    assert done.ok and not done.lost
-    assert sorted(path for path in lake.rglob("*") if ".carlake" not in path.parts) == before
+    found = look(lake)
+    assert diagnose(found).findings == ()
+    assert [step.action for step in plan(found).steps] == ["run", "verify"]
+    before = files_of(lake / "warehouse")
+    done = recovered(lake)
+    assert not done.lost
+    assert files_of(lake / "warehouse") == before
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.name)
-def test_a_damage_is_named_and_mended(lake: Path, damage: Damage) -> None:
-    before = contents(lake)
+def test_a_damage_is_named_and_mended(lake: Path, rows: Contents, damage: Damage) -> None:
     said = damage.do(lake)
-    quick = Lakehouse.doctor(lake, deep=damage.deep, **CLOCK)
+    before = files_of(lake)
+    quick = diagnose(look(lake, deep=damage.deep))
     named = [f for f in quick.findings if f.check == damage.check]
-    assert named, quick.findings
-    assert any(said in f"{f.where}: {f.what}" for f in named), (said, named)
+    assert any(said in f"{f.where}: {f.what}" for f in named), (said, quick.findings)
     assert not any("could not be checked" in f.what for f in quick.findings), quick.findings
+    planned = {(step.action, step.target) for step in plan(look(lake)).steps if step.action != "verify"}
+    assert files_of(lake) == before
 
-    state = {path: path.read_bytes() for path in lake.rglob("*") if path.is_file() and not path.is_symlink()}
-    plan = Lakehouse.plan_recovery(lake, **CLOCK)
-    assert state == {path: path.read_bytes() for path in lake.rglob("*") if path.is_file() and not path.is_symlink()}
-    done = Lakehouse.recover(lake, **CLOCK)
-    assert done.ok, done.verification.problems
-    assert {(s.action, s.target) for s in plan.steps if s.action != "verify"} <= {
-        (s.action, s.target) for s in done.steps
-    }
-    after = contents(lake)
+    done = recovered(lake)
+    assert planned <= {(step.action, step.target) for step in done.steps}
     if damage.check != "archive-ahead":
-        assert after == before
-    left = Lakehouse.doctor(lake, deep=True, **CLOCK).findings
-    assert [f for f in left if f.severity == "error"] == []
-    assert damage.check in ("landing-unreadable",) or damage.check not in {f.check for f in left}, left
-    assert [step.action for step in Lakehouse.plan_recovery(lake, **CLOCK).steps] == ["run", "verify"]
+        assert contents(lake) == rows
+    found = look(lake)
+    left = [f for f in diagnose(found).findings if f.check != "orphan-files"]
+    # A person has to mend a link that leads nowhere.
+    assert [f for f in left if f.check != "landing-unreadable"] == []
+    assert [step.action for step in plan(found).steps] == ["run", "verify"]
+
+
+class Stopped(BaseException):
+    """The process is stopped."""
+
+
+BREAKABLE = ("catalog cut short", "catalog of an old backup", "bronze's metadata all gone", "silver's data file cut")
+
+
+@pytest.mark.parametrize("name", BREAKABLE)
+def test_a_recovery_that_is_stopped_goes_on(lake: Path, rows: Contents, name: str) -> None:
+    next(damage for damage in DAMAGES if damage.name == name).do(lake)
+    stops = 0
+    for after in range(20):
+        steps: list[RecoveryStep] = []
+
+        def say(step: RecoveryStep, steps: list[RecoveryStep] = steps, after: int = after) -> None:
+            steps.append(step)
+            if len(steps) > after % 4:
+                raise Stopped
+
+        try:
+            recovered(lake, say=say)
+        except Stopped:
+            stops += 1
+            continue
+        break
+    assert stops >= 2
+    recovered(lake)
+    assert contents(lake) == rows
+
+
+def test_what_neither_bronze_nor_the_archive_holds_is_named(lake: Path) -> None:
+    """The archive is lost, too: the objects of the lost file are gone, the others stay, and every table says the same."""
+    objects = {path.parent.name for path in (lake / "archive").glob("*/*/*")}
+    for path in (lake / "archive").glob("*/*/*"):
+        path.unlink()
+    gone = data_files(lake, BRONZE)[0]
+    gone.unlink()
+    done = recovered(lake)
+    assert [item.what for item in done.lost] == [f"data file {gone}"]
+    with opened(lake) as house:
+        held = {row["source_id"] for row in rows_of(house, BRONZE)}
+        assert held < objects and len(held) == len(objects) - 1
+        assert {row["source_id"] for row in house.query(f"SELECT source_id FROM {SILVER}").to_pylist()} <= held
+
+
+def test_a_damaged_archive_object_is_named_and_what_it_holds_is_landed(lake: Path) -> None:
+    data_files(lake, BRONZE)[0].unlink()
+    before = {path.parent.name for path in (lake / "archive").glob("*/*/*")}
+    for path in (lake / "archive").glob("*/*/*"):
+        path.write_bytes(path.read_bytes() + b'{"no": "contract"}\n')
+    done = recovered(lake)
+    lost = [item.what for item in done.lost]
+    assert len(lost) == 2 and lost[0].startswith("data file")
+    assert any(source_id in lost[1] for source_id in before)
+
+
+def test_records_of_a_commit_that_was_lost_with_its_metadata_come_back(lake: Path, rows: Contents) -> None:
+    """Nothing but the data file of bronze's last commit is left: no archive, and the metadata before it is current."""
+    for path in (lake / "archive").glob("*/*/*"):
+        path.unlink()
+    pointer(lake, BRONZE).unlink()
+    assert any(f.check == "metadata-damaged" for f in diagnose(look(lake)).findings)
+    recovered(lake)
+    assert contents(lake) == rows

@@ -8,6 +8,8 @@ from pyiceberg.table.snapshots import Snapshot
 
 from carlake.engines.manifests import ancestry
 from carlake.engines.schemas import ICEBERG
+from carlake.refresh.circuits import circuits_of
+from carlake.refresh.hold import Hold
 from carlake.refresh.plan import Bookmark, changed_parts
 from carlake.tables.table import Table
 from carlake.upkeep.examined import ExaminedTable
@@ -15,7 +17,6 @@ from carlake.upkeep.finding import Check, Found
 from carlake.upkeep.inspection import Inspection
 from carlake.upkeep.lineage import MetadataFile
 
-HOLD = "carlake.hold"
 _RECOVER = ("carlake recover --dry-run", "carlake recover --yes")
 _NAMED = 5
 
@@ -134,10 +135,15 @@ def _day(lake: Inspection) -> Iterator[Found]:
 
 
 def _held(lake: Inspection) -> Iterator[Found]:
-    for table, _, _, snapshot in _heads(lake):
-        hold = snapshot.summary.additional_properties.get(HOLD) if snapshot.summary else None
-        if hold:
-            yield table.name, f"is held by a rollback: {hold}"
+    for table, examined, file, _ in _heads(lake):
+        if hold := Hold.of(examined.iceberg(file)):
+            yield table.name, f"is held since {hold.since:%Y-%m-%d %H:%M}Z, rolled back to before run {hold.run}"
+
+
+def _circuits(lake: Inspection) -> Iterator[Found]:
+    for circuit in circuits_of(lake.lake):
+        if circuit.opened_at is not None:
+            yield circuit.table, f"failed {circuit.failures} times in a row, the last time with: {circuit.error}"
 
 
 CHECKS = (
@@ -281,5 +287,17 @@ CHECKS = (
         "When the cause is mended, let them go on.",
         _held,
         ("carlake resume",),
+    ),
+    Check(
+        "circuit-open",
+        "tables",
+        "warning",
+        "A table is not brought up to date; `carlake status` says that it keeps failing.",
+        "Its refresh failed several times in a row, so that what watches the lake tries it less and less often. Its last "
+        "good snapshot stays readable, and the other tables go on.",
+        "The failures that processes have written down.",
+        "Mend the cause that the message names; a run tries the table at once, and a success closes the circuit.",
+        _circuits,
+        ("carlake run",),
     ),
 )

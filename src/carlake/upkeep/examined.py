@@ -47,6 +47,8 @@ class ExaminedTable:
         self.pointer = pointer
         self.place = place
         self.io = PlacedIO(place)
+        self._snapshots: dict[str, SnapshotFiles] = {}
+        self._troubles: dict[tuple[Path, bool], str] = {}
         self._manifests: dict[Path, tuple[list[tuple[ManifestEntryStatus, DataFile]], str]] = {}
 
     @cached_property
@@ -95,7 +97,12 @@ class ExaminedTable:
     # -- files -------------------------------------------------------------------------------------------------------
 
     def snapshot_files(self, snapshot: Snapshot) -> SnapshotFiles:
-        """The files of one snapshot; nothing is raised for a damaged one."""
+        """The files of one snapshot, read once; nothing is raised for a damaged one."""
+        if snapshot.manifest_list not in self._snapshots:
+            self._snapshots[snapshot.manifest_list] = self._read(snapshot)
+        return self._snapshots[snapshot.manifest_list]
+
+    def _read(self, snapshot: Snapshot) -> SnapshotFiles:
         found = SnapshotFiles()
         path = self.place.path(snapshot.manifest_list)
         found.paths.add(path)
@@ -136,7 +143,9 @@ class ExaminedTable:
         found = []
         for file in files:
             path = self.place.path(file.file_path)
-            if trouble := file_trouble(path, file, deep=deep):
+            if (path, deep) not in self._troubles:
+                self._troubles[path, deep] = file_trouble(path, file, deep=deep)
+            if trouble := self._troubles[path, deep]:
                 found.append((path, trouble))
         return found
 

@@ -67,6 +67,7 @@ class Inspection:
         self.now = now or datetime.now(UTC)
         self._given = settings
         self._settings_file = settings_file
+        self._best: dict[str, MetadataFile | None] = {}
 
     # -- the lake ----------------------------------------------------------------------------------------------------
 
@@ -259,6 +260,11 @@ class Inspection:
 
     def best(self, name: str) -> MetadataFile | None:
         """The metadata file that the catalog should point to; None where none can be read."""
+        if name not in self._best:
+            self._best[name] = self._choose(name)
+        return self._best[name]
+
+    def _choose(self, name: str) -> MetadataFile | None:
         table = self.tables[name]
         later = self.later(name)
         if table.current is not None and not later:

@@ -14,8 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+from pyiceberg.conversions import from_bytes
 from pyiceberg.manifest import DataFile
 from pyiceberg.typedef import Record
+from pyiceberg.types import StringType
 
 from carlake.engines.duckdb_files import data_file, quoted, read_files
 from carlake.engines.protocol import Relation
@@ -26,7 +28,7 @@ from carlake.refresh.forgotten import tombstones
 from carlake.refresh.plan import Bookmark
 from carlake.storage import write_atomically
 from carlake.tables.declare import BRONZE
-from carlake.upkeep.checks_landing import archived, bronze_files, outside
+from carlake.upkeep.checks_landing import archived, bronze_files, is_named_rightly, outside
 from carlake.upkeep.examined import file_trouble
 from carlake.upkeep.inspection import Inspection
 from carlake.upkeep.ledger import HeldObject, objects_in, together
@@ -75,16 +77,21 @@ def assemble(lake: Inspection) -> Assembly:
             judge=False,
         )
     )
-    doubtful = _doubtful(held, found.lost, listed)
-    in_archive = {source_id for source_id, _ in archived(lake.lake.archive)}
+    doubtful = _doubtful(lake, held, found.lost, listed)
+    archive = dict(archived(lake.lake.archive))
+
+    def in_archive(source_id: str) -> bool:
+        """Whether the archive has it as it was landed; a damaged copy gives nothing back."""
+        return any(is_named_rightly(path) for path in archive.get(source_id, ()))
+
     for source_id, here in held.items():
-        if here.whole and not (source_id in doubtful and source_id in in_archive):
+        if here.whole and not (source_id in doubtful and in_archive(source_id)):
             found.whole.add(source_id)
     for source_id in {*held, *others} - found.whole:
         there = others.get(source_id)
         if there is not None and there.whole and not _may_lack_its_end(there, others):
             found.bring[source_id] = there.files
-        elif source_id in in_archive:
+        elif in_archive(source_id):
             found.again.add(source_id)
         elif there is not None and there.whole:
             found.bring[source_id] = there.files
@@ -125,11 +132,31 @@ def together_loosely(parts: Iterable[HeldObject]) -> dict[str, HeldObject]:
     return found
 
 
-def _doubtful(held: Mapping[str, HeldObject], lost: Sequence[tuple[Path, str]], listed: object) -> set[str]:
+def _doubtful(
+    lake: Inspection,
+    held: Mapping[str, HeldObject],
+    lost: Sequence[tuple[Path, str]],
+    listed: Mapping[Path, DataFile | None],
+) -> set[str]:
     """Objects whose last rows may have been in a file that is lost: a long object has files of its own."""
-    if not lost:
-        return set()
-    return {source_id for source_id, one in held.items() if _may_lack_its_end(one, held)}
+    ranges = [_range(lake, listed.get(path)) for path, _ in lost]
+    return {
+        source_id
+        for source_id, one in held.items()
+        if any(first <= source_id <= last for first, last in ranges) and _may_lack_its_end(one, held)
+    }
+
+
+def _range(lake: Inspection, file: DataFile | None) -> tuple[str, str]:
+    """The first and the last object that a data file may hold, by its description."""
+    best = lake.best(BRONZE)
+    if file is None or best is None:
+        return "", "~"
+    field_id = best.metadata.schema().find_field("source_id").field_id
+    first, last = (file.lower_bounds or {}).get(field_id), (file.upper_bounds or {}).get(field_id)
+    if first is None or last is None:
+        return "", "~"
+    return str(from_bytes(StringType(), first)), str(from_bytes(StringType(), last))
 
 
 def _may_lack_its_end(one: HeldObject, all_of_them: Mapping[str, HeldObject]) -> bool:

@@ -7,9 +7,8 @@ what was made from it, and a crash between two tables leaves nothing that the ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.manifest import DataFile
@@ -92,7 +91,11 @@ def remake(context: Context, table: Table) -> int:
         own = context.load(table.name)
     mark = Bookmark.of(own.current_snapshot())
     day = max(mark.day, context.day) if mark is not None and mark.day is not None and not context.today else context.day
-    until = head_of(context.find(table.source))
+    source = context.find(table.source)
+    until = head_of(source)
+    if hold_on(own) and mark is not None and source is not None and source.metadata.snapshot_by_id(mark.source or 0):
+        # What a rollback undid stays undone.
+        until = mark.source
     refresh = Refresh(table.name, "asked", None, None, until, True, day, table.definition)
     computed = compute(
         context.engine,
@@ -131,8 +134,3 @@ def expire(context: Context, name: str, snapshots: Sequence[int]) -> None:
         )
     except NoSuchTableError as gone:
         raise CommitRefusedError(f"Table {name} went while its snapshots were expired.") from gone
-
-
-def by_path(files: Sequence[DataFile], path_of: Mapping[str, Path]) -> dict[Path, DataFile]:
-    """Data files by where they lie."""
-    return {path_of[file.file_path]: file for file in files}

@@ -27,8 +27,9 @@ from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil
 from pyiceberg.table.snapshots import Snapshot
 
 from carlake.catalogs import warehouse_location
+from carlake.checksums import checksum
 from carlake.lake import Lake
-from carlake.storage import DurableFileIO
+from carlake.storage import DurableFileIO, NamedByContent
 from carlake.upkeep.examined import ExaminedTable
 from carlake.upkeep.lineage import MetadataFile
 from carlake.upkeep.place import Place
@@ -67,9 +68,10 @@ class _Move:
         # What it was made from speaks of the other place.
         plain["metadata-log"] = []
         metadata: TableMetadata = TableMetadataUtil.parse_obj(plain)
-        location = f"{self.folder}/{self.file.number + 1:05d}-{uuid.uuid4()}.metadata.json"
-        with self.io.new_output(location).create() as stream:
-            stream.write(metadata.model_dump_json(exclude_none=True, by_alias=True).encode())
+        content = metadata.model_dump_json(exclude_none=True, by_alias=True).encode()
+        location = f"{self.folder}/{self.file.number + 1:05d}-{checksum(content)}.metadata.json"
+        with self.io.new_output(location).create(overwrite=True) as stream:
+            stream.write(content)
         return location
 
     def _moved(self, value: Any) -> Any:
@@ -90,16 +92,17 @@ class _Move:
         except Exception:  # noqa: BLE001  (damaged: the checks name it once the lake is in its place)
             # Not the file that is there: it names the other place, where its manifests may be read by mistake.
             return f"{self.folder}/snap-{snapshot.snapshot_id}-0-lost.avro"
-        location = f"{self.folder}/snap-{snapshot.snapshot_id}-0-{uuid.uuid4()}.avro"
+        output = NamedByContent(self.io, f"{self.folder}/snap-{snapshot.snapshot_id}-0-{{}}.avro")
         with write_manifest_list(
             format_version=self.file.metadata.format_version,
-            output_file=self.io.new_output(location),
+            output_file=output,
             snapshot_id=snapshot.snapshot_id,
             parent_snapshot_id=snapshot.parent_snapshot_id,
             sequence_number=snapshot.sequence_number or 0,
             avro_compression="gzip",
         ) as writer:
             writer.add_manifests(moved)
+        location: str = output.location
         return location
 
     def manifest(self, manifest: ManifestFile) -> ManifestFile | None:
@@ -112,7 +115,7 @@ class _Move:
         if not entries:
             return None
         metadata = self.file.metadata
-        output = self.io.new_output(f"{self.folder}/{uuid.uuid4()}-m0.avro")
+        output = NamedByContent(self.io, f"{self.folder}/{{}}-{uuid.uuid4().hex[:12]}-m0.avro")
         with write_manifest(
             format_version=metadata.format_version,
             spec=metadata.specs()[manifest.partition_spec_id],
