@@ -26,6 +26,7 @@ Level = Literal["info", "warning", "error"]
 Line = Mapping[str, Any]
 
 BEGUN, DONE, LANDED, REFRESHED = "run began", "run done", "landed", "refreshed"
+WATCH_BEGUN, WATCH_ENDED, TROUBLE = "watch began", "watch ended", "watch was hindered"
 CIRCUIT = {True: "circuit opened", False: "circuit closed"}
 LEFT = "table left alone"
 FAILED, NOT_TAKEN, QUARANTINED = "table failed", "not taken in", "quarantined"

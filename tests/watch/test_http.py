@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from carlake.journal import WATCH_BEGUN
 from carlake.watch.figures import Figures
 from carlake.watch.http import HttpError, Monitor, address
-from carlake.watch.loop import BEGUN
 from lakes import BRONZE
 from watch.running import event, process, until_line, wait_until, watching
 
@@ -161,7 +161,7 @@ def test_the_command_prints_where_it_answers(small_folder: Path) -> None:
         running.join()
     with process("watch", "--lake", small_folder / "lake", "--http", ":0") as watch:
         url = until_line(watch.stderr, "http answers")["url"]
-        until_line(watch.stderr, BEGUN)
+        until_line(watch.stderr, WATCH_BEGUN)
         assert url.startswith("http://127.0.0.1:")
         wait_until(lambda: ask(f"{url}/readyz")[0] == 200)
         watch.terminate()

@@ -248,7 +248,7 @@ def test_an_error_of_the_catalog_is_logged_and_tried_again(small_folder: Path) -
         wait_until(lambda: running.watch.figures.errors >= 2)
         ready, why = running.watch.figures.readiness()
         assert not ready and "the catalog is away" in str(why["run"])
-        waits = [line["again_seconds"] for line in running.events(loop.TROUBLE)]
+        waits = [line["again_seconds"] for line in running.events(journal.TROUBLE)]
         assert waits[0] < waits[1], "each wait is longer"
         broken.clear()
         running.until_landed(files=2)
@@ -261,12 +261,29 @@ def test_a_landing_folder_that_vanishes_is_awaited(small_folder: Path) -> None:
         wait_until(lambda: running.watch.figures.ready)
         away = running.house.lake.landing.rename(small_folder / "away")
         wait_until(lambda: running.watch.figures.listing_error is not None)
-        assert "There is no folder" in running.events(loop.TROUBLE)[0]["error"]
+        assert "There is no folder" in running.events(journal.TROUBLE)[0]["error"]
         assert not running.watch.figures.readiness()[0]
         away.rename(running.house.lake.landing)
         running.land("a.json", event(1))
         running.until_landed(files=1)
         assert running.watch.figures.readiness() == (True, {})
+
+
+def test_a_landing_folder_that_was_made_anew_is_listened_to(small_folder: Path) -> None:
+    with watching(small_folder / "lake", list_seconds=0.2) as running:
+        running.land("a.json", event(1))
+        running.until_landed(files=1)
+        running.house.lake.landing.rmdir()
+        wait_until(lambda: running.watch.figures.listing_error is not None)
+        running.house.lake.landing.mkdir()
+        wait_until(lambda: running.watch.figures.listing_error is None)
+        running.watch._list_seconds = 3600.0
+        looks = running.watch.figures.looks
+        wait_until(lambda: running.watch.figures.looks > looks)  # the last look that was due
+        hints = running.watch.figures.hints
+        running.land("b.json", event(2))
+        running.until_landed(files=2)
+        assert running.watch.figures.hints > hints
 
 
 RULE = """\

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from carlake.journal import DONE, lines_of
+from carlake.journal import DONE, WATCH_BEGUN, WATCH_ENDED, lines_of
 from carlake.journal import folder as log_folder
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
-from carlake.watch.loop import BEGUN, ENDED
 from carlake.watch.presence import Presence, folder, stop, watching
 from lakes import lakehouse
 from watch.running import COMMAND, all_once, event, land, landing, process, until_line, wait_until
@@ -33,7 +32,7 @@ def test_several_watches_and_runs_on_one_lake_see_each_event_once(house: Lakehou
     with house, ExitStack() as held:
         watches = [held.enter_context(process("watch", "--lake", root, env=FAST)) for _ in range(2)]
         for watch in watches:
-            until_line(watch.stderr, BEGUN)
+            until_line(watch.stderr, WATCH_BEGUN)
         runs = []
         for number in range(60):
             land(house, f"f{number}.json", event(number), event(number + 1000))
@@ -58,7 +57,7 @@ def test_several_watches_and_runs_on_one_lake_see_each_event_once(house: Lakehou
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_cleanly(house: Lakehouse, number: signal.Signals) -> None:
     with house, process("watch", "--lake", house.lake.root, "--json", env=FAST) as watch:
-        until_line(watch.stderr, BEGUN)
+        until_line(watch.stderr, WATCH_BEGUN)
         land(house, "a.json", event(1))
         until_line(watch.stderr, DONE)
         watch.send_signal(number)
@@ -121,7 +120,7 @@ def test_stop_ends_every_watch_and_says_so(house: Lakehouse, small_folder: Path)
         watches = [held.enter_context(process("watch", "--lake", house.lake.root, env=FAST)) for _ in range(2)]
         stranger = held.enter_context(process("watch", "--lake", other.root, env=FAST))
         for watch in (*watches, stranger):
-            until_line(watch.stderr, BEGUN)
+            until_line(watch.stderr, WATCH_BEGUN)
         with process("stop", "--lake", house.lake.root, "--json") as asking:
             out, err = asking.communicate(timeout=60)
         document = json.loads(out)
@@ -130,7 +129,7 @@ def test_stop_ends_every_watch_and_says_so(house: Lakehouse, small_folder: Path)
         assert document["running"] == []
         for watch in watches:
             assert watch.stderr is not None
-            assert until_line(watch.stderr, ENDED)["reason"] == "carlake stop"
+            assert until_line(watch.stderr, WATCH_ENDED)["reason"] == "carlake stop"
             assert watch.wait(10) == 0
         assert stranger.poll() is None and len(watching(folder(other))) == 1, "another lake's watch goes on"
 

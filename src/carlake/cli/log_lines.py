@@ -12,7 +12,7 @@ from rich.text import Text
 from carlake import journal
 from carlake.cli.screen import BAD, GOOD, QUIET, WARN, count, number, one_line, seconds
 from carlake.cli.terminal import colored
-from carlake.journal import Line
+from carlake.journal import WATCH_BEGUN, WATCH_ENDED, Line
 
 if TYPE_CHECKING:
     from carlake.cli.invocation import Invocation
@@ -40,8 +40,8 @@ def written(stream: IO[str], *, brief: bool) -> Callable[[Line], None]:
     return for_people
 
 
-def shown(stream: IO[str]) -> Callable[[Line], None]:
-    """Writes each line to a stream as people read it."""
+def shown(stream: IO[str], *, dated: bool = False) -> Callable[[Line], None]:
+    """Writes each line to a stream as people read it; `dated`, for lines that may be of another day."""
     from rich.console import Console
 
     console = Console(
@@ -49,16 +49,17 @@ def shown(stream: IO[str]) -> Callable[[Line], None]:
     )
 
     def show(line: Line) -> None:
-        console.print(in_words(line), soft_wrap=True)
+        console.print(in_words(line, dated=dated), soft_wrap=True)
         stream.flush()
 
     return show
 
 
-def in_words(line: Line) -> Text:
+def in_words(line: Line, *, dated: bool = False) -> Text:
     """A line of the log as one line of text; further lines of an error below it, indented."""
     event = str(line.get("event", ""))
-    text = Text.assemble((str(line.get("time", ""))[11:19] + "Z", QUIET), "  ")
+    moment = str(line.get("time", ""))[:19].replace("T", " ")
+    text = Text.assemble((f"{moment if dated else moment[11:]}Z", QUIET), "  ")
     run_id = str(line.get("run_id", ""))
     if run_id:
         text.append(f"{run_id}  ", style=QUIET)
@@ -92,12 +93,14 @@ def _table(line: Line) -> Text:
 
 def _error(line: Line) -> Text:
     style = _LEVELS.get(str(line.get("level")), "")
-    what = str(line.get("table", "")) or "carlake"
+    table, event = str(line.get("table", "")), str(line["event"])
     first, *more = str(line.get("error", "")).split("\n")
-    text = Text.assemble((f"{what}: {line['event']}: " if line["event"] != journal.FAILED else f"{what}: ", style))
-    text.append(one_line(first))
+    what = ": ".join(filter(None, [table, event if event not in (journal.FAILED, journal.TROUBLE) else ""]))
+    text = Text.assemble((f"{what}: " if what else "", style), (one_line(first), "" if what else style))
     for further in more:
         text.append(f"\n           {one_line(further)}")
+    if (again := line.get("again_seconds")) is not None:
+        text.append(f"  tried again in {again} s", style=QUIET)
     return text
 
 
@@ -105,6 +108,21 @@ def _not_taken(line: Line) -> Text:
     what = one_line(str(line.get("object", line.get("objects", ""))))
     text = Text.assemble((what, WARN), " ", one_line(str(line.get("why", ""))))
     return text.append(f"  {one_line(str(line.get('advice', '')))}", style=QUIET)
+
+
+def _quarantined(line: Line) -> Text:
+    records = count(int(line.get("records", 0)), "record")
+    return Text.assemble((f"{records} went to quarantine", WARN), ("  carlake quarantine says why", QUIET))
+
+
+def _watch_began(line: Line) -> Text:
+    prefixes = ", ".join(map(str, line.get("prefixes", ())))
+    return Text.assemble(f"watching {one_line(prefixes)}", ("  Ctrl-C or carlake stop ends it", QUIET))
+
+
+def _watch_ended(line: Line) -> Text:
+    did = f"{count(int(line.get('runs', 0)), 'run')}, {count(int(line.get('files', 0)), 'file')}"
+    return Text.assemble(f"ended: {line.get('reason')}", (f"  {did}", QUIET))
 
 
 def _begun(line: Line) -> Text:
@@ -128,10 +146,14 @@ _WORDS: dict[str, Callable[[Line], Text]] = {
     journal.LANDED: _table,
     journal.REFRESHED: _table,
     journal.FAILED: _error,
+    journal.TROUBLE: _error,
     journal.LEFT: _error,
     journal.CIRCUIT[True]: _error,
     journal.CIRCUIT[False]: _error,
     journal.NOT_TAKEN: _not_taken,
+    journal.QUARANTINED: _quarantined,
+    WATCH_BEGUN: _watch_began,
+    WATCH_ENDED: _watch_ended,
 }
 
 
@@ -143,6 +165,6 @@ def show_log(invocation: Invocation, run_id: str, *, follow: bool) -> None:
     if invocation.json:
         invocation.document(list(lines))
         return
-    show = shown(sys.stdout)
+    show = shown(sys.stdout, dated=True)
     for line in lines:
         show(line)

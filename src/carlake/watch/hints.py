@@ -45,6 +45,12 @@ class Hints:
         if self._thread is not None:
             self._thread.join(timeout=5)
 
+    def restart(self) -> None:
+        """Listen to the folders that bear the names now."""
+        self.close()
+        self._ended = threading.Event()
+        self.start()
+
     def wait(self, seconds: float) -> bool:
         """Wait for a hint, for as long at most; whether there was one. It is forgotten by that."""
         self._woken.wait(max(seconds, 0))
@@ -65,6 +71,7 @@ class Hints:
     def _listen(self) -> None:
         from watchfiles import watch
 
+        ended = self._ended
         try:
             for _ in watch(
                 *self._folders,
@@ -72,13 +79,13 @@ class Hints:
                 step=_STEP_MILLISECONDS,
                 debounce=_DEBOUNCE_MILLISECONDS,
                 rust_timeout=_ANSWER_MILLISECONDS,
-                stop_event=self._ended,
+                stop_event=ended,
                 raise_interrupt=False,
                 recursive=True,
             ):
                 self.hint()
         except Exception as error:  # noqa: BLE001  (no events, for whatever reason: the listing finds everything)
-            if not self._ended.is_set():
+            if not ended.is_set():
                 self._lost(f"{type(error).__name__}: {error}")
 
     def _of_data(self, change: Any, path: str) -> bool:

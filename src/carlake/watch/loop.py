@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 
+from carlake.journal import TROUBLE, WATCH_BEGUN, WATCH_ENDED
 from carlake.lakehouse import Lakehouse
 from carlake.landing.listing import Listing, is_store, list_landing
 from carlake.landing.objects import LandedObject
 from carlake.landing.wholeness import Wholeness
+from carlake.refresh.causes import cause
 from carlake.refresh.context import WATCH
 from carlake.refresh.report import Problem, RunReport
 from carlake.tables.declare import BRONZE
@@ -26,7 +28,7 @@ from carlake.watch.figures import Figures
 from carlake.watch.hints import Hints
 from carlake.watch.pace import Pace
 
-BEGUN, ENDED, TROUBLE, EVENTS_LOST = "watch began", "watch ended", "watch was hindered", "no events of the file system"
+EVENTS_LOST = "no events of the file system"
 
 _TICK_SECONDS = 1.0
 # Events may be lost in a folder made a moment ago: after a hint there is one more look, once it is quiet.
@@ -133,7 +135,7 @@ class Watch:
         """Watch until stopped. No error of landing, of a table or of the catalog ends it."""
         began = time.monotonic()
         journal = self.house.journal
-        journal.write("info", BEGUN, lake=str(self.house.lake.root), prefixes=list(self.prefixes))
+        journal.write("info", WATCH_BEGUN, lake=str(self.house.lake.root), prefixes=list(self.prefixes))
         self._hints.start()
         try:
             while not self._stop.is_set():
@@ -156,7 +158,7 @@ class Watch:
             errors=figures.errors,
             well=figures.readiness()[0] and not self._failing and not self._tried,
         )
-        journal.write("info", ENDED, reason=watched.reason, runs=watched.runs, files=watched.files)
+        journal.write("info", WATCH_ENDED, reason=watched.reason, runs=watched.runs, files=watched.files)
         return watched
 
     # -- a turn ------------------------------------------------------------------------------------------------------
@@ -175,7 +177,10 @@ class Watch:
     def _look(self, now: float, again: float | None) -> None:
         """List, and take a batch of what may be taken."""
         full = now >= self._next_full
+        unseen = self.figures.listing_error is not None
         listing = self._list()
+        if unseen:
+            self._hints.restart()  # the folder may be another one of the same name
         divided = self._wholeness.divide(listing.objects, listing.passed_over)
         waiting = [landed for landed in divided.whole if self._taken.get(landed.uri) != landed.version]
         self._forget(listing, now)
@@ -279,7 +284,7 @@ class Watch:
         """Say what is wrong, and wait longer from time to time."""
         self.figures.errors += 1
         self._errors_in_a_row += 1
-        what = f"{type(error).__name__}: {error}"
+        what = cause(error)
         self.figures.run_error = what
         wait = min(_FIRST_RETRY_SECONDS * 2 ** (min(self._errors_in_a_row, 20) - 1), _LONGEST_RETRY_SECONDS)
         wait *= random.uniform(0.75, 1)  # noqa: S311  (jitter, not a secret)
@@ -298,7 +303,7 @@ class Watch:
                 found.unreadable += part.unreadable
                 found.passed_over += part.passed_over
         except Exception as error:
-            self.figures.listing_error = str(error)
+            self.figures.listing_error = cause(error)
             raise
         return found
 
