@@ -159,27 +159,11 @@ class Landing:
 
     def _chunk(self, pending: Sequence[tuple[Source, int, pa.RecordBatch]]) -> pa.Table:
         """Bronze's columns, and the splitter's `reason` and `detail`, for the pending records."""
-        of = pa.array([place for place, (_, _, batch) in enumerate(pending) for _ in range(batch.num_rows)], pa.int32())
-        sources = [source for source, _, _ in pending]
         records = pa.Table.from_batches([batch for _, _, batch in pending])
         if records.num_rows < 1000 * len(pending):
             records = records.combine_chunks()
-        rows = [row for _, first, batch in pending for row in range(first, first + batch.num_rows)]
-        raw = records["raw"]
-        instant: Any = pa.scalar(self.ingested_at.astimezone(UTC), ARROW["timestamptz"])
-        hints = {column: _hint(raw, pattern) for column, pattern in self._hints.items()}
-        hints["event_timestamp"] = _times(hints["event_timestamp"])
         columns = {
-            "source_uri": pa.array([s.uri for s in sources]).take(of),
-            "source_id": pa.array([s.source_id for s in sources]).take(of),
-            "source_row": pa.array(rows, pa.int64()),
-            "source_size": pa.array([s.size_bytes for s in sources], pa.int64()).take(of),
-            "source_modified_at": pa.array([s.modified_at for s in sources], ARROW["timestamptz"]).take(of),
-            "record_hash": records["record_hash"],
-            **hints,
-            "raw": raw,
-            "raw_bytes": records["raw_bytes"],
-            "ingested_at": pa.repeat(instant, len(rows)),
+            **_columns(pending, records, self._hints, self.ingested_at),
             "reason": records["reason"],
             "detail": self._details(records),
         }
@@ -276,6 +260,43 @@ class Landing:
         self._writing.shutdown(wait=True, cancel_futures=True)
         if self._writer is not None:
             self._writer.close()
+
+
+def bronze_rows(
+    pending: Sequence[tuple[Source, int, pa.RecordBatch]], hints: Mapping[str, Sequence[str]], ingested_at: datetime
+) -> pa.Table:
+    """Bronze's rows, as landing makes them, for records of objects: each batch with the number of its first row."""
+    records = pa.Table.from_batches([batch for _, _, batch in pending])
+    return pa.table(
+        _columns(pending, records, {column: _pattern(names) for column, names in hints.items()}, ingested_at)
+    )
+
+
+def _columns(
+    pending: Sequence[tuple[Source, int, pa.RecordBatch]],
+    records: pa.Table,
+    patterns: Mapping[str, str],
+    ingested_at: datetime,
+) -> dict[str, Texts]:
+    of = pa.array([place for place, (_, _, batch) in enumerate(pending) for _ in range(batch.num_rows)], pa.int32())
+    sources = [source for source, _, _ in pending]
+    rows = [row for _, first, batch in pending for row in range(first, first + batch.num_rows)]
+    raw = records["raw"]
+    instant: Any = pa.scalar(ingested_at.astimezone(UTC), ARROW["timestamptz"])
+    hints = {column: _hint(raw, pattern) for column, pattern in patterns.items()}
+    hints["event_timestamp"] = _times(hints["event_timestamp"])
+    return {
+        "source_uri": pa.array([s.uri for s in sources]).take(of),
+        "source_id": pa.array([s.source_id for s in sources]).take(of),
+        "source_row": pa.array(rows, pa.int64()),
+        "source_size": pa.array([s.size_bytes for s in sources], pa.int64()).take(of),
+        "source_modified_at": pa.array([s.modified_at for s in sources], ARROW["timestamptz"]).take(of),
+        "record_hash": records["record_hash"],
+        **hints,
+        "raw": raw,
+        "raw_bytes": records["raw_bytes"],
+        "ingested_at": pa.repeat(instant, len(rows)),
+    }
 
 
 def _pattern(names: Sequence[str]) -> str:

@@ -135,7 +135,7 @@ def _write(
     graves = tombstones(context)
     screen = Screen(context.contracts, graves, context.engine.max_record_bytes)
     context.load(BRONZE)
-    landing = context.engine.land(bronze, context.clock(), _hints(context.contracts))
+    landing = context.engine.land(bronze, context.clock(), hints(context.contracts))
     unread: list[str] = []
     try:
         for source_id, landed in new.items():
@@ -249,14 +249,14 @@ def _records(context: Context, landed: LandedObject, contents: _Contents) -> Ite
             ) from error
 
 
-def _hints(contracts: ContractSet) -> dict[str, list[str]]:
+def hints(contracts: ContractSet) -> dict[str, list[str]]:
     """The JSON keys that bronze's hints are looked for under: where the contracts have the event's id, car and time."""
-    hints: dict[str, list[str]] = {"event_id": [], "car_chassis": [], "event_timestamp": []}
+    found: dict[str, list[str]] = {"event_id": [], "car_chassis": [], "event_timestamp": []}
     for contract in contracts.contracts:
         for landed in contract.fields:
-            if landed.column.name in hints:
-                hints[landed.column.name] += [path[-1] for path in landed.paths]
-    return hints
+            if landed.column.name in found:
+                found[landed.column.name] += [path[-1] for path in landed.paths]
+    return found
 
 
 def _known(context: Context, ids: Iterable[str]) -> tuple[set[str], int | None]:
