@@ -147,6 +147,8 @@ def _place(lake: Inspection) -> list[str]:
             f"{lake.root} is a copy, and its catalog is a server's: both lakes would write the same tables.",
             "Give the copy a catalog or a namespace of its own in its settings.",
         )
+    if moved:
+        _part_from_links(lake)
     wanted: dict[str, str] = {}
     for name, table in lake.tables.items():
         best = lake.best(name)
@@ -177,6 +179,15 @@ def _place(lake: Inspection) -> list[str]:
         namespace = lake.settings.namespace if not lake.own else ""
         lakes.identify(lake.root, uuid.uuid4().hex if copy or not own else own, namespace)
     return aside
+
+
+def _part_from_links(lake: Inspection) -> None:
+    """Give files that are written in place an inode of their own: a copy may have been made of links."""
+    for file in (lake.lake.catalog_db, *lake.lake.scratch.parent.rglob("*")):
+        if file.is_file() and not file.is_symlink() and file.stat().st_nlink > 1:
+            own = file.with_name(f".{file.name}.own")
+            shutil.copy2(file, own)
+            own.replace(file)
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
