@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from carlake.errors import ContractError
+from carlake.errors import ContractError, SettingsError
 from carlake.journal import RunLines
 from carlake.landing.listing import Listing, list_landing, list_paths
 from carlake.landing.objects import LandedObject
@@ -26,6 +26,7 @@ from carlake.refresh.refresh import plan_table
 from carlake.refresh.report import Problem, RunReport
 from carlake.refresh.run import joined, run
 from carlake.settings import Settings
+from carlake.tables.declare import BRONZE
 
 if TYPE_CHECKING:
     from carlake.contracts.drift import Drift, Outcome
@@ -123,29 +124,90 @@ class Lakehouse(Mending):
         lines.done(report)
         return self._noted(report)
 
-    def plan(self, paths: Sequence[str] = (), *, today: date | None = None, adopt: bool = False) -> RunPlan:
-        """What `run` (or, with `adopt`, `rebuild`) would do now. Changes nothing. Raises ContractError: a mistaken rule."""
+    def plan(
+        self,
+        paths: Sequence[str] = (),
+        *,
+        today: date | None = None,
+        adopt: bool = False,
+        anew: frozenset[str] = frozenset(),
+    ) -> RunPlan:
+        """What `run` (or, with `adopt`, `rebuild`; of the tables `anew`) would do now. Changes nothing.
+
+        Raises ContractError: a mistaken rule.
+        """
         if mistake := next((table.broken for table in self.declared.values() if table.broken), ""):
             raise ContractError(mistake)
         listing = self._list(paths)
         context = self.context(today=today)
         refreshes = [
-            (table.name, plan_table(context, table, adopt=adopt))
+            (table.name, plan_table(context, table, adopt=adopt, anew=table.name in anew))
             for table in self.declared.values()
             if table.source in self.declared
         ]
         return RunPlan(tuple(listing.objects), tuple(problems(listing)), tuple(refreshes))
 
     def rebuild(
-        self, tables: Sequence[str] = (), *, today: date | None = None, progress: Progress = lambda table, done: None
+        self,
+        tables: Sequence[str] = (),
+        *,
+        everything: bool = False,
+        from_archive: bool = False,
+        today: date | None = None,
+        progress: Progress = lambda table, done: None,
     ) -> RunReport:
-        """Adopt changed contracts, rules and definitions: each table whose definition changed is brought up to date.
+        """Adopt changed contracts, rules and definitions; or make tables again from their source.
 
-        tables  only these; all of them if empty. Raises NotFoundError for a table that does not exist.
+        tables        these are made again whole, right or not, each as one snapshot: readers never see a part of it.
+                      Without any, each table whose definition changed is brought up to date, doing no more than is needed
+        everything    all tables are made again
+        from_archive  bronze, too, is made again, from the archive; what the archive does not hold stays as bronze has it
+        Raises NotFoundError for a table that does not exist, SettingsError for one that cannot be made again so;
+        CarlakeError where bronze cannot be read, CommitRefusedError where others wrote to it again and again.
         """
-        only = frozenset(self._known_table(name) for name in tables) or None
+        anew = self.remade(tables, everything=everything, from_archive=from_archive)
         context = self.context(trigger="rebuild", today=today)
-        return self._do(context, adopt=True, only=only, progress=progress)
+        if BRONZE not in anew:
+            return self._do(context, adopt=True, only=anew or None, anew=anew, progress=progress)
+        from carlake.upkeep.from_archive import plan_from_archive, remake_bronze
+
+        remade = remake_bronze(context, self.lake.archive, progress)
+        missing = [str(path) for path in plan_from_archive(context, self.lake.archive).missing]
+        listing = list_paths(missing) if missing else Listing()
+        only = anew - {BRONZE}
+        report = self._do(
+            context,
+            listing.objects,
+            problems(listing),
+            adopt=True,
+            only=only or frozenset({BRONZE}),
+            anew=only,
+            progress=progress,
+            before=remade.step,
+        )
+        return replace(report, notes=tuple(remade.notes))
+
+    def remade(
+        self, tables: Sequence[str] = (), *, everything: bool = False, from_archive: bool = False
+    ) -> frozenset[str]:
+        """The tables that `rebuild` would make again; none where it only adopts what changed. Raises as it does."""
+        names = {self._known_table(name) for name in tables}
+        if everything:
+            names |= {name for name, table in self.declared.items() if table.source in self.declared}
+            names |= {BRONZE} if from_archive else set()
+        for name in names:
+            if self.declared[name].source is None:
+                raise SettingsError(f"Table {name} is made from no other, so it cannot be made again.", "Name another.")
+        if BRONZE in names and not from_archive:
+            raise SettingsError(
+                f"Table {BRONZE} holds what was landed; only the archive has that, too.",
+                f"Give `carlake rebuild {BRONZE} --from archive`.",
+            )
+        if from_archive and BRONZE not in names:
+            raise SettingsError(
+                f"Only {BRONZE} is made from the archive.", "Name it, or all: `carlake rebuild --all --from archive`."
+            )
+        return frozenset(names)
 
     def _list(self, paths: Sequence[str]) -> Listing:
         if paths:

@@ -77,6 +77,7 @@ def run_document(report: RunReport, lake: str) -> dict[str, Any]:
             for step in report.steps
         ],
         "problems": report.problems,
+        "notes": report.notes,
     }
 
 
@@ -100,6 +101,8 @@ def show_run(invocation: Invocation, report: RunReport) -> None:
             screen.line("  ", counts_line(report))
     if report.files_known or report.files_unchanged:
         screen.line("  ", (_known(report), QUIET))
+    for note in report.notes:
+        screen.prose(one_line(note), indent=2)
     show_problems(screen, report.problems)
     held = [step.held for step in report.steps if step.held]
     if held:

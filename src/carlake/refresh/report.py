@@ -66,6 +66,7 @@ class RunReport:
     records      records landed; records = accepted + quarantined + duplicates + forgotten once every table is up to date
     accepted     rows that silver gained
     passed_over  names that were not looked at: hidden, or still being written
+    notes        what a person should know beside it
     duplicates   records that a contract accepted and that are not, or no longer, the silver row of their event
     forgotten    records that were refused, of cars that were forgotten: an empty row stands for each
     """
@@ -86,6 +87,7 @@ class RunReport:
     steps: tuple[Step, ...] = ()
     problems: tuple[Problem, ...] = ()
     passed_over: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def idle(self) -> bool:

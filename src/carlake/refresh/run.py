@@ -34,6 +34,7 @@ def run(
     adopt: bool = False,
     only: frozenset[str] | None = None,
     anew: frozenset[str] = frozenset(),
+    before: Step | None = None,
     batch_bytes: int = 8 << 30,
     batch_files: int = 200_000,
     progress: Callable[[str, int], None] = lambda step, done: None,
@@ -47,11 +48,14 @@ def run(
     archive   given where the objects lie in the lake's own landing folder, shared with other runs
     adopt     take over definitions that changed (`carlake rebuild`), for the tables of `only` where that is given
     anew      tables that are made again from their source, even if they are right
+    before    what was done to a table before, as part of this run
     progress  called with (table, bytes landed so far or 0) as work goes on
     told      called with each table's step once it is done; in a run of several batches, once for each batch
     """
     started_at, started = context.clock(), time.perf_counter()
     steps = _Steps(told)
+    if before is not None:
+        _add(steps, before)
     found = list(problems)
     files = known = spared = records = forgotten = 0
     landed_bytes = 0
