@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from carlake.look.verify import Verification
     from carlake.refresh.hold import Hold
     from carlake.upkeep.doctor import Diagnosis
+    from carlake.upkeep.from_archive import ArchivePlan
     from carlake.upkeep.recover import Recovery
     from carlake.upkeep.recovery_plan import RecoveryPlan, RecoveryStep
     from carlake.upkeep.returning import RollbackPlan
@@ -186,6 +187,12 @@ class Lakehouse(Mending):
             before=remade.step,
         )
         return replace(report, notes=tuple(remade.notes))
+
+    def plan_from_archive(self) -> ArchivePlan:
+        """What a rebuild from the archive would read again, land, and leave. Changes nothing."""
+        from carlake.upkeep.from_archive import plan_from_archive
+
+        return plan_from_archive(self.context(trigger="plan"), self.lake.archive)
 
     def remade(
         self, tables: Sequence[str] = (), *, everything: bool = False, from_archive: bool = False

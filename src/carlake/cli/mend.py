@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from carlake.cli.flow import day, progress_text
 from carlake.cli.help import Command
 from carlake.cli.invocation import Invocation, command
 from carlake.cli.names import complete_tables
+
+if TYPE_CHECKING:
+    from carlake.upkeep.from_archive import ArchivePlan
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +26,19 @@ def rebuild(
     invocation: Invocation,
     tables: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TABLE", help="Only these tables.", show_default=False, autocompletion=complete_tables),
+        typer.Argument(
+            metavar="TABLE",
+            help="Make these tables again from their source, right or not.",
+            show_default=False,
+            autocompletion=complete_tables,
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Make all tables again.")] = False,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="archive", help="Make bronze again, too, from the archived objects.", show_default=False
+        ),
     ] = None,
     today: Annotated[
         date | None, typer.Option(parser=day, metavar="DATE", help="The day that insurance is judged by. [now, UTC]")
@@ -31,29 +46,59 @@ def rebuild(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask. (It never does: no history is lost.)")] = False,
 ) -> None:
-    """Adopt changed contracts, rules and table definitions.
+    """Adopt changed definitions, or make tables again.
 
-    Each table whose definition changed is brought up to date as one snapshot, doing no more than the change needs.
-    Its earlier snapshots stay readable.
+    Without a table: each table whose contracts, rules or definition changed is brought up to date, doing no more than
+    the change needs. With tables or --all, they are made again whole from their source. Either way each is one snapshot,
+    so that readers never see a part of it, and its earlier snapshots stay readable.
+
+      carlake rebuild                              adopt what changed
+      carlake rebuild alerts                       make one again; part of its name is enough
+      carlake rebuild --all --from archive         everything, bronze from the archive
     """
-    from carlake.cli.report import plan_document, run_document, show_plan, show_run
+    from carlake.cli.report import run_document, show_run
 
+    if source not in (None, "archive"):
+        raise typer.BadParameter(f"--from {source}: there is only the archive to rebuild from.")
+    if everything and tables:
+        raise typer.BadParameter("--all makes every table again; give it or the names of some.")
     with invocation.open() as house:
-        only = {house.table(name).name for name in tables or ()}
+        given = tuple(tables or ())
+        chosen = {"everything": everything, "from_archive": source is not None}
         if dry_run:
-            from dataclasses import replace
-
-            plan = house.plan(today=today, adopt=True)
-            wanted = tuple(pair for pair in plan.refreshes if not only or pair[0] in only)
-            plan = replace(plan, objects=(), problems=(), refreshes=wanted)
-            if invocation.json:
-                invocation.document(plan_document(plan))
-            show_plan(invocation.screen, plan, landing=False)
+            _show_plan(invocation, house, house.remade(given, **chosen), today)
             return
         with invocation.working("Rebuilding") as change:
-            report = house.rebuild(tables or (), today=today, progress=progress_text(change))
+            report = house.rebuild(given, **chosen, today=today, progress=progress_text(change))
         if invocation.json:
             invocation.document(run_document(report, str(house.lake.root)))
         show_run(invocation, report)
     if report.status != "succeeded":
         raise typer.Exit(1)
+
+
+def _show_plan(invocation: Invocation, house: Any, anew: frozenset[str], today: date | None) -> None:
+    from dataclasses import replace
+
+    from carlake.cli.report import plan_document, show_plan
+    from carlake.cli.screen import QUIET, count
+
+    plan = house.plan(today=today, adopt=True, anew=anew)
+    wanted = tuple(pair for pair in plan.refreshes if not anew or pair[0] in anew)
+    archive: ArchivePlan | None = house.plan_from_archive() if "bronze_car_data" in anew else None
+    plan = replace(plan, objects=(), problems=(), refreshes=wanted)
+    if invocation.json:
+        again = (
+            {"again": len(archive.again), "missing": len(archive.missing), "notes": archive.notes} if archive else None
+        )
+        invocation.document({**plan_document(plan), "archive": again})
+    show_plan(invocation.screen, plan, landing=False)
+    if archive is not None:
+        screen = invocation.screen
+        screen.line()
+        screen.line(
+            f"  bronze_car_data: read {count(len(archive.again), 'object')} again from the archive, "
+            f"land {count(len(archive.missing), 'object')} that it does not hold"
+        )
+        for note in archive.notes:
+            screen.prose((note, QUIET), indent=4)
