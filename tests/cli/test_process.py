@@ -81,7 +81,7 @@ def test_completion_of_commands_and_table_names() -> None:
         }
         return subprocess.run(COMMAND, capture_output=True, text=True, env=environment, check=True).stdout.split()
 
-    assert complete("carlake st") == ["status"]
+    assert complete("carlake st") == ["stop", "status"]
     assert complete("carlake tables gold_p") == ["gold_performance_alerts_log"]
     assert complete("carlake connect po") == ["polars"]
     assert complete("carlake query --format cs") == ["csv"]

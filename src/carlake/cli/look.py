@@ -153,7 +153,7 @@ def runs(
     log: Annotated[bool, typer.Option("--log", help="The lines that one run wrote to the log.")] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="With --log: go on until the run is done.")] = False,
 ) -> None:
-    """What ran, newest first; or one run, table by table, or its log.
+    """What ran, newest first; or one run, by table; or its log.
 
     Runs that changed nothing are not written down.
     """

@@ -128,9 +128,9 @@ def stop(
         float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait until they ended.")
     ] = 60.0,
 ) -> None:
-    """End every `carlake watch` of this lake, cleanly, and wait until they ended.
+    """End every `carlake watch` of this lake, cleanly.
 
-    Each finishes the batch at hand, or breaks it off where that takes long; nothing is lost either way.
+    Waits until they ended. Each finishes the batch at hand, or breaks it off where that takes long; nothing is lost either way.
     """
     from carlake import lake as lakes
     from carlake.watch.presence import stop as ask
