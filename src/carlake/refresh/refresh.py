@@ -6,6 +6,9 @@ import time
 from dataclasses import replace
 from datetime import datetime
 
+from pyiceberg.table import Table as IcebergTable
+
+from carlake.engines.manifests import quiet_between
 from carlake.engines.protocol import Changed, Parsed, Relation, Staged
 from carlake.errors import CommitRefusedError, ContractError, DefinitionChangedError
 from carlake.refresh.appended import candidates, changes
@@ -150,6 +153,10 @@ def publish(context: Context, staged: Staged, *, keep_files: bool = False) -> No
         if refused.surely_not_landed and not keep_files:
             context.engine.remove_files(staged.data_files)
         raise
+    except OSError:
+        if not keep_files:
+            context.engine.remove_files(staged.data_files)
+        raise
 
 
 def blocked(refresh: Refresh) -> DefinitionChangedError:
@@ -176,8 +183,9 @@ def _changes(context: Context, table: Table, since: int | None, until: int | Non
     engine = context.engine
     if not table.parses:
         return engine.diff(table.source, since, until)
-    if (since, until) in context.parsed:
-        added, rows = _side(table, context.parsed[since, until])
+    at_hand = _parsed(context, engine.load(table.source), since, until)
+    if at_hand is not None:
+        added, rows = _side(table, at_hand)
         return Changed(added, engine.view(f"SELECT * FROM {added} WHERE false"), rows, 0)
     changed = engine.diff(table.source, since, until)
     if changed is None:
@@ -189,6 +197,17 @@ def _changes(context: Context, table: Table, since: int | None, until: int | Non
         return Changed(added, engine.view(f"SELECT * FROM {added} WHERE false"), rows_added, 0)
     gone, rows_gone = _side(table, engine.parse(changed.gone))
     return Changed(added, gone, rows_added, rows_gone)
+
+
+def _parsed(context: Context, source: IcebergTable, since: int | None, until: int | None) -> Parsed | None:
+    """What the contracts said of the changes in between, where that is at hand.
+
+    A batch that was landed on a compaction counts for a table that has read up to the snapshot before that.
+    """
+    for (start, end), parsed in context.parsed.items():
+        if end == until and (start == since or quiet_between(source, since, start) is not None):
+            return parsed
+    return None
 
 
 def rows_of_source(context: Context, table: Table, snapshot: int | None) -> Relation:
