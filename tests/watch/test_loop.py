@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from carlake import journal
 from carlake.refresh.report import RunReport
 from carlake.settings import Settings
 from carlake.watch import loop
+from carlake.watch.chores import MAINTAINED, chores
 from carlake.watch.loop import Watch
 from lakes import lakehouse, nested, put, rows_of
 from watch.running import all_once, event, land, landing, wait_until, watching
@@ -365,7 +367,7 @@ def test_chores_are_done_between_batches(small_folder: Path, monkeypatch: pytest
     monkeypatch.setattr(loop, "_QUIET_SECONDS", 0.0)
     done: list[int] = []
 
-    def chore() -> bool:
+    def chore(seconds: float) -> bool:
         done.append(len(done))
         return len(done) < 3
 
@@ -427,3 +429,22 @@ def test_memory_of_objects_does_not_grow_with_the_files_that_went_by(small_folde
         watch = running.watch
         assert (watch._seen, watch._taken, watch._tried) == ({}, {}, {})
         assert running.watch.figures.visible.buckets()[-1] == ("+Inf", 10.0)
+
+
+def test_maintenance_is_done_inside_the_loop(small_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(threads=1, keep_snapshots=5, releases_kept=0, compact_files=2)
+    monkeypatch.setattr(loop, "_CHORES_AFTER_COMMITS", 30)
+    with lakehouse(small_folder / "lake", settings) as house:
+        house.run()
+
+    def prepare(watch: Watch) -> None:
+        watch._chores = partial(chores, watch.house)
+
+    with watching(small_folder / "lake", settings, prepare, **HINTS_ALONE) as running:
+        for number in range(14):
+            running.land(f"f{number}.json", event(number))
+            running.until_landed(files=number + 1)
+        wait_until(lambda: bool(running.events(MAINTAINED)), lambda: running.lines[-5:])
+        tasks = {line["task"] for line in running.events(MAINTAINED)}
+        assert tasks & {"compact", "expire"} and not [line for line in running.lines if line["level"] == "error"]
+        all_once(running.house, range(14))

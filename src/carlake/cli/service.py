@@ -95,8 +95,10 @@ def _watch(
     until_idle: bool,
 ) -> Watched:
     from contextlib import ExitStack
+    from functools import partial
 
     from carlake.landing.listing import list_landing
+    from carlake.watch.chores import chores
     from carlake.watch.http import Monitor, address
     from carlake.watch.loop import Watch
     from carlake.watch.presence import Presence
@@ -104,7 +106,14 @@ def _watch(
 
     for prefix in prefixes:
         list_landing(prefix)  # a prefix that does not exist is a mistake now, and a hindrance later
-    work = Watch(house, prefixes, max_latency_seconds=max_latency, list_seconds=every, until_idle=until_idle)
+    work = Watch(
+        house,
+        prefixes,
+        max_latency_seconds=max_latency,
+        list_seconds=every,
+        until_idle=until_idle,
+        chores=partial(chores, house) if house.settings.maintenance == "auto" else None,
+    )
     with ExitStack() as held:
         url = ""
         if http is not None:

@@ -30,6 +30,8 @@ from carlake.watch.pace import Pace
 
 EVENTS_LOST = "no events of the file system"
 
+IDLE = "idle"
+
 _TICK_SECONDS = 1.0
 # Events may be lost in a folder made a moment ago: after a hint there is one more look, once it is quiet.
 _SECOND_LOOK_SECONDS = 0.5
@@ -37,10 +39,12 @@ _QUIET_SECONDS = 2.0
 _FINISH_SECONDS = 5.0
 _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.5, 30.0
 _LONGEST_OBJECT_RETRY_SECONDS = 300.0
+# Commits slow down with each snapshot that is kept, so there is a little maintenance under load, too.
 _CHORES_AFTER_COMMITS, _CHORES_AFTER_SECONDS = 100, 60.0
+_BUSY_SLICE_SECONDS, _IDLE_SLICE_SECONDS, _LAST_SLICE_SECONDS = 0.1, 0.5, 2.0
 
-Chores = Callable[[], bool]
-"""Does a small slice of the maintenance that is due; whether more is due now."""
+Chores = Callable[[float], bool]
+"""Does a slice of the maintenance that is due, for about so many seconds; whether more may be due now."""
 
 
 class _BreakOff(BaseException):
@@ -148,7 +152,7 @@ class Watch:
                     self._hindered(error)
         finally:
             self._hints.close()
-        self.house.write_down_runs()
+        self._last_things()
         figures = self.figures
         watched = Watched(
             reason=self._reason,
@@ -210,7 +214,7 @@ class Watch:
             self._next_full = now + self._list_seconds
             self._take(ready, news, divided.unfinished)
         elif self._until_idle and (not divided.unfinished or divided.again_seconds is None):
-            self.stop("idle")
+            self.stop(IDLE)
 
     def _take(self, ready: list[LandedObject], news: list[Problem], unfinished: list[LandedObject]) -> None:
         """Take the oldest objects in, as many as a batch may have, and bring the tables up to date."""
@@ -277,8 +281,17 @@ class Watch:
         due = self._commits >= _CHORES_AFTER_COMMITS or now - self._last_chores >= _CHORES_AFTER_SECONDS
         if self._commits and (quiet or due):
             self._last_chores = now
-            if not self._chores():
+            if not self._chores(_IDLE_SLICE_SECONDS if quiet else _BUSY_SLICE_SECONDS):
                 self._commits = 0
+
+    def _last_things(self) -> None:
+        """What is left to do at the end; a disk or a catalog that is not there is no reason not to end."""
+        try:
+            self.house.write_down_runs()
+            if self._chores is not None and self._commits and self._reason == IDLE:
+                self._chores(_LAST_SLICE_SECONDS)  # nothing else may ever do it, where each watch ends once it is idle
+        except Exception as error:  # noqa: BLE001  (it is only said)
+            self.house.journal.write("error", TROUBLE, error=cause(error))
 
     def _hindered(self, error: Exception) -> None:
         """Say what is wrong, and wait longer from time to time."""
