@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError, NotInstalledError, RESTError
+from pyiceberg.io import FileIO
 from pyiceberg.table import CommitTableResponse, StagedTable, Table
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import TableRequirement, TableUpdate
@@ -26,10 +27,11 @@ from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from carlake.checksums import checksum
+from carlake.checksums import checksum, is_whole
 from carlake.errors import LakeError
 from carlake.lake import Lake, exclusive
 from carlake.settings import Settings
+from carlake.storage import settle
 
 CATALOG_NAME = "carlake"
 """The catalog's name. A SQL catalog records it in every row, so all engines must use this one."""
@@ -170,6 +172,22 @@ class SqliteCatalog(SqlCatalog):  # type: ignore[misc]  # PyIceberg is untyped h
         content = staged.metadata.model_dump_json(exclude_none=True).encode()
         staged.metadata_location = f"{folder}/{name.partition('-')[0]}-{checksum(content)}.metadata.json"
         return staged
+
+    @staticmethod
+    def _write_metadata(metadata: TableMetadata, io: FileIO, metadata_path: str) -> None:
+        """Called by PyIceberg in a commit. The same commit, sent again, finds the file of the try before."""
+        file = Path(metadata_path.removeprefix("file://"))
+        try:
+            SqlCatalog._write_metadata(metadata, io, metadata_path)
+        except FileExistsError:
+            if not is_whole(str(file)):
+                # Cut short, so no catalog names it: a try that was broken off names no file.
+                file.unlink(missing_ok=True)
+                SqlCatalog._write_metadata(metadata, io, metadata_path)
+            settle()
+        except OSError:
+            file.unlink(missing_ok=True)  # where the disk is full, half a file is in the way
+            raise
 
     def _know(self, location: str, metadata: TableMetadata) -> None:
         shared = {name: _Shared(getattr(metadata, name)) for name in _IMMUTABLE_LISTS}

@@ -16,10 +16,11 @@ from carlake.catalogs import open_catalog, warehouse_location
 from carlake.contracts.contract import ContractSet
 from carlake.contracts.load import load as load_contracts
 from carlake.engines.duckdb import DuckDBEngine
-from carlake.errors import CarlakeError, ContractError
+from carlake.errors import CarlakeError, ContractError, LakeError
 from carlake.hooks import Event, Hooks, Kind
 from carlake.journal import CIRCUIT, Journal, Level
 from carlake.journal import folder as log_folder
+from carlake.refresh.causes import cause
 from carlake.refresh.circuits import Circuits
 from carlake.refresh.context import WATCH, Context, new_run_id
 from carlake.refresh.forgotten import ForgottenCars
@@ -156,17 +157,23 @@ class OpenLake:
     def engine(self) -> DuckDBEngine:
         """The engine session."""
         if self._engine is None:
-            self._engine = DuckDBEngine(
-                self.catalog,
-                self.settings.namespace,
-                self.declared,
-                self.contracts,
-                self.lake.scratch,
-                max_record_bytes=int(self.settings.max_record_bytes),
-                memory_limit_bytes=int(self.settings.memory_limit),
-                threads=self.settings.threads,
-                target_file_bytes=int(self.settings.target_file_bytes),
-            )
+            try:
+                self._engine = DuckDBEngine(
+                    self.catalog,
+                    self.settings.namespace,
+                    self.declared,
+                    self.contracts,
+                    self.lake.scratch,
+                    max_record_bytes=int(self.settings.max_record_bytes),
+                    memory_limit_bytes=int(self.settings.memory_limit),
+                    threads=self.settings.threads,
+                    target_file_bytes=int(self.settings.target_file_bytes),
+                )
+            except CarlakeError:
+                raise
+            except Exception as error:
+                what, _, advice = cause(error).partition("\n")
+                raise LakeError(f"The lake cannot be worked on: {what}", advice) from error
         return self._engine
 
     def release_engine(self) -> None:

@@ -284,16 +284,20 @@ class DuckDBEngine:
         carried = sum(live[path].record_count for path in hit) - rows_removed
         rows_added = sum(file.record_count for file in new_files) - (0 if everything else carried)
         gone = [live[path] for path in hit]
-        return stage_snapshot(
-            iceberg,
-            table.name,
-            new_files,
-            gone,
-            properties,
-            base=base,
-            rows_added=rows_added,
-            rows_removed=rows_removed,
-        )
+        try:
+            return stage_snapshot(
+                iceberg,
+                table.name,
+                new_files,
+                gone,
+                properties,
+                base=base,
+                rows_added=rows_added,
+                rows_removed=rows_removed,
+            )
+        except BaseException:
+            self.remove_files([file.file_path for file in new_files])
+            raise
 
     def rewrite(
         self, table: Table, base: int, locations: Sequence[str], select: str = "SELECT * FROM {rows}"

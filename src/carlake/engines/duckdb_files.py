@@ -106,14 +106,21 @@ def write_files(
     )
     schema = arrow_schema(iceberg, table)
     writing: list[Future[DataFile]] = []
-    with ThreadPoolExecutor(_WRITERS) as pool:
-        for values, batches in _files(connection.sql(sql).to_arrow_reader(ROW_GROUP_ROWS), parts, target_file_rows):
-            # The batches of one file wait while as many files are written as there are writers; no more are in memory.
-            while sum(not job.done() for job in writing) >= _WRITERS:
-                wait([job for job in writing if not job.done()], return_when=FIRST_COMPLETED)
-            path = _new_path(iceberg, table, values)
-            writing.append(pool.submit(_write, iceberg, path, batches, schema, Record(*values)))
-    return [job.result() for job in writing]
+    try:
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            for values, batches in _files(connection.sql(sql).to_arrow_reader(ROW_GROUP_ROWS), parts, target_file_rows):
+                # The batches of a file wait while as many are written as there are writers; no more are in memory.
+                while sum(not job.done() for job in writing) >= _WRITERS:
+                    wait([job for job in writing if not job.done()], return_when=FIRST_COMPLETED)
+                path = _new_path(iceberg, table, values)
+                writing.append(pool.submit(_write, iceberg, path, batches, schema, Record(*values)))
+        return [job.result() for job in writing]
+    except BaseException:
+        # No commit names them, and where the disk is full they are what fills it.
+        for job in writing:
+            if not job.exception():
+                Path(local_path(job.result().file_path)).unlink(missing_ok=True)
+        raise
 
 
 def _files(
@@ -156,14 +163,18 @@ def _pieces(batch: pa.RecordBatch, parts: Sequence[str]) -> Iterator[tuple[list[
 def _write(
     iceberg: IcebergTable, path: str, batches: Sequence[pa.RecordBatch], schema: pa.Schema, partition: Record
 ) -> DataFile:
-    """Write one file."""
-    with pq.ParquetWriter(
-        path, schema, compression="zstd", compression_level=1, store_schema=False, store_decimal_as_integer=True
-    ) as writer:
-        # Pieces of one row group at the cuts between partitions are put together again.
-        rows = pa.Table.from_batches(batches).cast(schema)
-        writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
-    sealed = str(seal(path))
+    """Write one file; nothing is left of it if that fails."""
+    try:
+        with pq.ParquetWriter(
+            path, schema, compression="zstd", compression_level=1, store_schema=False, store_decimal_as_integer=True
+        ) as writer:
+            # Pieces of one row group at the cuts between partitions are put together again.
+            rows = pa.Table.from_batches(batches).cast(schema)
+            writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+        sealed = str(seal(path))
+    except BaseException:
+        Path(path).unlink(missing_ok=True)
+        raise
     settle_later(sealed)
     return data_file(iceberg, sealed, partition)
 

@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,7 @@ class Landing:
         self._parsed: Parsed | None = None
         self._writing = ThreadPoolExecutor(1)
         self._running: list[Future[None]] = []
+        self._staged = self._stopped = False
 
     def add(self, source: Source, batches: Iterable[pa.RecordBatch]) -> int:
         """Take the records of one object (schema `landing.records.RECORDS`); gives their number.
@@ -227,9 +229,11 @@ class Landing:
         day = (self.ingested_at.astimezone(UTC).date() - datetime(1970, 1, 1, tzinfo=UTC).date()).days
         files = [data_file(iceberg, str(path), Record(day)) for path in self._paths]
         rows = sum(file.record_count for file in files)
-        return stage_snapshot(
+        staged = stage_snapshot(
             iceberg, self.table.name, files, [], properties, base=base, rows_added=rows, rows_removed=0
         )
+        self._staged = True
+        return staged
 
     @property
     def parsed(self) -> Parsed:
@@ -246,8 +250,13 @@ class Landing:
             path.unlink(missing_ok=True)
         self._paths = []
 
+    def unstage(self) -> None:
+        """Know that no staged snapshot was published: its files may go."""
+        self._staged = False
+
     def stop(self) -> None:
-        """Stop work after an error. Files that may be part of a commit of unclear outcome stay."""
+        """Stop work after an error. Files that may be part of a commit of unclear outcome stay, others go with `close`."""
+        self._stopped = True
         self._pending = []
         for running in self._running:
             running.cancel()
@@ -259,7 +268,12 @@ class Landing:
             self._stream.stop()
         self._writing.shutdown(wait=True, cancel_futures=True)
         if self._writer is not None:
-            self._writer.close()
+            with suppress(OSError) if self._stopped else nullcontext():  # a disk that is full is said already
+                self._writer.close()
+        if self._stopped and not self._staged:
+            # No commit names them, and where the disk is full they are what fills it.
+            for path in self._paths:
+                path.unlink(missing_ok=True)
 
 
 def bronze_rows(

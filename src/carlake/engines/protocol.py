@@ -91,6 +91,9 @@ class LandingBatch(Protocol):
         """Remove the files of a batch that was surely never visible."""
         ...
 
+    def unstage(self) -> None:
+        """Know that no staged snapshot was published, so that its files may go."""
+
     def stop(self) -> None:
         """Stop work after an error. Files that may be part of a commit of unclear outcome stay."""
         ...

@@ -19,13 +19,18 @@ _DAMAGED = re.compile(
 )
 
 
+def is_full(error: Exception) -> bool:
+    """Whether a full disk, a quota or a limit of the size of files is what broke something off."""
+    return (isinstance(error, OSError) and error.errno in _FULL) or _FULL_TEXT.search(str(error)) is not None
+
+
 def cause(error: Exception) -> str:
     """What `error` is to say in a run's report; the first line is what happened, what to do next follows."""
     if isinstance(error, CarlakeError):
         return str(error)
     # The engine adds the SQL that it was at, which tells a person nothing.
     text = " ".join(str(error).split("\n\n")[0].split())
-    if (isinstance(error, OSError) and error.errno in _FULL) or _FULL_TEXT.search(text):
+    if is_full(error):
         return (
             f"The disk is full: {text}\n"
             "Nothing of this was committed; what the table held stands. Free some space: the next run goes on from here."

@@ -14,6 +14,7 @@ from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, TableRe
 from carlake.engines.manifests import ancestry
 from carlake.engines.protocol import Staged
 from carlake.errors import CarlakeError, CommitRefusedError, CommitUnknownError, LakeError
+from carlake.refresh.causes import cause, is_full
 from carlake.storage import settle
 
 _TRIES = 6
@@ -29,7 +30,7 @@ def commit(
 
     Returns when the snapshot has landed. Raises CommitRefusedError when main moved (nothing was published: plan again
     from the top), CommitUnknownError when the catalog gave no clear answer within the tries; then the staged files must
-    be kept, since the commit may have landed.
+    be kept, since the commit may have landed; OSError where the disk is full and nothing was published.
 
     A catalog's answer can be lost on the way. The snapshot id was chosen before the first try, so finding it in main's
     ancestry tells that a try landed; sending the same commit again is safe, since it asserts the same base.
@@ -74,12 +75,18 @@ def commit(
             raise CommitRefusedError(f"Table {staged.table}: {refused}", surely_not_landed=trouble is None) from refused
         except CarlakeError:
             raise
+        except OSError as error:
+            # Such catalogs write the metadata file before they swap: what a full disk breaks off is not published.
+            if trouble is None and isinstance(catalog, MetastoreCatalog) and is_full(error):
+                raise
+            trouble = error
         except Exception as error:  # noqa: BLE001  (any failure of a catalog leaves the outcome unknown)
             trouble = error
     if _landed(catalog, identifier, staged.snapshot_id):
         return
+    assert trouble is not None
     raise CommitUnknownError(
-        f"The catalog did not say whether snapshot {staged.snapshot_id} of table {staged.table} landed: {trouble}",
+        f"The catalog did not say whether snapshot {staged.snapshot_id} of table {staged.table} landed: {cause(trouble).splitlines()[0]}",
         "Its files were kept. Run the same command again: it finds out and does only what is missing.",
     ) from trouble
 

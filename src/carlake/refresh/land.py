@@ -161,6 +161,9 @@ def _write(
                 staged = landing.stage(base, properties)
                 publish(context, staged, keep_files=True)
                 break
+            except OSError:
+                landing.unstage()
+                raise
             except CommitRefusedError as refused:
                 # The files are good on another base too, unless another writer landed one of the objects, or they hold a
                 # car that was forgotten since.
