@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from carlake.upkeep.recover import Recovery
     from carlake.upkeep.recovery_plan import RecoveryPlan, RecoveryStep
 
+# What is due is done after a run, but no more than a person waits for.
+_MAINTENANCE_SECONDS = 2.0
+
 Progress = Callable[[str, int], None]
 """Called with a table's name and the bytes landed so far (0 for tables that land nothing)."""
 
@@ -69,7 +72,7 @@ class Lakehouse(Mending):
         report, not raised.
         """
         listing = self._list(paths)
-        return self.take(
+        report = self.take(
             listing.objects,
             problems(listing),
             passed_over=listing.passed_over,
@@ -77,6 +80,11 @@ class Lakehouse(Mending):
             today=today,
             progress=progress,
         )
+        if self.settings.maintenance == "auto" and not report.idle:
+            from carlake.upkeep.maintain import maintain_slice
+
+            maintain_slice(self, _MAINTENANCE_SECONDS)
+        return report
 
     def take(
         self,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from carlake.refresh.hold import Hold
     from carlake.upkeep.erase import Erasure, ErasurePlan
     from carlake.upkeep.from_archive import ArchivePlan
+    from carlake.upkeep.maintain import Maintained, MaintenancePlan
     from carlake.upkeep.returning import RollbackPlan
     from carlake.upkeep.rollback import Resumed
 
@@ -162,3 +163,25 @@ class Mending(OpenLake):
         from carlake.upkeep.erase import forget
 
         return forget(cast("Lakehouse", self), car, progress)
+
+    # -- maintenance -------------------------------------------------------------------------------------------------
+
+    def plan_maintenance(self, tables: Sequence[str] = ()) -> MaintenancePlan:
+        """What `maintain` would do now, each thing with why. Changes nothing. Raises NotFoundError for a table."""
+        from carlake.upkeep.maintain import plan_maintenance
+
+        house = cast("Lakehouse", self)
+        return plan_maintenance(self, [house._known_table(name) for name in tables])
+
+    def maintain(
+        self, tables: Sequence[str] = (), *, progress: Callable[[str], None] = lambda what: None
+    ) -> Maintained:
+        """Merge small files, expire snapshots, and remove what nothing needs: all that is due.
+
+        tables  only these; without any, all of them, the archive and temporary files. Raises NotFoundError for a table.
+        What fails is in the result, not raised.
+        """
+        from carlake.upkeep.maintain import maintain
+
+        house = cast("Lakehouse", self)
+        return maintain(self, [house._known_table(name) for name in tables], progress)

@@ -146,7 +146,7 @@ class History:
 
 
 @pytest.fixture(scope="module")
-def _engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBEngine]:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBEngine]:
     lake = create(tmp_path_factory.mktemp("diff") / "lake")
     catalog = open_catalog(Settings(), lake)
     engine = DuckDBEngine(catalog, "carlake", {TABLE.name: TABLE}, load(), lake.scratch, threads=1)
@@ -166,11 +166,11 @@ def _played(engine: DuckDBEngine, steps: list[tuple[Any, ...]]) -> History:
 
 @settings(max_examples=25)
 @given(STEPS)
-def test_any_two_snapshots(_engine: DuckDBEngine, steps: list[tuple[Any, ...]]) -> None:
-    history = _played(_engine, steps)
+def test_any_two_snapshots(engine: DuckDBEngine, steps: list[tuple[Any, ...]]) -> None:
+    history = _played(engine, steps)
     returned = any(step[0] == "return" for step in steps)
     for since, until in itertools.combinations(history.line, 2):
-        _engine.forget()
+        engine.forget()
         meant, now = history.means[since], history.means[until]
         found = history.changed(since, until)
         assert found is not None
@@ -183,20 +183,20 @@ def test_any_two_snapshots(_engine: DuckDBEngine, steps: list[tuple[Any, ...]]) 
 @settings(max_examples=8)
 @given(STEPS, st.integers(1, 6))
 def test_after_expiry_a_difference_is_right_or_unknown(
-    _engine: DuckDBEngine, steps: list[tuple[Any, ...]], kept: int
+    engine: DuckDBEngine, steps: list[tuple[Any, ...]], kept: int
 ) -> None:
-    history = _played(_engine, [step for step in steps if step[0] not in ("retain", "return")])
+    history = _played(engine, [step for step in steps if step[0] not in ("retain", "return")])
     head = history.head
     going = [snapshot for snapshot in history.line[1:-kept] if snapshot is not None]
     if going:
-        iceberg = _engine.load(TABLE.name, fresh=True)
-        _engine.catalog.commit_table(
+        iceberg = engine.load(TABLE.name, fresh=True)
+        engine.catalog.commit_table(
             iceberg,
             (AssertRefSnapshotId(ref="main", snapshot_id=head),),
             (RemoveSnapshotsUpdate(snapshot_ids=going),),
         )
     for since in history.line:
-        _engine.forget()
+        engine.forget()
         found = history.changed(since, head) if head is not None else None
         if since in going or (since is None and going):
             assert found is None
@@ -228,9 +228,9 @@ def test_after_expiry_a_difference_is_right_or_unknown(
         ),
     ],
 )
-def test_files_that_came_more_than_once(_engine: DuckDBEngine, steps: list[tuple[Any, ...]]) -> None:
-    history = _played(_engine, steps)
+def test_files_that_came_more_than_once(engine: DuckDBEngine, steps: list[tuple[Any, ...]]) -> None:
+    history = _played(engine, steps)
     for since, until in itertools.combinations(history.line, 2):
-        _engine.forget()
+        engine.forget()
         meant, now = history.means[since], history.means[until]
         assert history.changed(since, until) == (now - meant, meant - now), (since, until)

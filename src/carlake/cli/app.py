@@ -11,7 +11,20 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from carlake.cli import beyond, doctor, flow, forget, interrupts, look, mend, records, releases, service, start
+from carlake.cli import (
+    beyond,
+    doctor,
+    flow,
+    forget,
+    interrupts,
+    look,
+    maintain,
+    mend,
+    records,
+    releases,
+    service,
+    start,
+)
 from carlake.cli.exits import FAILED, NOBODY_READS, WRONG_USAGE
 from carlake.cli.help import Carlake, Command
 from carlake.cli.invocation import NobodyReadsError, command
@@ -43,7 +56,7 @@ def _carlake(
     pass
 
 
-for module in (start, flow, service, look, records, doctor, releases, mend, forget, beyond):
+for module in (start, flow, service, look, records, doctor, releases, mend, maintain, forget, beyond):
     module.register(app)
 
 

@@ -119,6 +119,13 @@ def maintain_slice(house: OpenLake, budget_seconds: float) -> Maintained:
     left. Orphans, retention and old runs are looked for once an hour.
     """
     started = time.monotonic()
+    try:
+        return _slice(house, budget_seconds, started)
+    except OSError as error:  # a disk that is full, or may only be read: no concern of the run that calls
+        return Maintained((Done("compact", "", error=str(error)),), time.monotonic() - started)
+
+
+def _slice(house: OpenLake, budget_seconds: float, started: float) -> Maintained:
     folder = _folder(house)
     upkeep = _upkeep(house, thorough=False)
 
@@ -199,11 +206,15 @@ def _do(job: Job, more_time: MoreTime, progress: Callable[[str], None] = lambda 
                 done = found.do(more_time)
             except CommitRefusedError:
                 done = Done(due.task, due.table, again=True)
-            except (CarlakeError, OSError) as error:
-                done = Done(due.task, due.table, error=str(error))
+            except Exception as error:  # noqa: BLE001  (one job's failure is no other's, and no run's)
+                done = Done(due.task, due.table, error=_in_words(error))
             yield replace(done, seconds=time.monotonic() - started)
-    except (CarlakeError, OSError) as error:
-        yield Done(job.task, job.table, error=str(error))
+    except Exception as error:  # noqa: BLE001  (see above)
+        yield Done(job.task, job.table, error=_in_words(error))
+
+
+def _in_words(error: Exception) -> str:
+    return str(error) if isinstance(error, CarlakeError | OSError) else f"{type(error).__name__}: {error}"
 
 
 def _left_alone(upkeep: Upkeep, tables: Sequence[str]) -> Iterator[str]:
