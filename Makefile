@@ -47,6 +47,7 @@ test: lint ## lint, then every test
 
 docs: setup ## the reference from the code, and in every other page what its commands print now
 	@$(BIN)/python docs/make_reference.py
+	@$(BIN)/python docs/make_runbook.py
 	@$(BIN)/python docs/run_pages.py
 
 bench: setup ## how fast, as ratios to DuckDB alone on the same input

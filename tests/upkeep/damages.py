@@ -13,10 +13,25 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from pyiceberg.manifest import (
+    DataFile,
+    DataFileContent,
+    FileFormat,
+    ManifestContent,
+    ManifestEntry,
+    ManifestEntryStatus,
+    write_manifest,
+    write_manifest_list,
+)
+from pyiceberg.table.refs import SnapshotRefType
+from pyiceberg.table.snapshots import Operation, Snapshot, Summary
+from pyiceberg.table.update import AddSnapshotUpdate, SetSnapshotRefUpdate
+
+from carlake.engines.manifests import live_files
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
 from carlake.upkeep.inspection import Inspection
-from lakes import ALERTS, BRONZE, MONTHLY, OPS_RUNS, QUARANTINE, SILVER, STATE, held, iceberg, lakehouse, rows_of
+from lakes import ALERTS, BRONZE, MONTHLY, OPS_RUNS, QUARANTINE, SILVER, STATE, held, iceberg, lakehouse, put, rows_of
 
 Contents = dict[str, Any]
 SETTINGS = Settings(threads=1)
@@ -274,3 +289,99 @@ def contents(root: Path) -> Contents:
 def look(root: Path, *, deep: bool = True) -> Inspection:
     """A look at the lake, at the tests' time."""
     return Inspection(root, SETTINGS, deep=deep, now=NOW)
+
+
+def expired_file(root: Path) -> str:
+    """A data file that only older snapshots need is gone."""
+    table = look(root).tables[STATE]
+    assert table.current is not None
+    files = [table.snapshot_files(snapshot).data for snapshot in table.current.metadata.snapshots]
+    newest = {file.file_path for file in files[-1]}
+    return gone(next(table.place.path(file.file_path) for file in files[0] if file.file_path not in newest))
+
+
+def delete_files(root: Path, name: str = STATE) -> str:
+    """Another engine deletes rows by merge-on-read: its snapshot has a manifest of delete files."""
+    with opened(root) as house:
+        table = iceberg(house, name)
+        head = table.current_snapshot()
+        assert head is not None
+        file = live_files(table, head.snapshot_id)[0]
+        location = f"{table.location()}/data/deletes.parquet"
+        delete = DataFile.from_args(
+            content=DataFileContent.POSITION_DELETES,
+            file_path=location,
+            file_format=FileFormat.PARQUET,
+            partition=file.partition,
+            record_count=1,
+            file_size_in_bytes=1,
+        )
+        delete.spec_id = file.spec_id
+        number = table.metadata.next_sequence_number()
+        snapshot_id = table.metadata.new_snapshot_id()
+        with write_manifest(
+            2,
+            table.spec(),
+            table.schema(),
+            table.io.new_output(f"{table.location()}/metadata/deletes-m0.avro"),
+            snapshot_id,
+            "gzip",
+        ) as writer:
+            writer.content = lambda: ManifestContent.DELETES
+            writer.add_entry(
+                ManifestEntry.from_args(status=ManifestEntryStatus.ADDED, snapshot_id=snapshot_id, data_file=delete)
+            )
+        path = f"{table.location()}/metadata/snap-{snapshot_id}-deletes.avro"
+        with write_manifest_list(
+            2, table.io.new_output(path), snapshot_id, head.snapshot_id, number, "gzip"
+        ) as listing:
+            listing.add_manifests([*head.manifests(table.io), writer.to_manifest_file()])
+        snapshot = Snapshot(
+            snapshot_id=snapshot_id,
+            parent_snapshot_id=head.snapshot_id,
+            manifest_list=path,
+            sequence_number=number,
+            summary=Summary(Operation.OVERWRITE),
+            schema_id=table.metadata.current_schema_id,
+        )
+        house.catalog.commit_table(
+            table,
+            (),
+            (
+                AddSnapshotUpdate(snapshot=snapshot),
+                SetSnapshotRefUpdate(snapshot_id=snapshot_id, ref_name="main", type=SnapshotRefType.BRANCH),
+            ),
+        )
+    return "delete file(s), written by another engine"
+
+
+def only_outside(root: Path) -> str:
+    """Catalog and metadata are of yesterday, and the object of the run since is gone: its data file is left."""
+    before = (root / "catalog.db").read_bytes()
+    known = set(root.glob("warehouse/*/*/metadata/*"))
+    put(root / "landing" / "lost.json", '{"lost": 1}')
+    with opened(root) as house:
+        assert house.run().quarantined == 1
+    for path in root.glob("archive/*/*/lost.json"):
+        path.unlink()
+        path.parent.rmdir()
+    (root / "catalog.db").write_bytes(before)
+    for path in set(root.glob("warehouse/*/*/metadata/*")) - known:
+        path.unlink()
+    return "object(s) that bronze does not"
+
+
+def moved_here(root: Path) -> str:
+    """The lake was made at another place."""
+    toml = root / "carlake.toml"
+    toml.write_text(toml.read_text().replace(f'location = "{root}"', 'location = "/nowhere/lake"'))
+    return "lie at /nowhere/lake"
+
+
+MORE = (
+    Damage("an old snapshot's file gone", expired_file, "history-damaged", deep=True),
+    Damage("delete files in gold", delete_files, "delete-files"),
+    Damage("delete files in bronze", lambda root: delete_files(root, BRONZE), "delete-files"),
+    Damage("records in files outside of the tables", only_outside, "records-outside", deep=True),
+)
+DAMAGES += MORE

@@ -135,12 +135,12 @@ def show_recovery_plan(invocation: Invocation, plan: RecoveryPlan) -> None:
     screen = invocation.screen
     for finding in plan.blocked:
         screen.line(("in the way", BAD), f"  {finding.check}")
-        screen.prose(f"{finding.where}: {finding.what}", indent=2)
+        screen.line(f"  {finding.where}: {finding.what}")
     for number, step in enumerate(plan.steps, start=1):
-        screen.prose(f"{number:2}. ", (step.target, STRONG), f": {step.what}")
-        screen.prose((f"since {step.why}", QUIET), indent=4)
+        screen.line(f"{number:2}. ", (step.target, STRONG), f": {step.what}")
+        screen.line((f"    since {step.why}", QUIET))
         if step.loses:
-            screen.prose((f"gives up: {step.loses}", WARN), indent=4)
+            screen.line((f"    gives up: {step.loses}", WARN))
 
 
 def show_recovery(invocation: Invocation, done: Recovery) -> None:
@@ -149,16 +149,16 @@ def show_recovery(invocation: Invocation, done: Recovery) -> None:
 
     screen = invocation.screen
     for step in done.steps:
-        screen.prose(f"{step.target}: {step.what}", indent=2)
+        screen.line(f"  {step.target}: {step.what}")
     for path in done.aside:
         screen.line(f"Set aside: {path}")
     for item in done.lost:
-        screen.prose(("lost", WARN), f"  {item.what}: {item.why}")
+        screen.line(("lost", WARN), f"  {item.what}: {item.why}")
     checked = done.verification
     if done.ok:
         screen.line(("Verified.", GOOD), f" {count(checked.files, 'object')}, {count(checked.records, 'record')}.")
     for problem in checked.problems:
-        screen.prose((problem.kind, BAD), f"  {problem.table}: {problem.what}")
+        screen.line((problem.kind, BAD), f"  {problem.table}: {problem.what}")
 
 
 def show_diagnosis(invocation: Invocation, found: Diagnosis) -> None:
@@ -176,7 +176,7 @@ def show_diagnosis(invocation: Invocation, found: Diagnosis) -> None:
         findings = [finding for finding in found.findings if finding.check == name]
         screen.line((findings[0].severity, style[findings[0].severity]), f"  {name}")
         for finding in findings[:20]:
-            screen.prose(f"{finding.where}: {finding.what}", indent=2)
+            screen.line(f"  {finding.where}: {finding.what}")
         if len(findings) > 20:
             screen.prose(f"... and {len(findings) - 20} more (--json has them all)", indent=2)
         screen.prose((check.meaning, QUIET), indent=4)

@@ -16,7 +16,7 @@ from typing import Any
 from carlake import lake as lakes
 from carlake.catalogs import CATALOG_NAME, open_catalog
 from carlake.contracts.load import load as load_contracts
-from carlake.errors import CarlakeError, LakeError
+from carlake.errors import CarlakeError, ContractError, LakeError
 from carlake.refresh.plan import Bookmark
 from carlake.rules.load import load_rules
 from carlake.settings import Settings
@@ -67,6 +67,7 @@ class Inspection:
         self.now = now or datetime.now(UTC)
         self._given = settings
         self._settings_file = settings_file
+        self._mistakes: list[CarlakeError] = []
         self._best: dict[str, MetadataFile | None] = {}
 
     # -- the lake ----------------------------------------------------------------------------------------------------
@@ -155,7 +156,11 @@ class Inspection:
                 max_record_bytes=int(self.settings.max_record_bytes),
             )
             extra = contracts.extra_columns
-            rules = load_rules(self.settings.rules, extra_columns=extra)
+            try:
+                rules = load_rules(self.settings.rules, extra_columns=extra)
+            except ContractError as error:
+                self._mistakes.append(error)
+                rules = load_rules(extra_columns=extra)
             partition, longest = self.settings.silver_partition, int(self.settings.max_record_bytes)
             return declare(contracts.canonical, rules, extra, partition, longest)
         except CarlakeError as error:
@@ -169,7 +174,7 @@ class Inspection:
     @property
     def setting_errors(self) -> list[CarlakeError]:
         """What is wrong with settings, contracts and rules."""
-        return [each for each in (self._settings, self._declared) if isinstance(each, CarlakeError)]
+        return [*(each for each in (self._settings, self._declared) if isinstance(each, CarlakeError)), *self._mistakes]
 
     # -- the catalog -------------------------------------------------------------------------------------------------
 

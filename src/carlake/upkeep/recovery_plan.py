@@ -115,9 +115,20 @@ def plan(lake: Inspection) -> RecoveryPlan:
         steps.append(
             RecoveryStep("sweep", str(lake.root), f"remove {len(left)} leftover(s)", "processes died and left them")
         )
-    steps.append(RecoveryStep("run", "landing", "land what waits, and bring every table up to date", "so ends a mend"))
+    steps.append(
+        RecoveryStep(
+            "run",
+            "landing",
+            "land what waits, and bring every table up to date",
+            "the bookmarks tell what each table needs",
+        )
+    )
     steps += _landing(lake, damaged)
-    steps.append(RecoveryStep("verify", "every table", "check it against what it is made from", "so ends a mend"))
+    steps.append(
+        RecoveryStep(
+            "verify", "every table", "check it against what it is made from", "a mend is to be known, not believed"
+        )
+    )
     return RecoveryPlan(str(lake.root), tuple(steps))
 
 
@@ -132,11 +143,9 @@ def _identity(lake: Inspection) -> list[RecoveryStep]:
         why = lake.refusal.what if lake.refusal else ""
         return [RecoveryStep("identity", toml, "write anew what the lake is", why)]
     why = f"the lake was made at {lake.place.recorded} and lies at {lake.root}"
-    steps = [
-        RecoveryStep("relocate", name, "write its metadata anew, with the paths of this place", why)
-        for name in lake.tables
-        if lake.best(name) is not None
-    ]
+    count = sum(lake.best(name) is not None for name in lake.tables)
+    what = f"write the metadata of {count} table(s) anew, with the paths of this place"
+    steps = [RecoveryStep("relocate", str(lake.root / "warehouse"), what, why)] if count else []
     own = "as a lake of its own" if is_copy(lake) else "at its new place"
     return [*steps, RecoveryStep("identity", toml, f"record the lake {own}", why)]
 
