@@ -35,8 +35,10 @@ _BYTES = MARK + '"bytes","base64":"'
 _MOST_UNPACKED = 64 << 20
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _QUOTED = re.compile(r'"([^"\\\n]{1,256})"')
-_JOINED = re.compile(r"\w+(?:[-.:]\w+)*")
-_PLAIN = re.compile(r"[^\W_]+(?:[-.:][^\W_]+)*")
+_RUN = re.compile(r"\w+(?:[-.:]\w+)*")
+_PIECE = re.compile(r"[^\W_]+")
+# A name may be made of so many pieces, as `AB-12.3` is of three.
+_MOST_PIECES = 4
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ def key_id(key: bytes) -> str:
     return hmac.new(key, b"key id", hashlib.sha256).hexdigest()[:16]
 
 
+def instead_of(tombstone: str) -> str:
+    """What stands for a forgotten car in the names of objects."""
+    return f"forgotten-{tombstone[:12]}"
+
+
 def cars_in(record: bytes, contracts: ContractSet) -> tuple[set[str], bool]:
     """The cars that a record may be about; and whether that is the one that its contract reads, and no guess.
 
@@ -78,7 +85,17 @@ def cars_in(record: bytes, contracts: ContractSet) -> tuple[set[str], bool]:
             if car is not None:
                 break
     text = unescaped(text)
-    return {*_QUOTED.findall(text), *_JOINED.findall(text), *_PLAIN.findall(text)}, False
+    return {*_QUOTED.findall(text), *words(text)}, False
+
+
+def words(text: str) -> set[str]:
+    """Every word of a text, and what words make that `-`, `.`, `:` or `_` join: whatever may be a name."""
+    found = set()
+    for run in _RUN.finditer(text):
+        pieces = [piece.span() for piece in _PIECE.finditer(run[0])]
+        for first, (start, _) in enumerate(pieces):
+            found.update(run[0][start:end] for _, end in pieces[first : first + _MOST_PIECES])
+    return found
 
 
 def readable(record: bytes) -> str:
@@ -141,6 +158,14 @@ class Screen:
             for name in columns:
                 columns[name][row] = FORGOTTEN_HASH if name == "record_hash" else None
         return pa.RecordBatch.from_pydict(columns, schema=batch.schema)
+
+    def name(self, name: str) -> str:
+        """A file's name or path without the names of forgotten cars."""
+        if self._tombstones.marks:
+            for word in sorted(words(name), key=len, reverse=True):
+                if self._tombstones.any_of((word,)):
+                    name = name.replace(word, instead_of(self._tombstones.of(word)))
+        return name
 
     def is_forgotten(self, record: bytes) -> bool:
         """Whether a record is about a forgotten car."""

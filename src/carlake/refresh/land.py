@@ -142,7 +142,7 @@ def _write(
             forgotten = screen.forgotten
             try:
                 landing.add(
-                    Source(landed.uri, source_id, landed.size, landed.modified_at),
+                    Source(screen.name(landed.uri), source_id, landed.size, landed.modified_at),
                     map(screen, _records(context, landed, contents)),
                 )
             except UnreadableError as error:

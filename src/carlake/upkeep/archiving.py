@@ -35,13 +35,19 @@ def archive(
         with context.engine.session():
             # Read under the lock: an erasure whose tombstone is not there yet will look at the archive after us.
             graves = tombstones(context)
-        apart = forgotten_objects(house, {source_id for _, source_id in landed}) if graves.marks else set()
-        if mode == "delete" or not apart:
+        if mode == "delete" or not graves.marks:
             return archive_many(landed, house.lake.archive, day, mode=mode)
         screen = Screen(context.contracts, graves, context.engine.max_record_bytes)
-        anew = [pair for pair in landed if pair[1] in apart]
-        done = archive_many([pair for pair in landed if pair[1] not in apart], house.lake.archive, day, mode=mode)
-        return done + archive_rewritten(anew, house.lake.archive, day, screen, context.engine.max_record_bytes)
+        ids = forgotten_objects(house, {source_id for _, source_id in landed})
+        apart = [pair for pair in landed if pair[1] in ids or screen.name(name_of(pair[0])) != name_of(pair[0])]
+        done = archive_many([pair for pair in landed if pair not in apart], house.lake.archive, day, mode=mode)
+        most = context.engine.max_record_bytes
+        return done + archive_rewritten(apart, house.lake.archive, day, screen, most, screen.name)
+
+
+def name_of(landed: LandedObject) -> str:
+    """The last part of an object's uri."""
+    return landed.uri.rpartition("/")[2]
 
 
 @contextmanager

@@ -153,7 +153,9 @@ def forget(house: Lakehouse, car: str, progress: Progress = lambda step: None) -
     places = search_lake(house.lake, erasing.needle, searched)
     spare = [place for place in places if not erasing.is_mention(place)]
     if spare:
-        # What the first search met where nothing led to it: an archived object that bronze never held, for one.
+        # What the first search met where nothing led to it: an archived object that bronze never held, for one, or an
+        # object that came into landing meanwhile.
+        house.run()
         objects += clean_objects(house, erasing, screen, frozenset(place.path for place in spare))
         house.release_engine()
         searched = Searched()

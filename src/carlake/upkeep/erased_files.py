@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,7 +118,9 @@ def clean_objects(
 
     with archive_lock(lake, alone=True):
         archived = [path for path in _archived(lake, forgotten_objects(house)) if _holds(path, needle)]
-        landed = [Path(local) for each in list_landing(lake.landing).objects if (local := path_of(each.uri))]
+        # What a run takes out of landing it lands without the car; only what stays there is written anew in its place.
+        stays = list_landing(lake.landing).objects if house.settings.after_landing == "leave" else []
+        landed = [Path(local) for each in stays if (local := path_of(each.uri))]
         archived += [Path(path) for path in paths if Path(path).is_relative_to(lake.archive) and Path(path).is_file()]
         for path in dict.fromkeys([*archived, *(each for each in landed if _holds(each, needle))]):
             if path.name.startswith(".") and path.suffix == ".part":
@@ -126,7 +129,16 @@ def clean_objects(
             name = needle.replaced(path.name, erasing.instead) if needle.in_text(path.name) else path.name
             rewrite_object(path, cleaned, erasing.context.engine.max_record_bytes, path.with_name(name))
             done.append(str(path.with_name(name)))
+        _remove_empty_folders(lake.landing, needle)
     return done
+
+
+def _remove_empty_folders(landing: Path, needle: Needle) -> None:
+    """Folders of that name, which objects were landed from."""
+    for folder, _, _ in os.walk(landing, topdown=False):
+        if needle.in_text(folder.removeprefix(str(landing))):
+            with suppress(OSError):  # something is in it: the search will say so
+                Path(folder).rmdir()
 
 
 def _holds(path: Path, needle: Needle) -> bool:

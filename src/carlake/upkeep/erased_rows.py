@@ -12,7 +12,7 @@ from carlake.engines.manifests import ERASURE
 from carlake.engines.protocol import Relation
 from carlake.engines.schemas import ICEBERG, arrow_schema
 from carlake.errors import CommitRefusedError
-from carlake.landing.forgotten import FORGOTTEN_HASH, cars_in, readable, record_of
+from carlake.landing.forgotten import FORGOTTEN_HASH, cars_in, instead_of, readable, record_of
 from carlake.refresh.context import Context
 from carlake.refresh.lease import Turn
 from carlake.refresh.plan import BOOKMARK, Bookmark, head_of
@@ -53,7 +53,7 @@ class Erasing:
     @property
     def instead(self) -> str:
         """What stands in place of the car's name."""
-        return f"forgotten-{self.tombstone[:12]}"
+        return instead_of(self.tombstone)
 
     def owns(self, record: bytes) -> bool | None:
         """Whether a record is the car's; None where it is another car's and names this one."""

@@ -69,9 +69,10 @@ class Needle:
     def _bytes(self) -> re.Pattern[bytes]:
         plain = b"|".join(re.escape(form.encode("utf-8", "surrogatepass")) for form in self.forms)
         patterns = [b"(?<![%b])(?:%b)(?![%b])" % (_WORD.encode(), plain, _WORD.encode())]
+        # Where a wide text begins is not known: the bytes beside the name tell, whichever way they are paired.
         for codec, before, after in (
-            ("utf-16-le", rb"(?<![%b]\0)", rb"(?![%b]\0)"),
-            ("utf-16-be", rb"(?<!\0[%b])", rb"(?!\0[%b])"),
+            ("utf-16-le", rb"(?<![%b]\0)", rb"(?![%b])"),
+            ("utf-16-be", rb"(?<![%b])", rb"(?!\0[%b])"),
         ):
             wide = b"|".join(re.escape(name.encode(codec, "surrogatepass")) for name in self.names)
             patterns.append((before % _WORD.encode()) + b"(?:" + wide + b")" + (after % _WORD.encode()))
