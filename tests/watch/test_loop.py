@@ -186,6 +186,21 @@ def test_a_prefix_elsewhere_is_watched_and_left_as_it_is(small_folder: Path) -> 
     assert sorted(path.name for path in elsewhere.iterdir()) == ["a.json", "b.json"]
 
 
+def test_a_stores_prefix_is_listed(small_folder: Path) -> None:
+    import obstore
+
+    from carlake.landing.stores import store
+
+    bucket = store("memory://watched")
+    with watching(small_folder / "lake", prefixes=["memory://watched/landing"], **LISTING_ALONE) as running:
+        wait_until(lambda: running.watch.figures.ready)
+        obstore.put(bucket, "landing/a.json", event(1).encode())
+        wait_until(lambda: running.watch.figures.files == 1)
+        obstore.put(bucket, "landing/day/b.json", event(2).encode())
+        wait_until(lambda: running.watch.figures.files == 2)
+        all_once(running.house, [1, 2])
+
+
 def test_it_takes_up_what_a_process_that_died_left_behind(small_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Died(BaseException): ...
 

@@ -71,6 +71,25 @@ def test_a_signal_ends_it_cleanly(house: Lakehouse, number: signal.Signals) -> N
         assert watching(folder(house.lake)) == [] and list(folder(house.lake).iterdir()) == []
 
 
+def test_a_signal_while_it_opens_the_lake_ends_it_cleanly_too(house: Lakehouse) -> None:
+    opening = """
+import os, signal, sys
+sys.argv[0] = 'carlake'
+from carlake.lakehouse import Lakehouse
+def __enter__(house):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return house
+Lakehouse.__enter__ = __enter__
+from carlake.cli.main import main
+main()
+"""
+    done = subprocess.run(
+        [COMMAND[0], "-c", opening, "watch", "--lake", str(house.lake.root)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0
+    assert json.loads(done.stderr.splitlines()[-1])["reason"] == "SIGTERM"
+
+
 # Holds the loop in one step, as a long query would.
 STUCK = """
 import sys, threading
@@ -160,7 +179,8 @@ def test_a_killed_watch_loses_nothing_and_the_next_goes_on(house: Lakehouse) -> 
 def test_who_is_asked_hears_of_it_and_who_is_gone_is_swept(house: Lakehouse) -> None:
     where = folder(house.lake)
     asked: list[int] = []
-    with Presence(house.lake, lambda: asked.append(1), "http://127.0.0.1:1"):
+    with Presence(house.lake, lambda: asked.append(1)) as presence:
+        presence.answers_at("http://127.0.0.1:1")
         (found,) = watching(where)
         assert (found.pid, found.http) == (os.getpid(), "http://127.0.0.1:1")
         (where / f"{os.getpid()}-dead.json").write_text('{"pid": 1}')

@@ -12,7 +12,8 @@ from carlake.cli.invocation import Invocation, command
 
 if TYPE_CHECKING:
     from carlake.lakehouse import Lakehouse
-    from carlake.watch.loop import Watched
+    from carlake.watch.loop import Watch, Watched
+    from carlake.watch.presence import Presence
 
 
 def register(app: typer.Typer) -> None:
@@ -76,18 +77,44 @@ def watch(
       carlake watch --http 127.0.0.1:9464         with figures for Prometheus
       carlake watch --until-idle                  take in what waits, then end
     """
-    with invocation.open() as house:
-        house.journal.also = _log(invocation, house)
-        watched = _watch(invocation, house, prefixes or (), max_latency, every, http, until_idle)
+    from carlake import lake as lakes
+    from carlake.watch.presence import Presence
+    from carlake.watch.signals import obeyed
+
+    asked = _Asked()
+    lake = lakes.open(invocation.lake)
+    # From the first moment to the last: opening and closing take their time, too.
+    with obeyed(asked.stop), Presence(lake, lambda: asked.stop("carlake stop")) as presence:
+        with invocation.open() as house:
+            watched = _watch(house, asked, presence, prefixes or (), max_latency, every, http, until_idle)
     if invocation.json:
-        invocation.document({"lake": str(house.lake.root), **vars(watched)})
+        invocation.document({"lake": str(lake.root), **vars(watched)})
     if until_idle and not watched.well:
         raise typer.Exit(1)
 
 
+class _Asked:
+    """What was asked of a watch, perhaps before there was one."""
+
+    def __init__(self) -> None:
+        self._reason: str | None = None
+        self._watch: Watch | None = None
+
+    def stop(self, reason: str) -> None:
+        self._reason = self._reason or reason
+        if self._watch is not None:
+            self._watch.stop(reason)
+
+    def give_to(self, watch: Watch) -> None:
+        self._watch = watch
+        if self._reason is not None:
+            watch.stop(self._reason)
+
+
 def _watch(
-    invocation: Invocation,
     house: Lakehouse,
+    asked: _Asked,
+    presence: Presence,
     prefixes: list[str] | tuple[str, ...],
     max_latency: float | None,
     every: float | None,
@@ -97,15 +124,15 @@ def _watch(
     from contextlib import ExitStack
     from functools import partial
 
+    from carlake.cli.log_lines import written
     from carlake.landing.listing import list_landing
     from carlake.watch.chores import chores
     from carlake.watch.http import Monitor, address
     from carlake.watch.loop import Watch
-    from carlake.watch.presence import Presence
-    from carlake.watch.signals import obeyed
 
     for prefix in prefixes:
         list_landing(prefix)  # a prefix that does not exist is a mistake now, and a hindrance later
+    house.journal.also = written(sys.stderr, brief=True)
     work = Watch(
         house,
         prefixes,
@@ -115,19 +142,12 @@ def _watch(
         chores=partial(chores, house) if house.settings.maintenance == "auto" else None,
     )
     with ExitStack() as held:
-        url = ""
         if http is not None:
             url = held.enter_context(Monitor(work.figures, *address(http))).url
+            presence.answers_at(url)
             house.journal.write("info", "http answers", url=url)
-        held.enter_context(obeyed(work.stop))
-        held.enter_context(Presence(house.lake, lambda: work.stop("carlake stop"), url))
+        asked.give_to(work)
         return work.run()
-
-
-def _log(invocation: Invocation, house: Lakehouse):  # type: ignore[no-untyped-def]
-    from carlake.cli.log_lines import written
-
-    return written(sys.stderr, brief=True)
 
 
 @command

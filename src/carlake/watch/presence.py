@@ -47,13 +47,13 @@ class Presence:
     asked  called once another process asked this one to stop
     """
 
-    def __init__(self, lake: Lake, asked: Callable[[], None], http: str = "") -> None:
+    def __init__(self, lake: Lake, asked: Callable[[], None]) -> None:
         self._folder = folder(lake)
         self._asked = asked
-        self._http = http
         self._ended = threading.Event()
         self._file: IO[str] | None = None
         self._path: Path | None = None
+        self._own: dict[str, object] = {}
 
     def __enter__(self) -> Presence:
         with suppress(OSError):  # a lake that may not be written has larger worries than this
@@ -71,16 +71,29 @@ class Presence:
                     path.unlink(missing_ok=True)
             self._file.close()
 
+    def answers_at(self, url: str) -> None:
+        """Say where this process answers over HTTP."""
+        with suppress(OSError):
+            self._write(http=url)
+
+    def _write(self, **more: str) -> None:
+        if self._file is not None:
+            self._file.seek(0)
+            self._file.truncate()
+            json.dump({**self._own, **more}, self._file)
+            self._file.flush()
+
     def _appear(self) -> None:
         path = self._folder / f"{os.getpid()}-{secrets.token_hex(4)}.json"
         unfinished = path.with_suffix(".new")
         file = unfinished.open("x", encoding="utf-8")
         fcntl.flock(file, fcntl.LOCK_EX)
         started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "started_at": started, "http": self._http}, file)
-        file.flush()
+        self._own = {"pid": os.getpid(), "host": socket.gethostname(), "started_at": started}
+        self._file = file
+        self._write()
         unfinished.rename(path)  # only now it has its name, for without the lock it would be swept
-        self._path, self._file = path, file
+        self._path = path
 
     def _listen(self) -> None:
         while not self._ended.wait(_LOOK_SECONDS):
