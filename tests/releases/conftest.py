@@ -68,13 +68,16 @@ def accepted() -> list[tuple[str, datetime]]:
     return [(record, MODIFIED) for batch in (*RUNS, MORE) for record in batch]
 
 
-@pytest.fixture(scope="module")
-def _made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[str], list[State]]]:
+def folder_in_memory(made: pytest.TempPathFactory) -> Path:
+    """A folder in memory where there is one, else on the disk: most of a small lake's time is waiting for the disk."""
     memory = Path("/dev/shm")
     in_memory = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30
-    folder = Path(
-        tempfile.mkdtemp(prefix="carlake-test-", dir=memory if in_memory else tmp_path_factory.mktemp("lake"))
-    )
+    return Path(tempfile.mkdtemp(prefix="carlake-test-", dir=memory if in_memory else made.mktemp("lake")))
+
+
+@pytest.fixture(scope="module")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[str], list[State]]]:
+    folder = folder_in_memory(tmp_path_factory)
     runs, states = [], []
     with lakehouse(folder / "lake") as house:
         states.append(state(house))

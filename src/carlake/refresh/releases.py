@@ -8,10 +8,10 @@ the snapshots fit; what a crash leaves before that is none, and its tags go with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table as IcebergTable
@@ -144,13 +144,7 @@ class Releases:
     def _too_old(self, known: Histories) -> frozenset[str]:
         """The tags of releases that are not to be kept, and of what has not become a release for a long time."""
         releases = whole_releases(known)
-        kept = {release.run for release in releases[: self.keep]}
-        by_day: dict[object, Release] = {}
-        for release in releases:
-            by_day.setdefault(release.at.date(), release)
-        if releases:
-            oldest = releases[0].at.date() - timedelta(days=self.days)
-            kept |= {release.run for day, release in by_day.items() if release.at.date() > oldest}
+        kept = to_keep(releases, self.keep, self.days)
         whole = {release.run for release in releases}
         newest = max((r.at for r in releases), default=None)
         drop = {TAG + run for run in whole - kept}
@@ -159,6 +153,16 @@ class Releases:
                 if run not in whole and newest and kept_at.at and kept_at.at < newest - _UNFINISHED:
                     drop.add(TAG + run)
         return frozenset(drop)
+
+
+def to_keep(releases: Sequence[Release], newest: int, days: int) -> set[str]:
+    """The runs whose releases are kept: so many newest ones, and the newest of each of the last days. Newest first."""
+    kept = {release.run for release in releases[:newest]}
+    last_of_day: dict[date, str] = {}
+    for release in releases:
+        if releases[0].at.date() - release.at.date() < timedelta(days=days):
+            last_of_day.setdefault(release.at.date(), release.run)
+    return kept | set(last_of_day.values())
 
 
 def whole_releases(known: Histories, tables: Mapping[str, Table] | None = None) -> list[Release]:
@@ -233,11 +237,6 @@ def commit_references(catalog: Catalog, name: str, iceberg: IcebergTable, update
     """
     head = head_of(iceberg)
     commit(catalog, iceberg, Staged(name, head, _NO_SNAPSHOT, tuple(updates), 0, 0))
-
-
-def tags_of(iceberg: IcebergTable) -> Collection[str]:
-    """The runs whose tags a table has."""
-    return [name.removeprefix(TAG) for name in iceberg.metadata.refs if name.startswith(TAG)]
 
 
 def _tagged(history: History) -> dict[str, Kept]:

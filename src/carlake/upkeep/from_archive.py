@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,10 +19,11 @@ import pyarrow as pa
 from carlake.engines.duckdb_land import bronze_rows
 from carlake.engines.protocol import Relation, Source
 from carlake.engines.schemas import arrow_schema
-from carlake.errors import CarlakeError, CommitRefusedError, ReadError
+from carlake.errors import CarlakeError, CommitRefusedError, LakeError, ReadError
 from carlake.landing.forgotten import FORGOTTEN_HASH
 from carlake.landing.objects import local_object, open_object
 from carlake.landing.records import split
+from carlake.refresh.causes import cause
 from carlake.refresh.context import Context
 from carlake.refresh.land import hints
 from carlake.refresh.lease import Turn
@@ -85,7 +87,7 @@ class Remade:
 
 def plan_from_archive(context: Context, archive: Path) -> ArchivePlan:
     """Compare the archive with bronze, by source ids. Changes nothing."""
-    with context.engine.session():
+    with context.engine.session(), _readable():
         held, closed = _ledger(context)
     again, missing, met = [], [], set()
     for source_id, files in archived(archive):
@@ -117,7 +119,8 @@ def remake_bronze(
                 return remade
             with context.engine.session():
                 try:
-                    _write(context, plan, remade, turn, progress)
+                    with _readable():
+                        _write(context, plan, remade, turn, progress)
                 except CommitRefusedError as refused:
                     if not turn.again():
                         raise CommitRefusedError(
@@ -139,6 +142,20 @@ def remake_bronze(
                 ),
                 remade.notes,
             )
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Turn what is wrong with bronze's own files into an error that says what to do."""
+    try:
+        yield
+    except CarlakeError:
+        raise
+    except Exception as error:
+        raise LakeError(
+            f"Table {BRONZE} cannot be read: {cause(error)}",
+            "Nothing was changed. `carlake recover` makes it whole from the archive and every file that can be read.",
+        ) from error
 
 
 def _ledger(context: Context) -> tuple[dict[str, Held], set[str]]:

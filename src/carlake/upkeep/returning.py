@@ -319,5 +319,6 @@ def _rows(history: History, kept: Kept) -> int:
 
 
 def by_time(found: Mapping[str, UndoneRun]) -> tuple[UndoneRun, ...]:
+    """Runs in the order in which they began to change the tables."""
     beginning = datetime.fromtimestamp(0, UTC)
     return tuple(sorted(found.values(), key=lambda undone: (undone.at or beginning, undone.run)))
