@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -111,6 +112,23 @@ def misplaced(modules: Mapping[str, str], owed: frozenset[tuple[str, str]] = fro
                 if not any(fnmatchcase(name, pattern) for pattern in allowed):
                     wrong.append(f"{module}:{line} imports {target}, which is for {', '.join(allowed)}")
     return wrong
+
+
+def orphans(modules: Mapping[str, str], faces: tuple[str, ...]) -> list[str]:
+    """Modules that no face leads to, by imports or by their name in a text: nobody can run what they hold."""
+    found: set[str] = set()
+    waiting = [face for face in faces if face in modules]
+    while waiting:
+        module = waiting.pop()
+        if module in found:
+            continue
+        found.add(module)
+        # Whoever imports a module runs its packages' __init__, too.
+        waiting += [".".join(module.split(".")[:n]) for n in range(1, module.count(".") + 1)]
+        waiting += [target for target, _ in imports(module, modules[module], modules) if target in modules]
+        named = re.findall(r"[\"'](carlake(?:\.\w+)+)", modules[module])
+        waiting += [name for text in named for name in (text, text.rpartition(".")[0]) if name in modules]
+    return sorted(set(modules) - found)
 
 
 def circles(modules: Mapping[str, str]) -> list[str]:

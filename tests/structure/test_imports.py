@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from structure.layers import LAYERS, ONLY_FROM, OWED, circles, imports, misplaced, place, sources
+from structure.layers import LAYERS, ONLY_FROM, OWED, circles, imports, misplaced, orphans, place, sources
 
 
 def test_imports_go_one_way() -> None:
@@ -23,6 +23,16 @@ def test_nothing_is_owed_that_was_paid() -> None:
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
     assert circles(sources()) == []
+
+
+def test_no_module_is_an_orphan() -> None:
+    assert orphans(sources(), ("carlake", "carlake.cli.main")) == []
+
+
+def test_an_orphan_is_found() -> None:
+    planted = {"carlake": "HOMES = {'A': 'carlake.a'}", "carlake.a": "def f():\n    import carlake.b", "carlake.b": ""}
+    assert orphans(planted, ("carlake",)) == []
+    assert orphans({**planted, "carlake.a": ""}, ("carlake",)) == ["carlake.b"]
 
 
 def test_no_pattern_of_a_layer_hides_another() -> None:

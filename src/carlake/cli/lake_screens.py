@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from carlake.cli.invocation import Invocation
     from carlake.landing.listing import Listing
     from carlake.look.tables import TableInfo
-    from carlake.refresh.circuits import Circuit
     from carlake.look.verify import Verification
+    from carlake.refresh.circuits import Circuit
     from carlake.tables.table import Table
 
 _QUARANTINE = "quarantine_car_data"
@@ -119,7 +119,8 @@ def _show_trouble(screen: Screen, infos: Sequence[TableInfo], failing: Sequence[
     troubles = {info.name: (info.trouble, "") for info in infos if info.trouble}
     for circuit in failing:
         again = f"; watch tries it again at {time(circuit.retry_at)}" if circuit.opened_at else ""
-        times = f"failed {count(circuit.failures, 'time')} in a row since {time(circuit.since)}{again}"
+        often = f"{circuit.failures} times in a row since {time(circuit.since)}"
+        times = f"failed {often if circuit.failures > 1 else time(circuit.last)}{again}"
         troubles[circuit.table] = (circuit.error, times)
     for name, (error, times) in troubles.items():
         screen.line()
