@@ -27,10 +27,10 @@ def rollback(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Return silver, quarantine and gold to before a run, and hold them.
+    """Return tables to what they were before a run.
 
-    The work of that run and of every later one goes from these tables, as new snapshots; the old ones stay readable.
-    The tables are then held: nothing refreshes them until `carlake resume`. Bronze and the archive keep everything,
+    The work of that run and of every later one goes from silver, quarantine and gold, as new snapshots; the old ones
+    stay readable. These tables are then held: nothing refreshes them until `carlake resume`. Bronze and the archive keep everything,
     and landing goes on.
 
       carlake rollback last --dry-run     what it would undo
