@@ -15,8 +15,10 @@ from carlake import journal
 from carlake.refresh.report import RunReport
 from carlake.settings import Settings
 from carlake.watch import loop
+from carlake.watch.baton import Baton
 from carlake.watch.chores import MAINTAINED, chores
 from carlake.watch.loop import Watch
+from carlake.watch.presence import folder
 from lakes import lakehouse, nested, put, rows_of
 from watch.running import all_once, event, land, landing, wait_until, watching
 
@@ -217,6 +219,26 @@ def test_it_takes_up_what_a_process_that_died_left_behind(small_folder: Path, mo
         all_once(running.house, [1])
 
 
+def test_a_second_watch_leaves_a_batch_to_the_first_but_does_not_wait_for_ever(
+    small_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_LONGEST_YIELD_SECONDS", 1.0)
+    with watching(small_folder / "lake", **HINTS_ALONE) as running:
+        wait_until(lambda: running.watch.figures.ready)
+        other = Baton(folder(running.house.lake))
+        assert other.take()
+        running.land("a.json", event(1))
+        wait_until(lambda: running.watch.figures.backlog_files == 1)
+        assert running.watch.figures.files == 0
+        other.give_back()
+        running.until_landed(files=1)
+        assert other.take()  # and now it hangs
+        running.land("b.json", event(2))
+        running.until_landed(files=2)
+        other.give_back()
+        all_once(running.house, [1, 2])
+
+
 def test_batches_have_a_limit_and_the_oldest_go_first(small_folder: Path) -> None:
     with lakehouse(small_folder / "lake") as house:
         for number in range(7):
@@ -334,27 +356,29 @@ def test_a_stop_in_the_middle_finishes_the_batch_at_hand(small_folder: Path) -> 
         assert landing(running.house) == []
 
 
+@pytest.mark.parametrize(("at", "landed"), [("bronze_car_data", 0), ("silver_car_telemetry", 1)])
 def test_a_batch_that_takes_too_long_is_broken_off_and_the_next_watch_goes_on(
-    small_folder: Path, monkeypatch: pytest.MonkeyPatch
+    small_folder: Path, monkeypatch: pytest.MonkeyPatch, at: str, landed: int
 ) -> None:
     monkeypatch.setattr(loop, "_FINISH_SECONDS", 0.0)
 
     def prepare(watch: Watch) -> None:
         progress = watch._progress
 
-        def stop_at_silver(table: str, done: int) -> None:
-            if table.startswith("silver") and watch.figures.backlog_files:
+        def stop_there(table: str, done: int) -> None:
+            if table == at and watch.figures.backlog_files:
                 watch.stop("in the middle")
                 time.sleep(0.01)
             progress(table, done)
 
-        watch._progress = stop_at_silver  # type: ignore[method-assign]
+        watch._progress = stop_there  # type: ignore[method-assign]
 
     with watching(small_folder / "lake", prepare=prepare) as running:
         running.land("a.json", event(1))
         assert running.join().runs == 0
-        assert rows_of(running.house, "silver_car_telemetry") == [], "broken off between bronze and silver"
-        assert len(rows_of(running.house, "bronze_car_data")) == 1
+        assert rows_of(running.house, "silver_car_telemetry") == []
+        assert len(rows_of(running.house, "bronze_car_data")) == landed
+        assert {line["level"] for line in running.lines} == {"info"}, "nothing failed"
     with watching(small_folder / "lake", until_idle=True) as running:
         running.join()
         all_once(running.house, [1])

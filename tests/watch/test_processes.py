@@ -68,7 +68,7 @@ def test_a_signal_ends_it_cleanly(house: Lakehouse, number: signal.Signals) -> N
         assert (document["reason"], document["files"], document["accepted"]) == (number.name, 1, 1)
         all_once(house, [1])
         assert house.runs()["status"].to_pylist() == ["succeeded"], "the run was written down at the end"
-        assert watching(folder(house.lake)) == [] and list(folder(house.lake).iterdir()) == []
+        assert watching(folder(house.lake)) == [] and {path.name for path in folder(house.lake).iterdir()} <= {"baton"}
 
 
 def test_a_signal_while_it_opens_the_lake_ends_it_cleanly_too(house: Lakehouse) -> None:

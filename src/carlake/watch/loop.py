@@ -24,9 +24,11 @@ from carlake.refresh.causes import cause
 from carlake.refresh.context import WATCH
 from carlake.refresh.report import Problem, RunReport
 from carlake.tables.declare import BRONZE
+from carlake.watch.baton import Baton
 from carlake.watch.figures import Figures
 from carlake.watch.hints import Hints
 from carlake.watch.pace import Pace
+from carlake.watch.presence import folder
 
 EVENTS_LOST = "no events of the file system"
 
@@ -39,6 +41,8 @@ _QUIET_SECONDS = 2.0
 _FINISH_SECONDS = 5.0
 _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.5, 30.0
 _LONGEST_OBJECT_RETRY_SECONDS = 300.0
+# With another watch at the same objects, there is nothing to do but to look whether it has taken them.
+_YIELD_LOOK_SECONDS, _LONGEST_YIELD_SECONDS = 0.05, 2.0
 # Commits slow down with each snapshot that is kept, so there is a little maintenance under load, too.
 _CHORES_AFTER_COMMITS, _CHORES_AFTER_SECONDS = 100, 60.0
 _BUSY_SLICE_SECONDS, _IDLE_SLICE_SECONDS, _LAST_SLICE_SECONDS = 0.1, 0.5, 2.0
@@ -121,6 +125,8 @@ class Watch:
         self._next_look = self._next_full = self._deaf_until = 0.0
         self._last_batch = self._last_chores = time.monotonic()
         self._commits = self._errors_in_a_row = 0
+        self._baton = Baton(folder(house.lake))
+        self._yielded_at: float | None = None
         self._undone = True
         self._failing = False
         self._seen: dict[str, float] = {}
@@ -209,10 +215,18 @@ class Watch:
             if gather > now:
                 self._next_look = self._deaf_until = gather
                 return
+            if self._another_takes_them(now):
+                self._next_look = self._deaf_until = now + _YIELD_LOOK_SECONDS
+                return
+        else:
+            self._yielded_at = None
         if ready or news or full or self._undone:
             self._told = troubles
             self._next_full = now + self._list_seconds
-            self._take(ready, news, divided.unfinished)
+            try:
+                self._take(ready, news, divided.unfinished)
+            finally:
+                self._baton.give_back()
         elif self._until_idle and (not divided.unfinished or divided.again_seconds is None):
             self.stop(IDLE)
 
@@ -306,6 +320,17 @@ class Watch:
         self.house.reopen()
 
     # -- parts of a turn ---------------------------------------------------------------------------------------------
+
+    def _another_takes_them(self, now: float) -> bool:
+        """Whether to leave what waits to another watch, which is at it. Not for long: it may hang."""
+        if self._baton.take():
+            self._yielded_at = None
+            return False
+        self._yielded_at = self._yielded_at or now
+        if now - self._yielded_at < _LONGEST_YIELD_SECONDS:
+            return True
+        self._yielded_at = None
+        return False
 
     def _list(self) -> Listing:
         found = Listing()
