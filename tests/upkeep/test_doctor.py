@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from tests.cli.command_line import Said, say
 from tests.upkeep import damages
-from tests.upkeep.damages import DAMAGES, NOW, SETTINGS, look, opened, table_folder
+from tests.upkeep.damages import DAMAGES, NOW, SETTINGS, Contents, contents, look, opened, table_folder
+from tests.upkeep.test_recover import files_of
 
 from carlake.lakehouse import Lakehouse
 from carlake.refresh.circuits import Circuits
@@ -159,20 +160,31 @@ def call(command: str, root: Path) -> Said:
 
 @pytest.mark.usefixtures("_unlocked")
 @pytest.mark.parametrize("name", [check.name for check in CHECKS if check.commands and check.name not in ALONE])
-def test_the_commands_of_a_check_mend_what_it_finds(lake: Path, name: str) -> None:
+def test_the_commands_of_a_check_mend_what_it_finds(lake: Path, rows: Contents, name: str) -> None:
     scenario, check = SCENARIOS[name], check_named(name)
     said = scenario.do(lake)
 
     def found() -> list[str]:
         lake_now = Inspection(lake, deep=scenario.deep, now=scenario.now)
-        return [f"{f.where}: {f.what}" for f in diagnose(lake_now).findings if f.check == name]
+        findings = diagnose(lake_now).findings
+        assert not any("could not be checked" in f.what for f in findings), findings
+        return [f"{f.where}: {f.what}" for f in findings if f.check == name]
 
     assert any(said in text for text in found()), found()
     scenario.first(lake)
     for command in check.commands:
+        before = files_of(lake)
         ended = call(command, lake)
         assert ended.code == 0, (command, ended)
+        if command.endswith("--dry-run"):
+            assert files_of(lake) == before
     assert found() == []
+    if name not in OTHER_ROWS:
+        assert contents(lake) == rows
+
+
+OTHER_ROWS = ("no-lake", "archive-ahead", "records-outside", "landing-waits", "definition", "day-ahead", "held")
+"""Checks whose scenario lands something, or undoes it."""
 
 
 @pytest.mark.usefixtures("_unlocked")
