@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 from os import PathLike
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from carlake import lake as lakes
 from carlake.catalogs import open_catalog, warehouse_location
@@ -32,6 +32,9 @@ from carlake.settings import Settings
 from carlake.tables.declare import ALERTS, declare
 from carlake.tables.table import Table
 from carlake.version import VERSION
+
+if TYPE_CHECKING:
+    from carlake.landing.pseudonyms import Pseudonyms
 
 # Runs that are written to ops_runs by one commit.
 _RUNS_AT_ONCE = 50
@@ -58,6 +61,7 @@ class OpenLake:
         self._releases = Releases(settings.releases_kept, settings.releases_days)
         self._circuits = Circuits.of_lake(lake, settings, self.clock)
         self._hooks = Hooks.of(settings)
+        self._pseudonyms: tuple[ContractSet, Pseudonyms] | None = None
         self._forgotten = ForgottenCars(settings.tombstone_key_file or lake.tombstone_key)
 
     @classmethod
@@ -145,6 +149,7 @@ class OpenLake:
             extra,
             self.settings.silver_partition,
             int(self.settings.max_record_bytes),
+            self.pseudonyms.key_id if self.pseudonyms is not None else "",
         )
         return tables | {ALERTS: replace(tables[ALERTS], broken=mistake)}
 
@@ -183,8 +188,21 @@ class OpenLake:
             self._engine = None
 
     def identities(self, car: str) -> tuple[str, ...]:
-        """What a car is called: as the tables hold it first, then in other words."""
-        return (car,)
+        """What a car is called: as the tables hold it first, then in clear."""
+        return (car,) if self.pseudonyms is None else tuple(dict.fromkeys((self.pseudonyms.car(car), car)))
+
+    @property
+    def pseudonyms(self) -> Pseudonyms | None:
+        """What makes pseudonyms of personal data, where the settings ask for it. Raises SettingsError."""
+        if self.settings.pseudonym_key_file is None:
+            return None
+        if self._pseudonyms is None or self._pseudonyms[0] is not self.contracts:
+            from carlake.landing.keys import read_key
+            from carlake.landing.pseudonyms import Pseudonyms
+
+            key = read_key(self.settings.pseudonym_key_file, "pseudonym key")
+            self._pseudonyms = (self.contracts, Pseudonyms(key, self.contracts))
+        return self._pseudonyms[1]
 
     def context(self, trigger: str = "run", today: date | None = None) -> Context:
         """What one run works with."""
@@ -203,6 +221,7 @@ class OpenLake:
             circuits=self._circuits,
             releases=self._releases if trigger in RELEASING else None,
             forgotten=self._forgotten,
+            pseudonyms=self.pseudonyms,
             run_id=new_run_id(self.clock()),
         )
 

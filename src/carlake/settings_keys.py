@@ -13,7 +13,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, field_va
 CATALOGS = ("sqlite", "sql", "rest", "hive", "glue", "dynamodb", "bigquery", "in-memory")
 """`sqlite` is the lake's own file; the others are the catalog types of PyIceberg."""
 PATH_KEYS = ("contracts", "rules")
-KEY_FILES = ("tombstone_key_file",)
+KEY_FILES = ("pseudonym_key_file", "tombstone_key_file")
 SECRET_KEYS = ("catalog_uri", "catalog_properties", "hooks_webhook", "hooks_headers")
 _NEED_URI = ("sql", "rest", "hive")
 _SIZE_KEYS = ("max_record_bytes", "memory_limit", "batch_bytes", "target_file_bytes", "log_bytes")
@@ -85,6 +85,11 @@ class Keys(BaseModel):
         ByteSize(2 * 2**30), description="One commit of landing takes objects up to this size in all, but at least one."
     )
     batch_files: int = Field(10_000, ge=1, description="One commit of landing takes at most so many objects.")
+    pseudonym_key_file: Path | None = Field(
+        None,
+        description="File with a key (64 hexadecimal digits or more). Where it is set, personal data is landed as "
+        "pseudonyms under that key; set it before anything is landed, and keep the file apart from the lake.",
+    )
     tombstone_key_file: Path | None = Field(
         None,
         description="File with the key that tombstones of forgotten cars are made with. "

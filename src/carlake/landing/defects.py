@@ -70,11 +70,16 @@ TRUNCATED = "Input data was truncated"
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]+|[\]}]+', re.DOTALL)
 _NON_FINITE = re.compile(rb"[+-]?(?:nan|inf(?:inity)?)(?![A-Za-z0-9_])", re.IGNORECASE)
 
+SEALED = b'{"$carlake":"sealed"'
+"""How the text of a record begins that is held encrypted (`landing.pseudonyms`)."""
+
 Verdict = tuple[Reason, str]
 
 
 def judge(record: bytes, max_record_bytes: int) -> Verdict | None:
     """The reason and detail why `record` is not one strict JSON object, or None where it is one."""
+    if record.startswith(SEALED):
+        return _told(record)
     if is_compressed(record):
         return Reason.BAD_COMPRESSION, flaw(record)
     if record.startswith(PARQUET_MAGIC):
@@ -97,6 +102,15 @@ def judge(record: bytes, max_record_bytes: int) -> Verdict | None:
         if names is not None:
             return Reason.BAD_CSV_ROW, names.misfit(row) or "the object ends within the row"
     return _judge_json(record)
+
+
+def _told(record: bytes) -> Verdict | None:
+    """What was wrong with a record before it was encrypted, as its text tells."""
+    try:
+        text = msgspec.json.decode(record)
+        return Reason(text["reason"]), str(text["detail"])
+    except (msgspec.DecodeError, KeyError, ValueError):
+        return None
 
 
 def _judge_json(record: bytes) -> Verdict | None:
@@ -249,5 +263,5 @@ def suspects(records: Sequence[bytes], max_record_bytes: int) -> set[int]:
 
 
 def oversized(record: bytes, max_record_bytes: int) -> bool:
-    """True where a strict JSON object is too long or nests too deep."""
-    return len(record) > max_record_bytes or too_deep(record)
+    """True where a strict JSON object is too long, nests too deep, or stands for a record that may have a defect."""
+    return len(record) > max_record_bytes or too_deep(record) or record.startswith(SEALED)

@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +24,9 @@ from carlake.contracts.contract import ContractSet, value_at
 from carlake.contracts.judge import parse
 from carlake.landing.compression import StreamError, is_compressed, unpack
 from carlake.landing.defects import judge, wide_text
+
+if TYPE_CHECKING:
+    from carlake.landing.pseudonyms import Pseudonyms
 
 FORGOTTEN_HASH = "forgotten"
 """bronze's `record_hash` in the row of a record that was forgotten."""
@@ -90,7 +93,7 @@ def cars_in(record: bytes, contracts: ContractSet) -> tuple[set[str], bool]:
 
 def words(text: str) -> set[str]:
     """Every word of a text, and what words make that `-`, `.`, `:` or `_` join: whatever may be a name."""
-    found = set()
+    found: set[str] = set()
     for run in _RUN.finditer(text):
         pieces = [piece.span() for piece in _PIECE.finditer(run[0])]
         for first, (start, _) in enumerate(pieces):
@@ -132,8 +135,15 @@ class Screen:
     forgotten  how many records were taken out so far
     """
 
-    def __init__(self, contracts: ContractSet, tombstones: Tombstones, max_record_bytes: int) -> None:
+    def __init__(
+        self,
+        contracts: ContractSet,
+        tombstones: Tombstones,
+        max_record_bytes: int,
+        pseudonyms: Pseudonyms | None = None,
+    ) -> None:
         self._contracts = contracts
+        self._pseudonyms = pseudonyms
         self._tombstones = tombstones
         self._limit = max_record_bytes
         keys = "|".join(re.escape(name) for name in contracts.hints["car_chassis"])
@@ -148,6 +158,11 @@ class Screen:
         gone: set[int] = set()
         if pc.any(marked).as_py():
             batch, gone = self._unwrapped(batch, [row for row, own in enumerate(marked.to_pylist()) if own])
+        if self._pseudonyms is not None:
+            if self._tombstones.marks:
+                # What will be encrypted, or renamed beyond its own car, can be told now alone.
+                gone |= set(self._unsure_of_forgotten(batch))
+            batch = self._pseudonyms(batch)
         if self._tombstones.marks:
             gone |= set(self._rows_of_forgotten(batch))
         if not gone:
@@ -160,7 +175,9 @@ class Screen:
         return pa.RecordBatch.from_pydict(columns, schema=batch.schema)
 
     def name(self, name: str) -> str:
-        """A file's name or path without the names of forgotten cars."""
+        """What an object's uri is recorded as: without the names of forgotten cars, or as a pseudonym."""
+        if self._pseudonyms is not None:
+            return self._pseudonyms.uri(name)
         if self._tombstones.marks:
             for word in sorted(words(name), key=len, reverse=True):
                 if self._tombstones.any_of((word,)):
@@ -169,7 +186,16 @@ class Screen:
 
     def is_forgotten(self, record: bytes) -> bool:
         """Whether a record is about a forgotten car."""
-        return self._tombstones.any_of(cars_in(record, self._contracts)[0])
+        cars = cars_in(record, self._contracts)[0]
+        known = self._pseudonyms
+        return self._tombstones.any_of(cars if known is None else {known.car(car) for car in cars})
+
+    def _unsure_of_forgotten(self, batch: pa.RecordBatch) -> Iterator[int]:
+        """The rows of forgotten cars among the records that no contract recognises or that are broken."""
+        for row in range(batch.num_rows):
+            record = record_of(batch, row)
+            if record is not None and not cars_in(record, self._contracts)[1] and self.is_forgotten(record):
+                yield row
 
     def _unwrapped(self, batch: pa.RecordBatch, rows: list[int]) -> tuple[pa.RecordBatch, set[int]]:
         columns = {name: batch.column(name).to_pylist() for name in batch.schema.names}

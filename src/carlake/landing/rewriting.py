@@ -56,9 +56,9 @@ def archive_rewritten(
     day: date,
     rewrite: Rewrite,
     max_record_bytes: int,
-    name_of: Callable[[str], str] = lambda name: name,
+    name_of: Callable[[LandedObject], str],
 ) -> list[Archived]:
-    """As `archive.archive_many`, but what goes into the archive is each object written anew, under `name_of` its name.
+    """As `archive.archive_many`, but what goes into the archive is each object written anew, under the name `name_of` it.
 
     The object leaves landing once its place in the archive is on the disk; it is deleted only while it is still what was
     read. Objects lie in local files.
@@ -80,7 +80,7 @@ def _archive_rewritten(
     folder: Path,
     rewrite: Rewrite,
     max_record_bytes: int,
-    name_of: Callable[[str], str],
+    name_of: Callable[[LandedObject], str],
 ) -> Archived:
     path = path_of(landed.uri)
     if path is None:
@@ -91,7 +91,7 @@ def _archive_rewritten(
         try:
             with open_object(landed) as stream:
                 _write(stream, unfinished, rewrite, max_record_bytes, Path(path).stat().st_mtime_ns)
-            to = _published(unfinished, folder, name_of(Path(path).name))
+            to = _published(unfinished, folder, name_of(landed))
         finally:
             unfinished.unlink(missing_ok=True)
         fsync_dir(folder)

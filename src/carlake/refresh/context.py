@@ -23,6 +23,7 @@ from carlake.refresh.plan import BOOKMARK, Bookmark
 from carlake.tables.table import Table
 
 if TYPE_CHECKING:
+    from carlake.landing.pseudonyms import Pseudonyms
     from carlake.refresh.releases import Releases
 
 VERSION_PROPERTY = "carlake.version"
@@ -65,6 +66,7 @@ class Context:
     circuits: Circuits | None = None
     releases: Releases | None = None
     forgotten: ForgottenCars | None = None
+    pseudonyms: Pseudonyms | None = None
     run_id: str = field(default_factory=lambda: new_run_id(datetime.now(UTC)))
     parsed: dict[tuple[int | None, int | None], Parsed] = field(default_factory=dict)
 

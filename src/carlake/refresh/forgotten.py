@@ -46,6 +46,28 @@ class ForgottenCars:
         return self._read[1]
 
 
+def one_writing(context: Context) -> None:
+    """Raise DefinitionChangedError where this process would write cars otherwise than bronze has them: in clear among
+    pseudonyms, as pseudonyms among clear names, or under another key.
+    """
+    iceberg = context.find(BRONZE)
+    head = iceberg.current_snapshot() if iceberg else None
+    line = ancestry(iceberg, head.snapshot_id) if iceberg and head else []
+    mark = next((mark for mark in map(Bookmark.of, line) if mark is not None), None)
+    own = context.tables[BRONZE].parts.get("pseudonyms")
+    there = mark.parts.get("pseudonyms") if mark is not None else own
+    if own == there:
+        return
+    if own is None:
+        what, advice = "holds pseudonyms, and this process has no key for them", "Set pseudonym_key_file to the key's file."
+    elif there is None:
+        what = "holds personal data in clear, and this process is to land pseudonyms"
+        advice = "Make a new lake with pseudonym_key_file set, and land this one's archive in it: carlake run ARCHIVE --lake NEW"
+    else:
+        what, advice = "holds pseudonyms of another key", "Set pseudonym_key_file to the file of the lake's own key."
+    raise DefinitionChangedError(f"Table {BRONZE} {what}. Nothing was landed.", advice)
+
+
 def tombstones(context: Context) -> Tombstones:
     """The tombstones of this moment; none where the lake keeps none."""
     return context.forgotten.now(context) if context.forgotten is not None else Tombstones()

@@ -17,7 +17,7 @@ from carlake.landing.forgotten import Screen
 from carlake.landing.objects import LandedObject, Unreadable, UnreadableError, hash_object, open_object, read_object
 from carlake.landing.records import split
 from carlake.refresh.context import Context
-from carlake.refresh.forgotten import tombstones
+from carlake.refresh.forgotten import one_writing, tombstones
 from carlake.refresh.lease import Turn
 from carlake.refresh.plan import Bookmark, head_of
 from carlake.refresh.refresh import publish
@@ -131,9 +131,10 @@ def _write(
     Raises CommitRefusedError when another writer landed one of them, or a car was forgotten, meanwhile.
     """
     bronze = context.tables[BRONZE]
+    one_writing(context)
     # Read after the base: an erasure that they do not tell of yet moves main before this can be committed.
     graves = tombstones(context)
-    screen = Screen(context.contracts, graves, context.engine.max_record_bytes)
+    screen = Screen(context.contracts, graves, context.engine.max_record_bytes, context.pseudonyms)
     context.load(BRONZE)
     landing = context.engine.land(bronze, context.clock(), hints(context.contracts))
     unread: list[str] = []
@@ -280,13 +281,14 @@ def _spared(context: Context, objects: Sequence[LandedObject]) -> dict[str, str]
     if head is None:
         return {}
     engine = context.engine
-    keys = engine.table(pa.table({"source_uri": [landed.uri for landed in objects]}))
+    uri = context.pseudonyms.uri if context.pseudonyms is not None else str
+    keys = engine.table(pa.table({"source_uri": [uri(landed.uri) for landed in objects]}))
     found = engine.scan(BRONZE, head, keys, {"source_uri": "source_uri"})
     rows = engine.rows(f"SELECT DISTINCT source_uri, source_size, epoch_us(source_modified_at), source_id FROM {found}")
     ledger = {(row[0], row[1], row[2]): str(row[3]) for row in rows}
     spared = {}
     for landed in objects:
-        key = (landed.uri, landed.size, round(landed.modified_at.timestamp() * 1_000_000))
+        key = (uri(landed.uri), landed.size, round(landed.modified_at.timestamp() * 1_000_000))
         if key in ledger:
             spared[landed.uri] = ledger[key]
     return spared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 from carlake.rules.rule import AlertRule
@@ -30,6 +31,7 @@ def declare(
     extra: tuple[Column, ...] = (),
     silver_partition: Literal["month", "day"] = "month",
     max_record_bytes: int = 16 << 20,
+    pseudonyms: str = "",
 ) -> dict[str, Table]:
     """Every table by its name, sources before what reads them.
 
@@ -37,12 +39,15 @@ def declare(
     rules       the alert rules
     extra       the columns that contracts add to silver
     max_record_bytes  longer records are quarantined, so it decides what silver and quarantine hold
+    pseudonyms  which key personal data is pseudonymised under; empty where it is kept in clear
     """
     judged = {f"contract {name}": text for name, text in contracts.items()}
     # Silver's ranges and types decide what is refused, so they are part of quarantine's definition, too.
     judged |= {"max_record_bytes": str(max_record_bytes), "fields": shape(LANDED)}
+    own = {"pseudonyms": pseudonyms} if pseudonyms else {}
+    judged |= own
     tables = (
-        bronze_car_data.TABLE,
+        replace(bronze_car_data.TABLE, inputs=own),
         # Silver before quarantine: a record that a new contract accepts must reach silver before it leaves quarantine.
         silver(judged, extra, silver_partition),
         quarantine(judged),

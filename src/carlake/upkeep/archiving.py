@@ -1,4 +1,4 @@
-"""Objects into the archive, written anew where they hold what the lake must not: records of forgotten cars."""
+"""Objects into the archive, written anew where they hold what the lake must not: forgotten cars, personal data."""
 
 from __future__ import annotations
 
@@ -35,14 +35,20 @@ def archive(
         with context.engine.session():
             # Read under the lock: an erasure whose tombstone is not there yet will look at the archive after us.
             graves = tombstones(context)
-        if mode == "delete" or not graves.marks:
+        if mode == "delete" or not (graves.marks or context.pseudonyms):
             return archive_many(landed, house.lake.archive, day, mode=mode)
-        screen = Screen(context.contracts, graves, context.engine.max_record_bytes)
-        ids = forgotten_objects(house, {source_id for _, source_id in landed})
-        apart = [pair for pair in landed if pair[1] in ids or screen.name(name_of(pair[0])) != name_of(pair[0])]
-        done = archive_many([pair for pair in landed if pair not in apart], house.lake.archive, day, mode=mode)
         most = context.engine.max_record_bytes
-        return done + archive_rewritten(apart, house.lake.archive, day, screen, most, screen.name)
+        screen = Screen(context.contracts, graves, most, context.pseudonyms)
+
+        def new_name(each: LandedObject) -> str:
+            return screen.name(each.uri if context.pseudonyms else name_of(each)).rpartition("/")[2]
+
+        if context.pseudonyms is not None:
+            return archive_rewritten(landed, house.lake.archive, day, screen, most, new_name)
+        ids = forgotten_objects(house, {source_id for _, source_id in landed})
+        apart = [pair for pair in landed if pair[1] in ids or new_name(pair[0]) != name_of(pair[0])]
+        done = archive_many([pair for pair in landed if pair not in apart], house.lake.archive, day, mode=mode)
+        return done + archive_rewritten(apart, house.lake.archive, day, screen, most, new_name)
 
 
 def name_of(landed: LandedObject) -> str:

@@ -140,7 +140,7 @@ def forget(house: Lakehouse, car: str, progress: Progress = lambda step: None) -
             progress(f"{table.name}: older snapshots")
             gone = clean_tables(erasing, table)
             tables[table.name] = ErasedTable(table.name, tables[table.name].rows, gone.snapshots, gone.tags, gone.files)
-        screen = Screen(context.contracts, tombstones(context), context.engine.max_record_bytes)
+        screen = Screen(context.contracts, tombstones(context), context.engine.max_record_bytes, context.pseudonyms)
     progress("archive and landing")
     objects = clean_objects(house, erasing, screen)
     house.write_down_runs()

@@ -8,10 +8,11 @@ import pyarrow as pa
 from pyiceberg.table import Table as IcebergTable
 
 from carlake.contracts.contract import ContractSet
-from carlake.engines.manifests import ERASURE
+from carlake.engines.manifests import ERASURE, quiet_between
 from carlake.engines.protocol import Relation
 from carlake.engines.schemas import ICEBERG, arrow_schema
 from carlake.errors import CommitRefusedError
+from carlake.landing.defects import SEALED
 from carlake.landing.forgotten import FORGOTTEN_HASH, cars_in, instead_of, readable, record_of
 from carlake.refresh.context import Context
 from carlake.refresh.lease import Turn
@@ -48,7 +49,8 @@ class Erasing:
     keys: set[tuple[str, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.needle = Needle(self.names)
+        pseudonyms = self.context.pseudonyms
+        self.needle = Needle(self.names, pseudonyms.open if pseudonyms is not None else None)
 
     @property
     def instead(self) -> str:
@@ -57,6 +59,8 @@ class Erasing:
 
     def owns(self, record: bytes) -> bool | None:
         """Whether a record is the car's; None where it is another car's and names this one."""
+        if self.needle.opener is not None and (opened := self.needle.opener(record)) is not None:
+            record = opened
         return owns(record, self.needle, self.context.contracts)
 
     def cleaned(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -112,9 +116,7 @@ def erase_table(erasing: Erasing, table: Table) -> int:
             picked = _pick(erasing, stored, base)
             mark = Bookmark.of(head) if head else Bookmark(None, table.definition, None, table.parts)
             if mark is not None and table.source in erasing.moved:
-                before, after = erasing.moved[table.source]
-                # What the source lost is what this table loses here: there is nothing else to read between the two.
-                mark = replace(mark, source=after) if mark.source == before else mark
+                mark = _moved(erasing, table.source, mark)
             properties = context.properties(table, ERASURE, mark or Bookmark(None, ""), rows=picked.rows)
             if mark is None:
                 del properties[BOOKMARK]  # another program wrote the newest snapshot: it stays to be read in full
@@ -128,6 +130,16 @@ def erase_table(erasing: Erasing, table: Table) -> int:
             erasing.erased[table.name] = staged.snapshot_id
             erasing.moved[table.name] = (base, staged.snapshot_id)
             return picked.rows
+
+
+def _moved(erasing: Erasing, source: str, mark: Bookmark) -> Bookmark:
+    """The bookmark after the erasure of a table's source: what the source lost is what the table loses, too. So it has
+    read everything, if it had before; else it stays where it is, and reads what it lacks.
+    """
+    before, after = erasing.moved[source]
+    iceberg = erasing.context.find(source)
+    up_to_date = mark.source == before or (iceberg and quiet_between(iceberg, mark.source, before) is not None)
+    return replace(mark, source=after) if up_to_date else mark
 
 
 def holding(erasing: Erasing, table: Table) -> int:
@@ -189,6 +201,7 @@ def _bronze(erasing: Erasing, table: Table, base: int) -> _Picked:
         f"SELECT _file, _pos, source_id, source_row, source_uri, raw, raw_bytes FROM {rows} AS s WHERE "
         f"car_chassis IN ({names}) OR raw_bytes IS NOT NULL OR contains(raw, '\\u') OR {named.format('raw')} "
         f"OR {named.format('source_uri')}"
+        + (f" OR starts_with(raw, {_quoted(SEALED.decode())})" if erasing.needle.opener is not None else "")
     )
     found: dict[str, list[object]] = {"_file": [], "_pos": [], "gone": [], "uri": []}
     count = 0

@@ -24,12 +24,14 @@ import pyarrow.parquet as pq
 import zstandard
 
 from carlake.landing.compression import StreamError, is_compressed, unpack
-from carlake.landing.forgotten import unescaped
+from carlake.landing.defects import SEALED
+from carlake.landing.forgotten import readable, unescaped
 
 Kind = Literal["name", "text", "escaped", "gzip", "zstd", "parquet value", "parquet statistics", "avro"]
 KINDS: tuple[Kind, ...] = ("name", "text", "escaped", "gzip", "zstd", "parquet value", "parquet statistics", "avro")
 """The places that a name can be in: a file's name; its bytes; its bytes as JSON escapes; what is packed or encoded."""
 
+_SEALED = re.compile(re.escape(SEALED) + rb"[^}]*\}")
 _OVERLAP = 4096
 _ROWS = 8192
 _WORD = "0-9A-Za-z"
@@ -53,8 +55,10 @@ class Place:
 class Needle:
     """Names to look for, in every form that they may be written in, each as whole words: `A1` is not found in `A12`."""
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], opener: Callable[[bytes], bytes | None] | None = None) -> None:
+        """`opener` gives what an encrypted record holds, where there is a key for it."""
         self.names = tuple(dict.fromkeys(names))
+        self.opener = opener
 
     @cached_property
     def forms(self) -> tuple[str, ...]:
@@ -89,7 +93,19 @@ class Needle:
 
     def in_text(self, text: str) -> bool:
         """Whether a text holds a name, written plainly or with JSON's escapes."""
-        return self._text.search(text) is not None or ("\\u" in text and self._text.search(unescaped(text)) is not None)
+        if self._text.search(text) is not None or ("\\u" in text and self._text.search(unescaped(text)) is not None):
+            return True
+        return self.opener is not None and SEALED.decode() in text and self.in_sealed(text.encode("utf-8", "replace"))
+
+    def in_sealed(self, content: bytes | mmap.mmap) -> bool:
+        """Whether an encrypted record in these bytes holds a name."""
+        if self.opener is None:
+            return False
+        opened = (self.opener(match[0]) for match in _SEALED.finditer(content))
+        return any(record is not None and self._in_record(record) for record in opened)
+
+    def _in_record(self, record: bytes) -> bool:
+        return self.in_bytes(record) or self._text.search(unescaped(readable(record))) is not None
 
     def replaced(self, text: str, by: str) -> str:
         """The text with each name replaced."""
@@ -136,7 +152,7 @@ def search_file(path: Path, needle: Needle, searched: Searched | None = None) ->
             return
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             head = content[:8]
-            if needle.in_bytes(content):
+            if needle.in_bytes(content) or needle.in_sealed(content):
                 yield Place(str(path), "text")
             elif b"\\u" in content[:] if size < 1 << 20 else content.find(b"\\u") >= 0:
                 yield from _escaped(path, content, needle)
@@ -168,6 +184,9 @@ def _packed(path: Path, file: BinaryIO, head: bytes, needle: Needle) -> Iterator
     rest = b""
     for piece in unpack(file):
         text = rest + piece
+        if needle.in_sealed(text):
+            yield Place(str(path), kind)
+            return
         if needle.in_bytes(text) or (b"\\u" in text and needle.in_text(text.decode("utf-8", "replace"))):
             yield Place(str(path), kind)
             return
@@ -227,6 +246,8 @@ def _hits(column: Any, needle: Needle) -> list[int]:
     # A quick look leaves few values for the exact one.
     likely = pc.match_substring(column, "\\u") if pa.types.is_string(kind) else pc.is_valid(column)
     if pa.types.is_string(kind):
+        if needle.opener is not None:
+            likely = pc.or_(likely, pc.starts_with(column, SEALED.decode()))
         for form in needle.forms:
             likely = pc.or_(likely, pc.match_substring(column, form))
     rows = pc.indices_nonzero(pc.fill_null(likely, False)).to_pylist()

@@ -1,0 +1,208 @@
+"""Pseudonyms from landing on: the same tables with other names, and no clear name in any file of the lake."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from carlake.contracts.load import load
+from carlake.errors import SettingsError
+from carlake.lakehouse import Lakehouse
+from carlake.landing.pseudonyms import Pseudonyms
+from carlake.settings import Settings
+from carlake.upkeep.search import Needle, Searched, search
+from lakes import BRONZE, QUARANTINE, flat, held, iceberg, lakehouse, nested, oldest, put, rows_of
+from personal.test_forget import bare_search, packed_parquet
+
+CAR, OTHER = "WVWZZZ1JZXW000001", "1FTFW1ET5DFC10312"
+POLICY, CUSTOMER = "POL-4711-X", "customer 8/15"
+KEY = "5a" * 32
+PERSONAL = ("car_chassis", "insurance_policy_number", "rental_customer_id")
+
+GOOD = [
+    nested(CAR, f"{CAR}_1", "2025-10-01T00:00:00Z", "2025-10-01T01:00:00Z", engine_temp_celsius=120.50,
+           insurance_policy_number=POLICY, rental_customer_id=CUSTOMER, trip_distance_km=5),
+    nested(CAR, f"{CAR}_1", "2025-10-01T00:00:00Z", "2025-10-01T02:00:00Z", engine_temp_celsius=130, trip_distance_km=5),
+    nested(OTHER, "e2", "2025-10-02T00:00:00Z", rental_customer_id=CUSTOMER, current_mileage_km=123456),
+    flat(CAR, "2025-10-03T00:00:00Z", current_mileage_km=7),
+    oldest(CAR, "Wed, 29 Oct 2025 11:00:00", insurance_policy_number=POLICY),
+]  # fmt: skip
+BAD: list[str | bytes] = [
+    '{"carChassis": "' + CAR + '", "event_id": ',
+    '{"no contract": "of ' + CAR + '"}',
+    b'{"carChassis": "' + CAR.encode() + b'\xff"}',
+    flat(CAR, "yesterday"),
+    flat(CAR, "2025-10-03T00:00:00Z", engine_temp_celsius=1e9),
+    '{"carChassis": 12345678, "telemetryTimestamp": "2025-10-03T00:00:00Z"}',
+    '{"carChassis": "' + CAR + '", "carInsurance": "policy ' + POLICY + '", "metrics": {"metricTimestamp": "x"}}',
+]
+
+
+@pytest.fixture
+def settings(small_folder: Path) -> Settings:
+    (small_folder / "pseudonym.key").write_text(KEY)
+    return Settings(threads=1, pseudonym_key_file=small_folder / "pseudonym.key")
+
+
+@pytest.fixture
+def house(small_folder: Path, settings: Settings) -> Iterator[Lakehouse]:
+    with lakehouse(small_folder / "lake", settings) as opened:
+        yield opened
+
+
+def pseudonyms() -> Pseudonyms:
+    return Pseudonyms(bytes.fromhex(KEY), load(()))
+
+
+def landed(landing: Path) -> None:
+    put(landing / f"{CAR} {POLICY}.json", *GOOD[:2], *BAD[:4])
+    put(landing / "b.json.gz", gzip.compress("\n".join(GOOD[2:]).encode(), mtime=0))
+    put(
+        landing / "c.csv", f"carChassis,telemetryTimestamp\n{CAR},2025-10-05T00:00:00Z\n{OTHER},2025-10-05T00:00:00Z\nx"
+    )
+    put(landing / "d.parquet", packed_parquet(CAR))
+    put(landing / "e.json", *BAD[4:])
+    put(landing / "f.json", GOOD[0].replace(CAR, CAR[:-1] + "\\u0031"))
+    put(landing / "g.json.gz", gzip.compress(GOOD[0].encode(), mtime=0)[:-5])
+    put(landing / "empty.json")
+
+
+def renamed(rows: list[dict[str, Any]], names: Pseudonyms) -> list[dict[str, Any]]:
+    """Rows of a clear lake, as a lake of pseudonyms has them."""
+    changed = []
+    for row in rows:
+        new = {name: names.of(name, value) if name in PERSONAL and value else value for name, value in row.items()}
+        if new.get("event_id"):
+            new["event_id"] = new["event_id"].replace(CAR, names.car(CAR)).replace(OTHER, names.car(OTHER))
+        new.pop("alert_id", None)
+        changed.append(new)
+    return sorted(changed, key=repr)
+
+
+def test_the_same_tables_and_no_clear_name_anywhere(house: Lakehouse, small_folder: Path) -> None:
+    landed(house.lake.landing)
+    assert house.run().status == "succeeded"
+    names = pseudonyms()
+    with lakehouse(small_folder / "clear") as plain:
+        landed(plain.lake.landing)
+        plain.run()
+        clear_rows, reasons = held(plain), sorted(row["reason"] for row in rows_of(plain, QUARANTINE))
+        assert bare_search(plain.lake.root, POLICY)
+    for table, rows in held(house).items():
+        assert sorted(({k: v for k, v in row.items() if k != "alert_id"} for row in rows), key=repr) == renamed(
+            clear_rows[table], names
+        ), table
+    assert sorted(row["reason"] for row in rows_of(house, QUARANTINE)) == reasons
+    house.write_down_runs()
+    house.release_engine()
+    for name in (CAR, OTHER, POLICY, CUSTOMER, "12345678"):
+        assert bare_search(house.lake.root, name) == [], name
+        assert list(search(house.lake.root, Needle([name]), Searched())) == [], name
+    verified = house.verify()
+    assert (verified.problems, verified.behind, verified.pending) == ((), (), 0)
+    assert list(house.lake.landing.rglob("*.json")) == []
+    assert KEY not in house.lake.toml.read_text()
+
+
+def test_what_is_archived_lands_as_the_same_rows(house: Lakehouse, small_folder: Path, settings: Settings) -> None:
+    landed(house.lake.landing)
+    house.run()
+    columns = ("source_row", "record_hash", "raw", "raw_bytes", "car_chassis", "event_id")
+    with lakehouse(small_folder / "again", settings) as again:
+        again.run([str(house.lake.archive)])
+        for name, kept in ((BRONZE, columns), (QUARANTINE, ("source_row", "reason", "detail", "raw"))):
+            one, two = (
+                sorted(map(repr, iceberg(each, name).scan(selected_fields=kept).to_arrow().select(kept).to_pylist()))
+                for each in (house, again)
+            )
+            assert one == two
+        assert held(again) == held(house)
+
+
+def test_known_content_is_known_again(house: Lakehouse) -> None:
+    landed(house.lake.landing)
+    first = house.run()
+    landed(house.lake.landing)
+    second = house.run()
+    assert (second.status, second.files_known, second.records) == ("succeeded", first.files, 0)
+    assert list(house.lake.landing.rglob("*.json")) == []
+    assert house.verify().ok
+
+
+def test_a_car_is_forgotten_by_its_clear_name(house: Lakehouse) -> None:
+    landed(house.lake.landing)
+    house.run()
+    names = pseudonyms()
+    before = {t: [row for row in rows if row["car_chassis"] != names.car(CAR)] for t, rows in held(house).items()}
+    done = house.forget(CAR)
+    assert done.ok and done.tables[0].rows >= 10
+    assert held(house) == before
+    open_too = Needle([CAR, names.car(CAR)], names.open)
+    house.release_engine()
+    assert list(search(house.lake.root, open_too, Searched())) == []
+    assert house.verify().ok
+    put(house.lake.landing / "again.json", *GOOD[:2], BAD[0], BAD[1], GOOD[2].replace("e2", "e7"))
+    report = house.run()
+    assert (report.records, report.forgotten, report.accepted) == (5, 4, 1)
+    house.release_engine()
+    assert list(search(house.lake.root, open_too, Searched())) == []
+    assert house.verify().ok
+
+
+def test_another_key_or_none_lands_nothing(house: Lakehouse, small_folder: Path) -> None:
+    put(house.lake.landing / "a.json", GOOD[0])
+    house.run()
+    before = held(house)
+    (small_folder / "other.key").write_text("17" * 32)
+    for other in (Settings(threads=1), Settings(threads=1, pseudonym_key_file=small_folder / "other.key")):
+        with lakehouse(house.lake.root, other) as wrong:
+            path = put(house.lake.landing / "b.json", GOOD[1])
+            report = wrong.run()
+            assert report.status == "failed" and "pseudonym" in report.steps[0].error
+            assert path.exists() and held(wrong) == before
+    with lakehouse(small_folder / "clear") as plain:
+        put(plain.lake.landing / "a.json", GOOD[0])
+        plain.run()
+    with lakehouse(small_folder / "clear", house.settings) as late:
+        put(late.lake.landing / "b.json", GOOD[1])
+        assert late.run().status == "failed"
+    (small_folder / "pseudonym.key").write_text("17")
+    with (
+        pytest.raises(SettingsError, match="holds no pseudonym key"),
+        lakehouse(house.lake.root, house.settings) as short,
+    ):
+        short.run()
+
+
+def test_a_column_that_can_hold_no_pseudonym(house: Lakehouse, small_folder: Path) -> None:
+    contract = small_folder / "mine.yaml"
+    contract.write_text(
+        "contract: mine\nversion: 1\ndescription: of my own\nrecognised_by:\n  - [mine]\ncolumns:\n"
+        "  - {name: driver_age, type: int, doc: how old, personal: true, path: age}\n"
+        "fields:\n  car_chassis: {path: car, required: true}\n  event_timestamp: {path: at, required: true}\n"
+    )
+    settings = house.settings.model_copy(update={"contracts": (contract,)})
+    with (
+        pytest.raises(SettingsError, match="driver_age of contract mine is personal"),
+        lakehouse(small_folder / "mine", settings) as mine,
+    ):
+        mine.run()
+
+
+def test_a_pseudonym_is_known_again_and_tells_nothing() -> None:
+    names = pseudonyms()
+    one = names.car(CAR)
+    assert names.car(one) == one and names.of("rental_customer_id", CAR) != one
+    assert names.is_own(one) and not names.is_own(one[:-1] + ("0" if one[-1] != "0" else "1")) and not names.is_own(CAR)
+    assert Pseudonyms(bytes.fromhex("17" * 32), load(())).car(CAR) != one
+    sealed = names.seal(b'{"broken', "truncated_json", "the text ends")
+    assert names.seal(b'{"broken', "truncated_json", "the text ends") == sealed
+    assert names.open(sealed) == b'{"broken' and b"broken" not in sealed
+    assert json.loads(sealed)["reason"] == "truncated_json"
+    assert Pseudonyms(bytes.fromhex("17" * 32), load(())).open(sealed) is None
+    assert names.file_name("/in/A/x.JSON.gz").endswith(".json.gz") and "x" not in names.uri("/in/A/x")[10:]
