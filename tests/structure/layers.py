@@ -33,6 +33,7 @@ ONLY_FROM: dict[str, tuple[str, ...]] = {
     "pyiceberg": ("catalogs", "storage", "engines.*", "refresh.*", "look.*", "upkeep.*"),
     "sqlalchemy": ("catalogs",),
     "obstore": ("landing.*",),
+    "cryptography": ("landing.*",),
     "typer": ("cli.*",),
     "rich": ("cli.*",),
     "pydantic": ("settings", "settings_*"),

@@ -9,11 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from carlake.errors import SettingsError
+from carlake.engines.manifests import ancestry
+from carlake.errors import DefinitionChangedError, SettingsError
 from carlake.landing.forgotten import Tombstones, key_id
 from carlake.landing.keys import read_key
-from carlake.refresh.plan import head_of
-from carlake.tables.declare import OPS_FORGOTTEN
+from carlake.refresh.plan import Bookmark, head_of
+from carlake.tables.declare import BRONZE, OPS_FORGOTTEN
 
 if TYPE_CHECKING:
     from carlake.refresh.context import Context
