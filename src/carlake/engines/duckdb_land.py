@@ -40,6 +40,9 @@ _FILE_ROWS = 400_000
 # Columns with few distinct values; a dictionary of the records' texts would only cost time.
 _DICTIONARY: Any = ["source_uri", "source_id", "car_chassis"]
 
+_Pending = tuple[Sequence[Source], int, pa.RecordBatch]
+# Records of one source, with the row of the first, or of as many sources as there are records, the first row of each.
+
 Texts = Any
 """A chunked Arrow array; Arrow's stubs cannot say of what."""
 
@@ -60,7 +63,7 @@ class Landing:
         self._iceberg: IcebergTable = engine.load(bronze.name)
         self._hints = {column: _pattern(names) for column, names in hints.items()}
         self._schema = arrow_schema(self._iceberg, bronze)
-        self._pending: list[tuple[Source, int, pa.RecordBatch]] = []
+        self._pending: list[_Pending] = []
         self._pending_rows = 0
         self._pending_bytes = 0
         self._writer: pq.ParquetWriter | None = None
@@ -82,7 +85,7 @@ class Landing:
         rows = size = 0
         try:
             for batch in batches:
-                self._take(source, rows, batch)
+                self._take([source], rows, batch)
                 rows += batch.num_rows
                 size += batch.nbytes
                 # Not the object's own size: what it unpacks to can be many times as much.
@@ -96,7 +99,7 @@ class Landing:
             self._drop_pending(first_pending)
             raise
         if not rows:
-            self._take(source, 0, _marker())
+            self._take([source], 0, _marker())
         if first_path >= 0:
             self._flush()
             self._close_file()
@@ -104,6 +107,13 @@ class Landing:
             self._flush()
         self.records += rows
         return rows
+
+    def add_lone(self, sources: Sequence[Source], batch: pa.RecordBatch) -> None:
+        """Take objects of one record each, a row of the batch for each source."""
+        self._take(sources, 0, batch)
+        self.records += len(sources)
+        if self._is_chunk:
+            self._flush()
 
     @property
     def _is_chunk(self) -> bool:
@@ -118,12 +128,12 @@ class Landing:
         self._drop_pending(first)
         self._flush()
         self._close_file()
-        for source, row, batch in own:
-            self._take(source, row, batch)
+        for sources, row, batch in own:
+            self._take(sources, row, batch)
         return len(self._paths)
 
-    def _take(self, source: Source, first_row: int, batch: pa.RecordBatch) -> None:
-        self._pending.append((source, first_row, batch))
+    def _take(self, sources: Sequence[Source], first_row: int, batch: pa.RecordBatch) -> None:
+        self._pending.append((sources, first_row, batch))
         self._pending_rows += batch.num_rows
         self._pending_bytes += batch.nbytes
 
@@ -159,7 +169,7 @@ class Landing:
         self._running.append(self._writing.submit(self._write, chunk))
         self._stream.feed(chunk)
 
-    def _chunk(self, pending: Sequence[tuple[Source, int, pa.RecordBatch]]) -> pa.Table:
+    def _chunk(self, pending: Sequence[_Pending]) -> pa.Table:
         """Bronze's columns, and the splitter's `reason` and `detail`, for the pending records."""
         records = pa.Table.from_batches([batch for _, _, batch in pending])
         if records.num_rows < 1000 * len(pending):
@@ -281,20 +291,28 @@ def bronze_rows(
 ) -> pa.Table:
     """Bronze's rows, as landing makes them, for records of objects: each batch with the number of its first row."""
     records = pa.Table.from_batches([batch for _, _, batch in pending])
-    return pa.table(
-        _columns(pending, records, {column: _pattern(names) for column, names in hints.items()}, ingested_at)
-    )
+    each: list[_Pending] = [([source], first, batch) for source, first, batch in pending]
+    return pa.table(_columns(each, records, {column: _pattern(names) for column, names in hints.items()}, ingested_at))
 
 
 def _columns(
-    pending: Sequence[tuple[Source, int, pa.RecordBatch]],
+    pending: Sequence[_Pending],
     records: pa.Table,
     patterns: Mapping[str, str],
     ingested_at: datetime,
 ) -> dict[str, Texts]:
-    of = pa.array([place for place, (_, _, batch) in enumerate(pending) for _ in range(batch.num_rows)], pa.int32())
-    sources = [source for source, _, _ in pending]
-    rows = [row for _, first, batch in pending for row in range(first, first + batch.num_rows)]
+    sources: list[Source] = []
+    places: list[int] = []
+    rows: list[int] = []
+    for owners, first, batch in pending:
+        if len(owners) == 1:
+            places += [len(sources)] * batch.num_rows
+            rows += range(first, first + batch.num_rows)
+        else:
+            places += range(len(sources), len(sources) + batch.num_rows)
+            rows += [0] * batch.num_rows
+        sources += owners
+    of = pa.array(places, pa.int32())
     raw = records["raw"]
     instant: Any = pa.scalar(ingested_at.astimezone(UTC), ARROW["timestamptz"])
     hints = {column: _hint(raw, pattern) for column, pattern in patterns.items()}

@@ -78,6 +78,10 @@ class LandingBatch(Protocol):
         """
         ...
 
+    def add_lone(self, sources: Sequence[Source], batch: pa.RecordBatch) -> None:
+        """Take objects of one record each, a row for each source."""
+        ...
+
     def stage(self, base: int | None, properties: Mapping[str, str]) -> Staged:
         """Bronze's new snapshot on `base`, staged. May be called again on another base after a refusal."""
         ...

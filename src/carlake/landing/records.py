@@ -19,6 +19,7 @@ from carlake.landing.compression import CorruptStreamError, Source, Unpacked, is
 from carlake.landing.csv_rows import Header, csv_rows
 from carlake.landing.defects import PARQUET_MAGIC, Reason, Verdict, decode_object, judge, too_deep, wide_text
 from carlake.landing.found import Found, cut_note
+from carlake.landing.json_text import SPACE
 from carlake.landing.json_values import JsonValues
 from carlake.landing.parquet_rows import BadParquetError, parquet_rows
 from carlake.landing.window import FIRST_BYTES, Window
@@ -61,6 +62,28 @@ def split(stream: BinaryIO, *, max_record_bytes: int, chunk_bytes: int = CHUNK_B
             batch.add(part)
     if batch.records:
         yield batch.close()
+
+
+def lone_record(content: bytes) -> bytes | None:
+    """The record of an object that is one strict JSON object and white space, which is what most small ones are; else
+    None: `split` tells what it is. Both find the same record.
+    """
+    record = content.strip(SPACE)
+    # Much NUL makes text be taken for UTF-16, whatever it begins with.
+    if not record.startswith(b"{") or b"\0" in record:
+        return None
+    try:
+        decode_object(record)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return record
+
+
+def lone_records(records: list[bytes], *, max_record_bytes: int) -> pa.RecordBatch:
+    """What `lone_record` gave for several objects, as one batch of the schema RECORDS."""
+    batch = _Batch(max_record_bytes)
+    batch.add(Found(records, sound=True))
+    return batch.close()
 
 
 def _parts(found: Found) -> Iterator[Found]:

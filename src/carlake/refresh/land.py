@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from carlake.contracts.contract import ContractSet
-from carlake.engines.protocol import Source
+from carlake.engines.protocol import LandingBatch, Source
 from carlake.errors import CarlakeError, CommitRefusedError, ReadError
 from carlake.landing.forgotten import Screen
 from carlake.landing.objects import LandedObject, Unreadable, UnreadableError, hash_object, open_object, read_object
-from carlake.landing.records import split
+from carlake.landing.records import BATCH_BYTES, BATCH_RECORDS, lone_record, lone_records, split
 from carlake.refresh.context import Context
 from carlake.refresh.forgotten import one_writing, tombstones
 from carlake.refresh.lease import Turn
@@ -139,18 +139,19 @@ def _write(
     landing = context.engine.land(bronze, context.clock(), hints(context.contracts))
     unread: list[str] = []
     try:
+        lone = _Lone(landing, screen, context.engine.max_record_bytes)
         for source_id, landed in new.items():
             forgotten = screen.forgotten
+            source = Source(screen.name(landed.uri), source_id, landed.size, landed.modified_at)
             try:
-                landing.add(
-                    Source(screen.name(landed.uri), source_id, landed.size, landed.modified_at),
-                    map(screen, _records(context, landed, contents)),
-                )
+                if not lone.take(source, contents.get(landed.uri)):
+                    landing.add(source, map(screen, _records(context, landed, contents)))
             except UnreadableError as error:
                 screen.forgotten = forgotten
                 unread.append(landed.uri)
                 _unread(batch, error, shared)
             progress(landed.size)
+        lone.flush()
         if len(unread) == len(new):
             landing.abandon()
             _forget(batch, unread)
@@ -221,6 +222,35 @@ class _Contents(dict[str, bytes]):
     def keep(self, uri: str, content: bytes) -> None:
         self[uri] = content
         self.size += len(content)
+
+
+class _Lone:
+    """Objects of one record each, gathered: a batch of rows for each alone would cost ten times as much."""
+
+    def __init__(self, landing: LandingBatch, screen: Screen, max_record_bytes: int) -> None:
+        self._landing, self._screen, self._limit = landing, screen, max_record_bytes
+        self._sources: list[Source] = []
+        self._records: list[bytes] = []
+        self._size = 0
+
+    def take(self, source: Source, content: bytes | None) -> bool:
+        """Take the object if it is known to be one record."""
+        record = lone_record(content) if content else None
+        if record is None:
+            return False
+        if self._sources and (self._size + len(record) > BATCH_BYTES or len(self._records) >= BATCH_RECORDS):
+            self.flush()
+        self._sources.append(source)
+        self._records.append(record)
+        self._size += len(record)
+        return True
+
+    def flush(self) -> None:
+        """Pass on what is gathered."""
+        if self._sources:
+            batch = self._screen(lone_records(self._records, max_record_bytes=self._limit))
+            self._landing.add_lone(self._sources, batch)
+        self._sources, self._records, self._size = [], [], 0
 
 
 def _hash(landed: LandedObject, contents: _Contents) -> str:
