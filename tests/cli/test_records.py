@@ -48,6 +48,8 @@ def test_show_says_where_each_column_lies(carlake: Callable, lake: Path) -> None
     fields = carlake("contracts", "show", "car_event", "--lake", lake, "--json").json["fields"]
     found = next(field for field in fields if field["column"] == "trip_distance_km")
     assert found["paths"] == ["trip_data.trip_summary.data.tripMileage"] and found["minimum"] == 0
+    oil = next(line for line in carlake("contracts", "show", "car_metrics").out.splitlines() if "oil_pressure" in line)
+    assert oil.split("[psi]")[1].split() == ["oilPressurePsi,", "or", "at", "the", "top"]
 
 
 def test_check_says_how_a_sample_would_fare(carlake: Callable, lake: Path, tmp_path: Path) -> None:

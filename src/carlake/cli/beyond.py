@@ -28,7 +28,9 @@ def connect(
 ) -> None:
     """What to paste to read the tables from another tool.
 
-    carlake connect duckdb
+    Every text has this lake's own paths, so that it runs as it is.
+
+      carlake connect duckdb
     """
     with invocation.open() as house:
         text = house.connect(tool)

@@ -43,7 +43,9 @@ def doctor(
         ),
     ] = "warning",
 ) -> None:
-    """What is wrong with the lake, what it means, and what mends it.
+    """What is wrong with the lake, and what mends it.
+
+    Each trouble by its file or table, with what it means.
 
     Works on a lake that is too broken for every other command. Changes nothing; it tries what runs do in the lake's
     folders with hidden files, and removes them. Without --deep it reads metadata and the sizes of files alone.
@@ -82,9 +84,9 @@ def recover(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before history is given up.")] = False,
 ) -> None:
-    """Make a lake whole again, whatever broke it, and check every table at the end.
+    """Make a lake whole again, whatever broke it.
 
-    Makes a lost catalog anew from the tables' metadata, gold and silver from bronze, bronze from the archive and every
+    At the end every table is checked. Makes a lost catalog anew from the tables' metadata, gold and silver from bronze, bronze from the archive and every
     data file that can be read, and a lake that was moved or copied whole where it lies, without touching the other
     place. Nothing is deleted but what has lost its files. It can be stopped and called again at any moment.
 

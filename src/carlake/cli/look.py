@@ -82,8 +82,10 @@ def tables(
 ) -> None:
     """Every table and how far it has read; or one, with columns.
 
-    carlake tables
-    carlake tables alerts       part of a name is enough
+    Of a table's name, as much is enough as no other has.
+
+      carlake tables
+      carlake tables alerts
     """
     from carlake.cli.lake_screens import show_table, show_tables
 
@@ -312,10 +314,10 @@ def trace(
 ) -> None:
     """Follow an event or a car from gold back to its files.
 
-    Give an event id, a car, or a landed file:
+    Give an event id, a car, or a landed file.
 
-    carlake trace evt-0004
-    carlake trace NKM5DUPVJPXXXBVKT
+      carlake trace evt-0004
+      carlake trace NKM5DUPVJPXXXBVKT
     """
     from carlake.cli.trace_screen import show_trace
 

@@ -28,7 +28,7 @@ def maintain(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
 ) -> None:
-    """Merge small files, expire old snapshots, remove what nothing needs.
+    """Merge small files, expire snapshots, remove leftovers.
 
     No row changes, but for those that a retention setting removes. Safe beside runs, `watch` and readers, and at any
     moment that it is stopped. `run` and `watch` do a little of it by themselves; this does all that is due.

@@ -99,7 +99,7 @@ def show_contract(screen: Screen, contract: Contract) -> None:
             screen.line()
             screen.line("  ", (text_of(parent) or "at the top", STRONG))
             block = parent
-        also = "".join(f" or {text_of(path)}" for path in field.paths[1:])
+        also = "".join(_or(path, field.paths[0]) for path in field.paths[1:])
         screen.line(
             "    ",
             f"{name}{' !' if field.required else '  '}{'':{widths[0] - len(name)}}",
@@ -109,6 +109,13 @@ def show_contract(screen: Screen, contract: Contract) -> None:
         )
     screen.line()
     screen.line("  ", ("!", WARN), (" required: a record without it goes to quarantine", QUIET))
+
+
+def _or(path: Path, first: Path) -> str:
+    """Another place of a field, beside its first."""
+    if len(path) > 1 or len(first) == 1:
+        return f", or {text_of(path)}"
+    return ", or at the top" if path[-1] == first[-1] else f", or {text_of(path)} at the top"
 
 
 def show_check(screen: Screen, outcomes: Sequence[Outcome], problems: Sequence[tuple[str, str]]) -> None:

@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyiceberg.exceptions import NoSuchTableError
-from pyiceberg.manifest import ManifestEntryStatus
 
-from carlake.engines.duckdb_files import local_path, quoted
-from carlake.engines.manifests import entries_of, manifests_of
+from carlake.engines.duckdb_files import quoted
 from carlake.errors import NotFoundError
+from carlake.look.origin import origin, writers
 from carlake.look.traced import Event, LandedFile, Outcome, Record, Trace, TracedRow, Written
-from carlake.refresh.context import RUN_PROPERTY
 from carlake.refresh.plan import head_of
 from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
 
@@ -75,30 +73,21 @@ class _Table:
         return found
 
     def traced(self, rows: Iterable[dict[str, Any]]) -> tuple[TracedRow, ...]:
-        """Rows with the snapshots that wrote them."""
+        """Rows with the snapshots that made them."""
+        identity = self.engine.tables[self.name].identity
         return tuple(
-            TracedRow(self.name, {k: v for k, v in row.items() if not k.startswith("_")}, self.written(row["_file"]))
+            TracedRow(self.name, {k: v for k, v in row.items() if not k.startswith("_")}, self.written(row, identity))
             for row in rows
         )
 
     @cached_property
-    def _snapshot_of(self) -> dict[str, int | None]:
-        snapshot = self.iceberg.metadata.snapshot_by_id(self.head) if self.head is not None else None
-        return {
-            local_path(entry.data_file.file_path): entry.snapshot_id
-            for manifest in manifests_of(self.iceberg.io, snapshot)
-            for entry in entries_of(self.iceberg.io, manifest)
-            if entry.status != ManifestEntryStatus.DELETED
-        }
+    def _writers(self) -> dict[str, int | None]:
+        return writers(self.iceberg, self.head)
 
-    def written(self, file: str) -> Written:
-        """The snapshot that wrote a data file, and its run, as far as they are kept."""
-        found = self._snapshot_of.get(file)
-        snapshot = self.iceberg.metadata.snapshot_by_id(found) if found is not None else None
-        if snapshot is None:
-            return Written(found)
-        run = snapshot.summary.additional_properties.get(RUN_PROPERTY) if snapshot.summary else None
-        return Written(snapshot.snapshot_id, run, datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC))
+    def written(self, row: Mapping[str, Any], columns: Sequence[str]) -> Written:
+        """The snapshot that made a row, and its run, as far as they are kept; `columns` tell it from other rows."""
+        writer, declared = self._writers.get(row["_file"]), self.engine.tables[self.name]
+        return origin(self.engine, declared, self.iceberg, writer, row, columns)
 
 
 class _Lineage:
@@ -323,7 +312,7 @@ class _Lineage:
                 source_modified_at=row["source_modified_at"],
                 ingested_at=row["ingested_at"],
                 archived=self._archived(row["source_id"], row["ingested_at"]),
-                written=table.written(row["_file"]),
+                written=table.written(row, ("source_id",)),
             )
             for row in rows
         }

@@ -22,10 +22,9 @@ pending      silver has not read it yet
 
 @dataclass(frozen=True)
 class Written:
-    """The snapshot that wrote the data file in which a row lies, and the run that made it; None where history is gone.
+    """The snapshot in which a row first was as it is, and the run that made it; None where history is gone.
 
-    Bronze is only ever appended to, so there it is the run that landed the row. In the other tables it is the run that
-    made the row, or a later one that wrote its file anew.
+    A later run that wrote the row's file anew, with the row in it as it was, did not make it.
     """
 
     snapshot_id: int | None = None
