@@ -132,12 +132,14 @@ def is_ancestor(table: IcebergTable, since: int | None, until: int | None) -> bo
     return any(snapshot.snapshot_id == since for snapshot in line)
 
 
-def quiet_between(table: IcebergTable, since: int | None, until: int | None) -> int | None:
-    """The number of snapshots after `since` up to `until` where none of them changes a row's meaning; else None."""
+def quiet_between(
+    table: IcebergTable, since: int | None, until: int | None, kinds: frozenset[str] = QUIET_KINDS
+) -> int | None:
+    """The number of snapshots after `since` up to `until` where all are of `kinds`, that change no row; else None."""
     for count, snapshot in enumerate(ancestry(table, until)):
         if snapshot.snapshot_id == since:
             return count
-        if snapshot.summary is None or snapshot.summary.additional_properties.get(KIND) not in QUIET_KINDS:
+        if snapshot.summary is None or snapshot.summary.additional_properties.get(KIND) not in kinds:
             return None
     return None
 

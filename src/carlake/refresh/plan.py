@@ -19,6 +19,7 @@ BOOKMARK = "carlake.bookmark"
 
 # A table that is right leaves so many snapshots unread that change nothing in its source.
 _MOST_QUIET = 10
+_WAITS = frozenset({"compaction"})
 
 Why = Literal["landing", "source", "definition", "day", "foreign", "history", "asked", "held"]
 """Why a table is refreshed.
@@ -145,8 +146,9 @@ def plan(
     if mark.source != until:
         if source is None or not is_ancestor(source, mark.source, until):
             return refresh("history", full=True)
-        quiet = quiet_between(source, mark.source, until)
+        quiet = quiet_between(source, mark.source, until, _WAITS)
         # A compaction alone is no reason to commit to every table; the bookmark waits, but not out of history's reach.
+        # It does not wait after a retention, since what it has read up to holds what is to go.
         if quiet is None or quiet >= _MOST_QUIET:
             return refresh("source", full=False, since=mark.source)
     if table.stale and mark.day != day:

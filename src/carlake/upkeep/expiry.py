@@ -7,19 +7,22 @@ snapshots referred to are removed later: see `carlake.upkeep.departed`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table import TableProperties
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
+from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update import RemoveSnapshotsUpdate, SetPropertiesUpdate, TableUpdate
 
-from carlake.engines.manifests import ancestry
+from carlake.engines.manifests import KIND, ancestry
 from carlake.engines.protocol import Staged
 from carlake.refresh.commit import commit
 from carlake.refresh.context import Context
 from carlake.upkeep.departed import note
 from carlake.upkeep.files import TableFiles
+from carlake.upkeep.old_runs import RETENTION
 from carlake.upkeep.references import departing
 
 # A snapshot that no branch or tag leads to may be another program's work under way.
@@ -27,22 +30,29 @@ _STRAY_MILLISECONDS = 24 * 3600 * 1000
 
 
 def expirable(
-    iceberg: IcebergTable, keep: int, most: int, read_up_to: Iterable[int | None], beside: Iterable[int | None] = ()
+    iceberg: IcebergTable,
+    keep: int,
+    most: int,
+    read_up_to: Iterable[int | None],
+    beside: Iterable[int | None] = (),
+    not_before: datetime | None = None,
 ) -> list[int]:
     """The snapshots that may go, oldest first.
 
-    keep        so many of main's newest snapshots stay
+    keep        so many of main's newest snapshots stay, but none from before rows were removed for their age
     most        for a consumer that is behind, main's history stays in one piece up to so many snapshots; beyond that only
                 the snapshot that it has read up to does, and its next refresh reads everything
     read_up_to  the snapshots in the bookmarks of the tables that are made from this one
-    beside      single snapshots that stay, too: those in the bookmarks of these tables' releases
+    beside      single snapshots that stay, too: those in the bookmarks of these tables' earlier snapshots
+    not_before  of the newest snapshots those from before this moment do not stay, but for the newest of all
 
     Tags, other branches with all their history, and what may be another program's work under way stay, too.
     """
     metadata = iceberg.metadata
-    line = [snapshot.snapshot_id for snapshot in ancestry(iceberg, metadata.current_snapshot_id)]
+    kept = ancestry(iceberg, metadata.current_snapshot_id)
+    line = [snapshot.snapshot_id for snapshot in kept]
     place = {snapshot: number for number, snapshot in enumerate(line)}
-    stay: set[int | None] = {*line[:keep], *beside}
+    stay: set[int | None] = {*_recent(kept, keep, not_before), *beside}
     for snapshot in read_up_to:
         number = place.get(snapshot) if snapshot is not None else None
         if number is not None:
@@ -63,6 +73,19 @@ def expirable(
         if snapshot.snapshot_id not in stay
         and (snapshot.snapshot_id in led_to or newest - snapshot.timestamp_ms > _STRAY_MILLISECONDS)
     ]
+
+
+def _recent(line: Sequence[Snapshot], keep: int, not_before: datetime | None) -> list[int]:
+    """The snapshots of main, given newest first, that stay as the newest."""
+    found: list[int] = []
+    oldest = not_before.timestamp() * 1000 if not_before else 0
+    for snapshot in line[:keep]:
+        if found and snapshot.timestamp_ms < oldest:
+            break
+        found.append(snapshot.snapshot_id)
+        if snapshot.summary and snapshot.summary.additional_properties.get(KIND) == RETENTION:
+            break
+    return found
 
 
 def expire(context: Context, table: str, going: Sequence[int], folder: Path, keep_metadata_files: int) -> int:

@@ -78,15 +78,17 @@ class Upkeep:
         return mark is not None and mark.definition == table.definition
 
 
-def expire(upkeep: Upkeep, table: Table) -> Iterator[Found]:
-    """Snapshots that nobody needs."""
+def expire(upkeep: Upkeep, table: Table, every: bool = False) -> Iterator[Found]:
+    """Snapshots that nobody needs; with `every`, also few of them, and those that a retention makes superfluous."""
     iceberg = upkeep.table(table.name)
     settings = upkeep.settings
-    spare = 0 if upkeep.thorough else _SNAPSHOTS_AT_ONCE
-    if iceberg is None or len(iceberg.metadata.snapshots) <= settings.keep_snapshots + max(spare - 1, 0):
+    every = every or upkeep.thorough
+    if iceberg is None or (
+        not every and len(iceberg.metadata.snapshots) < settings.keep_snapshots + _SNAPSHOTS_AT_ONCE
+    ):
         return
     going = _expirable(upkeep, table.name, iceberg)
-    if len(going) <= max(spare - 1, 0):
+    if len(going) < (1 if every else _SNAPSHOTS_AT_ONCE):
         return
 
     def do(more_time: MoreTime) -> Done:
@@ -108,11 +110,15 @@ def _expirable(upkeep: Upkeep, name: str, iceberg: IcebergTable) -> list[int]:
     heads: list[int | None] = []
     beside: list[int | None] = []
     for reader in upkeep.readers(name).values():
-        for ref_name, ref in reader.metadata.refs.items() if reader is not None else ():
-            mark = Bookmark.of(reader.metadata.snapshot_by_id(ref.snapshot_id)) if reader is not None else None
-            (heads if ref_name == "main" else beside).append(mark.source if mark else None)
+        for snapshot in reader.metadata.snapshots if reader is not None else ():
+            mark = Bookmark.of(snapshot)
+            is_head = reader is not None and snapshot.snapshot_id == head_of(reader)
+            (heads if is_head else beside).append(mark.source if mark else None)
     settings = upkeep.settings
-    return expiry.expirable(iceberg, settings.keep_snapshots, settings.keep_snapshots_behind, heads, beside)
+    # What was made from records that are to go would have to be made again after a return to it, so it does not stay.
+    days = settings.bronze_retention_days if upkeep.context.tables[name].source in upkeep.context.tables else 0
+    not_before = old_runs.cutoff(upkeep.house.clock(), days) if days else None
+    return expiry.expirable(iceberg, settings.keep_snapshots, settings.keep_snapshots_behind, heads, beside, not_before)
 
 
 def compact(upkeep: Upkeep, table: Table) -> Iterator[Found]:
@@ -243,6 +249,8 @@ def retain_records(upkeep: Upkeep) -> Iterator[Found]:
         return Done("retain records", BRONZE, files=len(again.files), rows=rows or 0, again=rows is None)
 
     why = f"records taken in before {before:%Y-%m-%d} ({days} days); a marker row of each object stays. {retention.PROMISE}"
+    if found.waiting:
+        why += f" {found.waiting} more files wait: a table, or a snapshot it may be returned to, has not read them."
     yield Found(Due("retain records", BRONZE, why, files=len(found.files), size=found.size, rows=found.rows), do)
 
 

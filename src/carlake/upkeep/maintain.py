@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from carlake.errors import CarlakeError, CommitRefusedError
 from carlake.refresh.plan import Bookmark
 from carlake.tables.declare import BRONZE, OPS_RUNS
+from carlake.tables.table import Table
 from carlake.upkeep import jobs
 from carlake.upkeep.due import Done, Due, Found, MoreTime, Task
 from carlake.upkeep.files import clock_of
@@ -34,11 +35,15 @@ _SEARCH_SECONDS = 3600.0
 
 @dataclass(frozen=True)
 class Job:
-    """One job at one table, or at the lake (`table` empty); `find` looks for what is due when it is called."""
+    """One job at one table, or at the lake (`table` empty); `find` looks for what is due when it is called.
+
+    seldom  it searches folders or a whole table, so slices do it once in a while
+    """
 
     task: Task
     table: str
     find: Callable[[], Iterator[Found]]
+    seldom: bool = False
 
     @property
     def stamp(self) -> str:
@@ -84,9 +89,12 @@ def plan_maintenance(house: OpenLake, tables: Sequence[str] = ()) -> Maintenance
     upkeep = _upkeep(house, thorough=True)
     due: list[Due] = []
     notes: list[str] = []
+    seen: set[tuple[str, str]] = set()
     for job in _thorough(upkeep, tables):
         try:
-            due += [found.due for found in job.find()]
+            # A job may have its turn twice, where what comes between makes more due.
+            due += [found.due for found in job.find() if (found.due.task, found.due.table) not in seen]
+            seen |= {(each.task, each.table) for each in due}
         except (CarlakeError, OSError) as error:
             notes.append(str(error))
     return MaintenancePlan(tuple(due), (*notes, *_left_alone(upkeep, tables)))
@@ -158,41 +166,57 @@ def _slice(house: OpenLake, budget_seconds: float, started: float) -> Maintained
 def _thorough(upkeep: Upkeep, tables: Sequence[str]) -> Iterator[Job]:
     """Every job: what makes files and snapshots superfluous before what removes them."""
     chosen = [table for table in upkeep.context.tables.values() if not tables or table.name in tables]
-    if not tables or BRONZE in tables:
-        yield Job("retain records", BRONZE, lambda: jobs.retain_records(upkeep))
+    # Who reads a table first: the snapshots that it keeps decide which of the source's are needed.
+    backwards = chosen[::-1]
+    if upkeep.settings.bronze_retention_days and (not tables or BRONZE in tables):
+        derived = [
+            table for table in list(upkeep.context.tables.values())[::-1] if table.source in upkeep.context.tables
+        ]
+        yield from (_expire(upkeep, table, seldom=True) for table in derived)
+        yield Job("retain records", BRONZE, lambda: jobs.retain_records(upkeep), seldom=True)
+        yield from (_expire(upkeep, table, seldom=True) for table in chosen if table.name == BRONZE)
     if not tables or OPS_RUNS in tables:
-        yield Job("prune runs", OPS_RUNS, lambda: jobs.prune_runs(upkeep))
+        yield Job("prune runs", OPS_RUNS, lambda: jobs.prune_runs(upkeep), seldom=True)
     yield from (Job("compact", table.name, partial(jobs.compact, upkeep, table)) for table in chosen)
-    yield from (Job("expire", table.name, partial(jobs.expire, upkeep, table)) for table in chosen)
+    yield from (_expire(upkeep, table) for table in backwards)
     yield from (Job("remove expired", table.name, partial(jobs.remove_expired, upkeep, table)) for table in chosen)
-    yield from (Job("trim metadata", table.name, partial(jobs.trim_metadata, upkeep, table)) for table in chosen)
-    yield from (Job("remove orphans", table.name, partial(jobs.remove_orphans, upkeep, table)) for table in chosen)
+    for table in chosen:
+        yield Job("trim metadata", table.name, partial(jobs.trim_metadata, upkeep, table), seldom=True)
+        yield Job("remove orphans", table.name, partial(jobs.remove_orphans, upkeep, table), seldom=True)
     if not tables:
-        yield Job("retain archive", "", lambda: jobs.retain_archive(upkeep))
-        yield Job("clear scratch", "", lambda: jobs.clear_scratch(upkeep))
+        yield Job("retain archive", "", lambda: jobs.retain_archive(upkeep), seldom=True)
+        yield Job("clear scratch", "", lambda: jobs.clear_scratch(upkeep), seldom=True)
+
+
+def _expire(upkeep: Upkeep, table: Table, *, seldom: bool = False) -> Job:
+    return Job("expire", table.name, partial(jobs.expire, upkeep, table, seldom), seldom)
 
 
 def _little(upkeep: Upkeep) -> Iterator[Job]:
-    """The jobs of every slice."""
-    tables = list(upkeep.context.tables.values())
+    """The jobs of every slice, the tables with the longest history first."""
+
+    def history(table: Table) -> int:
+        iceberg = upkeep.table(table.name)
+        return len(iceberg.metadata.snapshots) if iceberg is not None else 0
+
+    tables = sorted(upkeep.context.tables.values(), key=history, reverse=True)
     for table in tables:
-        yield Job("expire", table.name, partial(jobs.expire, upkeep, table))
-        yield Job("compact", table.name, partial(jobs.compact, upkeep, table))
-    for table in tables:
-        yield Job("remove expired", table.name, partial(jobs.remove_expired, upkeep, table))
-    for table in tables:
+        yield _expire(upkeep, table)
         # Each commit leaves a metadata file, and so many commits make an expiry due.
         if table.name in upkeep.expired:
             yield Job("trim metadata", table.name, partial(jobs.trim_metadata, upkeep, table))
+            yield Job("remove expired", table.name, partial(jobs.remove_expired, upkeep, table))
+        yield Job("compact", table.name, partial(jobs.compact, upkeep, table))
+    for table in tables:
+        yield Job("remove expired", table.name, partial(jobs.remove_expired, upkeep, table))
 
 
 def _searches(upkeep: Upkeep) -> Iterator[Job]:
     """The jobs of a slice that are looked for once in a while, those whose time has come."""
-    often = {"compact", "expire", "remove expired"}
     now = clock_of(upkeep.folder)
     for job in _thorough(upkeep, ()):
         stamp = upkeep.folder / job.stamp
-        if job.task not in often and (not stamp.exists() or not 0 <= now - stamp.stat().st_mtime < _SEARCH_SECONDS):
+        if job.seldom and (not stamp.exists() or not 0 <= now - stamp.stat().st_mtime < _SEARCH_SECONDS):
             yield job
 
 

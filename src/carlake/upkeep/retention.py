@@ -70,7 +70,7 @@ def aged(bronze: IcebergTable, before: datetime, readers: Mapping[str, IcebergTa
     """The bronze files that hold records, all of which were taken in before a moment.
 
     readers  the tables that are made from bronze. A file that one of them has not read yet, or would have to read again
-             after a rollback to one of its releases, waits.
+             after a return to one of its kept snapshots, waits.
     """
     fields = {name: bronze.schema().find_field(name).field_id for name in ("ingested_at", "record_hash")}
     limit = int(before.timestamp() * 1_000_000)
@@ -87,15 +87,14 @@ def aged(bronze: IcebergTable, before: datetime, readers: Mapping[str, IcebergTa
 
 
 def _read(bronze: IcebergTable, readers: Mapping[str, IcebergTable | None]) -> list[set[str]]:
-    """The bronze files of each snapshot that a table has read up to: now, and at each of its releases."""
+    """The bronze files of each snapshot that a table has read up to: now, and at each snapshot that it may be returned
+    to. Where that is not known, none are.
+    """
     wanted: set[int | None] = {ref.snapshot_id for name, ref in bronze.metadata.refs.items() if name != "main"}
     for reader in readers.values():
-        heads = {ref.snapshot_id for ref in reader.metadata.refs.values()} if reader is not None else set()
-        if not heads:
-            wanted.add(None)  # it has read nothing yet
-        for snapshot in heads:
-            mark = Bookmark.of(reader.metadata.snapshot_by_id(snapshot)) if reader is not None else None
-            wanted.add(mark.source if mark else None)
+        kept = reader.metadata.snapshots if reader is not None else []
+        marks = [Bookmark.of(snapshot) for snapshot in kept]
+        wanted |= {mark.source if mark else None for mark in marks} if marks else {None}
     return [{file.file_path for file in live_files(bronze, snapshot)} for snapshot in wanted]
 
 
