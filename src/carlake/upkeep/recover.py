@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyiceberg.manifest import DataFile
+
 from carlake import lake as lakes
 from carlake.errors import CommitRefusedError, LakeError
 from carlake.landing.objects import hash_stream
@@ -222,19 +224,26 @@ def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep) -> list[Lost
             if take_in(context, lake):
                 house.run()
         elif step.action == "remake":
-            remake(context, context.tables[step.target])
+            lost = remake(context, context.tables[step.target], _good_files(lake, step.target)[0])
         elif step.action == "rows":
-            table = lake.tables[step.target]
-            snapshot = table.snapshot(lake.best(step.target))
-            files = table.snapshot_files(snapshot) if snapshot else None
-            bad = dict(table.damaged(files.data, deep=True)) if files else {}
-            good = [file for file in files.data if lake.place.path(file.file_path) not in bad] if files else []
+            good, lost = _good_files(lake, step.target)
             keep_readable(context, context.tables[step.target], good)
-            lost = [Lost(f"data file {path}", why) for path, why in bad.items()]
-            lost += [Lost(f"manifest {path}", why) for path, why in (files.broken if files else [])]
         elif step.action == "expire":
             _expire(context.find(step.target), lake, step.target, lambda going: expire(context, step.target, going))
     return lost
+
+
+def _good_files(lake: Inspection, name: str) -> tuple[list[DataFile], list[Lost]]:
+    """The data files of a table's newest snapshot that can be read; and what cannot."""
+    table = lake.tables[name]
+    snapshot = table.snapshot(lake.best(name))
+    if snapshot is None:
+        return [], []
+    files = table.snapshot_files(snapshot)
+    bad = dict(table.damaged(files.data, deep=True))
+    lost = [Lost(f"data file {path}", why) for path, why in bad.items()]
+    lost += [Lost(f"manifest {path}", why) for path, why in files.broken]
+    return [file for file in files.data if lake.place.path(file.file_path) not in bad], lost
 
 
 def _expire(iceberg: object, lake: Inspection, name: str, forget: Callable[[list[int]], None]) -> None:

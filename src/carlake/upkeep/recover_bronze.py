@@ -26,12 +26,13 @@ from carlake.landing.forgotten import FORGOTTEN_HASH, cars_in
 from carlake.refresh.context import Context
 from carlake.refresh.forgotten import tombstones
 from carlake.refresh.plan import Bookmark
+from carlake.refresh.refresh import publish
 from carlake.storage import write_atomically
-from carlake.tables.declare import BRONZE
+from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
 from carlake.upkeep.checks_landing import archived, bronze_files, is_named_rightly, outside
 from carlake.upkeep.examined import file_trouble
 from carlake.upkeep.inspection import Inspection
-from carlake.upkeep.ledger import HeldObject, objects_in, together
+from carlake.upkeep.ledger import HeldObject, objects_in, source_ids, together
 from carlake.upkeep.recover_tables import Lost, publish_afresh, write_rows
 
 SALVAGED = "salvaged-"
@@ -181,7 +182,7 @@ def put_together(context: Context, lake: Inspection, landing: Path) -> list[Lost
     if any(column.name not in {one.name for one in iceberg.schema().fields} for column in table.columns):
         context.evolve(BRONZE)
         iceberg = context.load(BRONZE)
-    rows = _rows(context, found)
+    rows = _rows(context, found, _without_records(context, lake, found))
     files = [file or _described(context, path) for path, file in found.keep.items()]
     if rows is not None:
         files += write_rows(context, table, rows)
@@ -189,7 +190,22 @@ def put_together(context: Context, lake: Inspection, landing: Path) -> list[Lost
     return lost
 
 
-def _rows(context: Context, found: Assembly) -> Relation | None:
+def _without_records(context: Context, lake: Inspection, found: Assembly) -> set[str]:
+    """Objects whose records retention had removed, and whose marker row is lost: silver and quarantine still have rows of
+    them, which nothing could make again.
+    """
+    if not lake.settings.bronze_retention_days:
+        return set()
+    known: set[str] = set()
+    for name in (SILVER, QUARANTINE):
+        table = lake.tables[name]
+        snapshot = table.snapshot(lake.best(name))
+        paths = [table.place.path(f.file_path) for f in table.snapshot_files(snapshot).data] if snapshot else []
+        known |= source_ids(path for path in paths if not file_trouble(path, None, deep=True))
+    return known - found.whole - found.bring.keys() - found.again - found.partial.keys()
+
+
+def _rows(context: Context, found: Assembly, markers: Collection[str]) -> Relation | None:
     """The rows that are written anew: what stays of files that are cut, and the objects that come from others."""
     engine, table = context.engine, context.tables[BRONZE]
     names = ", ".join(table.column_names)
@@ -199,6 +215,15 @@ def _rows(context: Context, found: Assembly) -> Relation | None:
         parts.append(f"SELECT {names} FROM ({_read(context, found.cut)}) AS s SEMI JOIN {whole} ON source_id = kept")
     if found.bring:
         parts.append(f"SELECT {names} FROM {_brought(context, found.bring)}")
+    if markers:
+        now = context.clock()
+        empty = dict.fromkeys(table.column_names)
+        rows = [
+            {**empty, "source_uri": "lost", "source_id": source_id, "source_row": 0, "ingested_at": now}
+            for source_id in sorted(markers)
+        ]
+        kept = engine.table(pa.Table.from_pylist(rows, schema=arrow_schema(table.columns)))
+        parts.append(f"SELECT {names} FROM {kept}")
     return engine.keep(" UNION ALL ".join(parts)) if parts else None
 
 
@@ -283,7 +308,5 @@ def take_in(context: Context, lake: Inspection) -> int:
     properties = context.properties(table, "land", mark, why="recover", files=len(found.bring))
     added = context.engine.keep(f"SELECT * FROM {_brought(context, found.bring)}")
     staged = context.engine.stage(table, head.snapshot_id if head else None, None, added, properties)
-    from carlake.refresh.refresh import publish
-
     publish(context, staged)
     return len(found.bring)

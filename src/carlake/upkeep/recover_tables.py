@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.manifest import DataFile
@@ -24,6 +25,7 @@ from carlake.refresh.compute import compute
 from carlake.refresh.context import Context
 from carlake.refresh.plan import Bookmark, Refresh, head_of
 from carlake.refresh.refresh import publish, rows_of_source
+from carlake.refresh.retained import gone_sources
 from carlake.tables.table import Table
 
 KIND = "recover"
@@ -78,8 +80,9 @@ def write_rows(context: Context, table: Table, rows: Relation) -> list[DataFile]
     return write_files(engine.connection, table, context.load(table.name), rows, engine.target_file_rows)
 
 
-def remake(context: Context, table: Table) -> int:
-    """Make a table again from all rows of its source; its own are not read. Gives the number of its rows.
+def remake(context: Context, table: Table, good: Sequence[DataFile]) -> list[Lost]:
+    """Make a table again from all rows of its source. Its own rows are not read, but for those in its `good` files whose
+    record retention has removed from the source: nothing else could give them back. Gives what is lost.
 
     Raises CommitRefusedError when main moved meanwhile.
     """
@@ -95,19 +98,36 @@ def remake(context: Context, table: Table) -> int:
     until = head_of(source)
     if hold_on(own) and mark is not None and source is not None and source.metadata.snapshot_by_id(mark.source or 0):
         # What a rollback undid stays undone.
-        until = mark.source
-    refresh = Refresh(table.name, "asked", None, None, until, True, day, table.definition)
+        try:
+            _remake(context, table, good, mark.source, day)
+            return []
+        except CommitRefusedError:
+            raise
+        except Exception:  # noqa: BLE001  (of the source's older snapshot something may be lost, too)
+            why = f"what {table.source} held then cannot be read any more; the table has all of it, and is held still"
+            _remake(context, table, good, until, day)
+            return [Lost(f"the rollback of table {table.name}", why)]
+    _remake(context, table, good, until, day)
+    return []
+
+
+def _remake(context: Context, table: Table, good: Sequence[DataFile], until: int | None, day: date) -> None:
+    base = None
+    if good and gone_sources(context.engine, table, until) is not None:
+        # The bookmark is nobody's ancestor, so that a crash before the next commit leaves a table that a run makes again.
+        base = publish_afresh(context, table, good, Bookmark(0, table.definition, day, table.parts))
+        context.load(table.name)
     computed = compute(
         context.engine,
         table,
-        refresh,
+        Refresh(table.name, "asked", base, None, until, True, day, table.definition),
         context.clock(),
         lambda of, since, until: None,
         lambda of, at: rows_of_source(context, of, at),
+        anew=True,
     )
     files = write_rows(context, table, computed.added) if computed.added is not None else []
     publish_afresh(context, table, files, Bookmark(until, table.definition, day, table.parts))
-    return sum(file.record_count for file in files)
 
 
 def keep_readable(context: Context, table: Table, good: Sequence[DataFile]) -> None:
