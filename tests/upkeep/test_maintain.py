@@ -383,3 +383,35 @@ def test_scratch_of_processes_that_are_gone(own: Path) -> None:
         gone.mkdir()
         [done] = of(house.maintain(), "clear scratch")
         assert done.files == 1 and not gone.exists() and mine <= set(house.lake.scratch.iterdir())
+
+
+def test_a_commit_whose_file_was_removed_meanwhile_is_refused_and_planned_again(own: Path) -> None:
+    from carlake.errors import CommitRefusedError
+    from carlake.refresh.commit import commit
+
+    with opened(own) as house:
+        table, context = house.declared[SILVER], house.context()
+        context.find(SILVER)
+        base = heads(house)[SILVER]
+        rows = house.engine.scan(SILVER, base)
+        with house.engine.session():
+            staged = house.engine.stage(table, base, None, f"(SELECT * FROM {rows} LIMIT 1)", {KIND: "refresh"})
+            Path(staged.data_files[0].removeprefix("file://")).unlink()
+            with pytest.raises(CommitRefusedError, match="is gone before its commit"):
+                commit(house.catalog, iceberg(house, SILVER), staged)
+        assert heads(house)[SILVER] == base and house.verify(deep=True).ok
+
+
+def test_a_snapshot_that_another_program_expired_is_no_failure(own: Path) -> None:
+    from carlake.errors import CommitRefusedError
+    from carlake.upkeep import expiry
+
+    with opened(own) as house:
+        context = house.context(trigger="maintain")
+        context.find(SILVER)
+        going = snapshots(house, SILVER)[:2]
+        with iceberg(house, SILVER).maintenance.expire_snapshots() as expiring:
+            expiring.by_ids(going[:1])
+        with pytest.raises(CommitRefusedError, match="does not exist"):
+            expiry.expire(context, SILVER, going, house.lake.root / ".carlake/upkeep", 3)
+        assert house.maintain().ok and house.verify(deep=True).ok

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from pyiceberg.catalog import Catalog, MetastoreCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ValidationException
@@ -35,6 +36,9 @@ def commit(
     A catalog's answer can be lost on the way. The snapshot id was chosen before the first try, so finding it in main's
     ancestry tells that a try landed; sending the same commit again is safe, since it asserts the same base.
     """
+    if (missing := _missing(staged)) is not None:
+        # A writer that stood still for a day finds its files removed as orphans, or those that it brings back expired.
+        raise CommitRefusedError(f"Table {staged.table}: the data file {missing} is gone before its commit.")
     identifier = ".".join(iceberg.name())
     requirements: tuple[TableRequirement, ...] = (
         AssertTableUUID(uuid=iceberg.metadata.table_uuid),
@@ -89,6 +93,12 @@ def commit(
         f"The catalog did not say whether snapshot {staged.snapshot_id} of table {staged.table} landed: {cause(trouble).splitlines()[0]}",
         "Its files were kept. Run the same command again: it finds out and does only what is missing.",
     ) from trouble
+
+
+def _missing(staged: Staged) -> str | None:
+    """A local data file that the commit would add and that is not there; None where all are."""
+    paths = (location.removeprefix("file://") for location in staged.data_files)
+    return next((path for path in paths if path.startswith("/") and not Path(path).exists()), None)
 
 
 def _landed(catalog: Catalog, identifier: str, snapshot_id: int) -> bool | None:

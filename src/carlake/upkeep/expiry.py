@@ -18,6 +18,7 @@ from pyiceberg.table.update import RemoveSnapshotsUpdate, SetPropertiesUpdate, T
 
 from carlake.engines.manifests import KIND, ancestry
 from carlake.engines.protocol import Staged
+from carlake.errors import CommitRefusedError
 from carlake.refresh.commit import commit
 from carlake.refresh.context import Context
 from carlake.upkeep.departed import note
@@ -107,5 +108,9 @@ def expire(context: Context, table: str, going: Sequence[int], folder: Path, kee
         updates.insert(0, SetPropertiesUpdate(updates=log))
     # No snapshot is made, so the commit is known by main's own. If its answer is lost it counts as landed: the next
     # time sees what is still there, and files go only once no metadata refers to them.
-    commit(context.catalog, iceberg, Staged(table, head, head, tuple(updates), 0, 0))
+    try:
+        commit(context.catalog, iceberg, Staged(table, head, head, tuple(updates), 0, 0))
+    except ValueError as error:
+        # Another program has expired one of them since; it is only looked at again.
+        raise CommitRefusedError(f"Table {table}: {error}") from error
     return len(leaving)
