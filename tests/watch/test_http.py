@@ -76,7 +76,7 @@ def test_the_figures_are_those_of_the_lake(small_folder: Path) -> None:
 
 def test_a_backlog_and_its_age_are_seen() -> None:
     figures = Figures([BRONZE])
-    figures.looked(3, 300, 1, time.monotonic() - 5)
+    figures.waits(3, 300, 1, time.monotonic() - 5)
     with Monitor(figures, "127.0.0.1", 0) as monitor:
         found = metrics(monitor.url)
     assert (found["carlake_backlog_files", ""], found["carlake_backlog_bytes", ""]) == (3, 300)

@@ -44,6 +44,13 @@ def test_the_log_is_bounded_and_keeps_the_newest(tmp_path: Path) -> None:
     assert kept == set(range(min(kept), 2000)) and 100 < len(kept) < 2000
 
 
+def test_a_file_that_another_process_has_just_put_aside_is_not_put_aside_again(tmp_path: Path) -> None:
+    log = Journal(tmp_path)
+    log.write("info", "line")
+    log._rotate()  # decided on while the file was full, and come too late
+    assert [path.name for path in tmp_path.glob("carlake.log*")] == ["carlake.log"]
+
+
 def write_many(folder: Path, name: str, times: int) -> None:
     log = Journal(folder, 256 << 10)
     for number in range(times):

@@ -69,9 +69,8 @@ class Figures:
         """The loop is alive."""
         self.beaten = time.monotonic()
 
-    def looked(self, files: int, size: int, unfinished: int, oldest_seen: float | None) -> None:
-        """Landing was listed: what waits there, and when the oldest of it was first seen (`time.monotonic`)."""
-        self.looks += 1
+    def waits(self, files: int, size: int, unfinished: int, oldest_seen: float | None) -> None:
+        """What waits in landing, which could be listed, and when the oldest was first seen (`time.monotonic`)."""
         self.backlog_files, self.backlog_bytes, self.unfinished_files = files, size, unfinished
         self.oldest_seen = oldest_seen
         self.listing_error = None

@@ -19,7 +19,7 @@ from carlake.journal import TROUBLE, WATCH_BEGUN, WATCH_ENDED
 from carlake.lakehouse import Lakehouse
 from carlake.landing.listing import Listing, is_store, list_landing
 from carlake.landing.objects import LandedObject
-from carlake.landing.wholeness import Wholeness
+from carlake.landing.wholeness import Divided, Wholeness
 from carlake.refresh.causes import cause
 from carlake.refresh.context import WATCH
 from carlake.refresh.report import Problem, RunReport
@@ -27,6 +27,7 @@ from carlake.tables.declare import BRONZE
 from carlake.watch.baton import Baton
 from carlake.watch.figures import Figures
 from carlake.watch.hints import Hints
+from carlake.watch.objects import Objects
 from carlake.watch.pace import Pace
 from carlake.watch.presence import folder
 
@@ -40,7 +41,7 @@ _SECOND_LOOK_SECONDS = 0.5
 _QUIET_SECONDS = 2.0
 _FINISH_SECONDS = 5.0
 _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.5, 30.0
-_LONGEST_OBJECT_RETRY_SECONDS = 300.0
+_LOOK_SHARE = 4.0
 # With another watch at the same objects, there is nothing to do but to look whether it has taken them.
 _YIELD_LOOK_SECONDS, _LONGEST_YIELD_SECONDS = 0.05, 2.0
 # Commits slow down with each snapshot that is kept, so there is a little maintenance under load, too.
@@ -73,15 +74,6 @@ class Watched:
     duplicates: int
     errors: int
     well: bool
-
-
-@dataclass
-class _Tried:
-    """An object that could not be taken in: the version that was tried, how often, and when it is tried again."""
-
-    version: str
-    tries: int
-    again: float
 
 
 class Watch:
@@ -129,9 +121,9 @@ class Watch:
         self._yielded_at: float | None = None
         self._undone = True
         self._failing = False
-        self._seen: dict[str, float] = {}
-        self._taken: dict[str, str] = {}
-        self._tried: dict[str, _Tried] = {}
+        self._objects = Objects()
+        self._left: set[str] = set()
+        self._looked_at = self._look_seconds = 0.0
         self._told: frozenset[tuple[str, str]] = frozenset()
 
     def stop(self, reason: str) -> None:
@@ -166,7 +158,7 @@ class Watch:
             runs=sum(figures.runs.values()),
             **{name: getattr(figures, name) for name in ("files", "records", "accepted", "quarantined", "duplicates")},
             errors=figures.errors,
-            well=figures.readiness()[0] and not self._failing and not self._tried,
+            well=figures.readiness()[0] and not self._failing and not self._objects.failing,
         )
         journal.write("info", WATCH_ENDED, reason=watched.reason, runs=watched.runs, files=watched.files)
         return watched
@@ -180,7 +172,8 @@ class Watch:
         self.figures.hints += hinted
         now = time.monotonic()
         if hinted and now >= self._deaf_until:
-            self._next_look = now
+            # Where a look is dear (many objects that stay), a stream of hints shall not take all the time.
+            self._next_look = max(now, self._looked_at + _LOOK_SHARE * self._look_seconds)
         if now >= self._next_look and not self._stop.is_set():
             self._look(now, again=now + _SECOND_LOOK_SECONDS if hinted else None)
 
@@ -191,13 +184,13 @@ class Watch:
         listing = self._list()
         if unseen:
             self._hints.restart()  # the folder may be another one of the same name
-        divided = self._wholeness.divide(listing.objects, listing.passed_over)
-        waiting = [landed for landed in divided.whole if self._taken.get(landed.uri) != landed.version]
-        self._forget(listing, now)
-        ready = [landed for landed in waiting if self._may_try(landed, now)]
-        oldest = min((self._seen[landed.uri] for landed in waiting), default=None)
-        size = sum(landed.size for landed in waiting)
-        self.figures.looked(len(waiting), size, len(divided.unfinished), oldest)
+        divided = self._wholeness.divide(self._objects.listed(listing.objects, now), listing.passed_over)
+        waiting = divided.whole
+        ready = [landed for landed in waiting if self._objects.may_try(landed, now)]
+        self.figures.looks += 1
+        self._count(waiting, len(divided.unfinished))
+        self._looked_at = time.monotonic()
+        self._look_seconds = self._looked_at - now
         troubles = frozenset((item.uri, item.why) for item in listing.unreadable)
         news = [
             Problem(item.uri, item.why, item.advice)
@@ -208,10 +201,10 @@ class Watch:
             self._next_full if not full else now + self._list_seconds,
             now + divided.again_seconds if divided.again_seconds is not None else float("inf"),
             again if again is not None else float("inf"),
-            min((tried.again for tried in self._tried.values()), default=float("inf")),
+            self._objects.next_try(now),
         )
         if ready:
-            gather = self._pace.gather_until(min(self._seen[landed.uri] for landed in ready), len(ready))
+            gather = self._pace.gather_until(min(map(self._objects.seen, ready)), len(ready))
             if gather > now:
                 self._next_look = self._deaf_until = gather
                 return
@@ -224,13 +217,29 @@ class Watch:
             self._told = troubles
             self._next_full = now + self._list_seconds
             try:
-                self._take(ready, news, divided.unfinished)
+                self._take(waiting, ready, news, divided.unfinished)
             finally:
                 self._baton.give_back()
-        elif self._until_idle and (not divided.unfinished or divided.again_seconds is None):
+            self._count([landed for landed in waiting if landed.uri in self._left], len(divided.unfinished))
+        elif self._until_idle and not self._may_change(divided):
             self.stop(IDLE)
 
-    def _take(self, ready: list[LandedObject], news: list[Problem], unfinished: list[LandedObject]) -> None:
+    def _count(self, waiting: list[LandedObject], unfinished: int) -> None:
+        """Put what waits into the figures."""
+        oldest = min(map(self._objects.seen, waiting), default=None)
+        self.figures.waits(len(waiting), sum(landed.size for landed in waiting), unfinished, oldest)
+
+    def _may_change(self, divided: Divided) -> bool:
+        """Whether there is still something to wait for: files being written, objects not yet tried often."""
+        return self._objects.soon_tried or bool(divided.unfinished and divided.again_seconds is not None)
+
+    def _take(
+        self,
+        waiting: list[LandedObject],
+        ready: list[LandedObject],
+        news: list[Problem],
+        unfinished: list[LandedObject],
+    ) -> None:
         """Take the oldest objects in, as many as a batch may have, and bring the tables up to date."""
         batch = self._batch(ready)
         report = self.house.take(
@@ -243,6 +252,7 @@ class Watch:
         )
         now = time.monotonic()
         left = len(ready) - len(batch)
+        self._left = {landed.uri for landed in waiting} - {landed.uri for landed in batch}
         if batch:
             self._pace.done(now, report.seconds, left)
             self._last_batch = now
@@ -257,15 +267,11 @@ class Watch:
             troubled |= {landed.uri for landed in batch}
         for landed in batch:
             if landed.uri in troubled:
-                before = self._tried.get(landed.uri)
-                tries = before.tries + 1 if before and before.version == landed.version else 1
-                wait = min(0.2 * 2 ** min(tries - 1, 20), _LONGEST_OBJECT_RETRY_SECONDS)
-                self._tried[landed.uri] = _Tried(landed.version, tries, now + wait)
+                self._objects.failed(landed, now)
             else:
-                self._tried.pop(landed.uri, None)
-                if self._keeps:
-                    self._taken[landed.uri] = landed.version
-        self.figures.ran(report, [self._seen[landed.uri] for landed in batch if landed.uri not in troubled])
+                self._objects.took(landed, stays=self._keeps)
+        self._left |= troubled
+        self.figures.ran(report, [self._objects.seen(landed) for landed in batch if landed.uri not in troubled])
         self._commits += sum(step.status == "succeeded" for step in report.steps)
         # A run that did something may have left something to do: another process may have written meanwhile.
         self._undone = self._until_idle and not report.idle
@@ -345,23 +351,15 @@ class Watch:
             raise
         return found
 
-    def _forget(self, listing: Listing, now: float) -> None:
-        """Remember when each object was first seen, and forget those that are gone."""
-        self._seen = {landed.uri: self._seen.get(landed.uri, now) for landed in listing.objects}
-        self._taken = {uri: version for uri, version in self._taken.items() if uri in self._seen}
-        self._tried = {uri: tried for uri, tried in self._tried.items() if uri in self._seen}
-
-    def _may_try(self, landed: LandedObject, now: float) -> bool:
-        tried = self._tried.get(landed.uri)
-        return tried is None or tried.version != landed.version or tried.again <= now
-
     def _batch(self, ready: list[LandedObject]) -> list[LandedObject]:
         """The objects seen first, up to the limits of a batch; all in the order of the listing, which archiving needs."""
         most, room = self._pace.most_files, int(self.house.settings.batch_bytes)
         if len(ready) <= most and sum(landed.size for landed in ready) <= room:
             return ready
         chosen: set[str] = set()
-        for landed in sorted(ready, key=lambda landed: (self._seen[landed.uri], landed.modified_at, landed.uri))[:most]:
+        for landed in sorted(ready, key=lambda landed: (self._objects.seen(landed), landed.modified_at, landed.uri))[
+            :most
+        ]:
             room -= landed.size
             if chosen and room < 0:
                 break
