@@ -115,7 +115,7 @@ class SqliteCatalog(SqlCatalog):  # type: ignore[misc]  # PyIceberg is untyped h
             if not lake.catalog_db.exists() and any(lake.warehouse.iterdir()):
                 raise LakeError(
                     f"{lake.catalog_db} is missing, but {lake.warehouse} holds tables.",
-                    "Put the file back; without it nothing says which metadata of each table is the current one.",
+                    "Put the file back, or have it made anew from the tables' metadata: carlake recover",
                 )
             catalog = cls._of(lake, properties)
             make_namespace(catalog, namespace)
@@ -231,7 +231,7 @@ def _is_made(file: Path, namespace: str) -> bool:
                 return False
             return bool(database.execute(has, (CATALOG_NAME, namespace)).fetchone()[0])
         except sqlite3.DatabaseError as error:
-            raise LakeError(f"The catalog {file} cannot be read: {error}.", "Put back a copy of the file.") from None
+            raise LakeError(f"The catalog {file} cannot be read: {error}.", "Put the file back, or have it made anew: carlake recover") from None
 
 
 def _pass_through(settings: Settings, lake: Lake) -> dict[str, str]:
