@@ -189,5 +189,5 @@ def _in_words(
 def _missing(name: str, path: str) -> QueryError:
     return QueryError(
         f"Table {name} cannot be read: its file {path} is missing.",
-        "Put the file back from a copy, or drop the table's other files too and run `carlake rebuild`.",
+        "Put the file back from a copy, or have the table made whole: carlake recover",
     )
