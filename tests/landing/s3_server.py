@@ -57,15 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         objects = self.server.buckets[bucket]
         if not key:
-            prefix = query.get("prefix", [""])[0]
-            entries = "".join(
-                f"<Contents><Key>{escape(name)}</Key><LastModified>{MODIFIED[0]}</LastModified>"
-                f"<ETag>{_etag(content)}</ETag><Size>{len(content)}</Size></Contents>"
-                for name, content in sorted(objects.items())
-                if name.startswith(prefix)
-            )
-            answer = f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
-            self._answer(200, answer.encode(), {"Content-Type": "application/xml"})
+            self._answer(200, self._listed(objects, query).encode(), {"Content-Type": "application/xml"})
             return
         content = objects.get(key)
         if content is None:
@@ -84,6 +76,29 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, b"", {**headers, "Content-Length": str(len(content))})
         else:
             self._answer(200, content, headers)
+
+    def _listed(self, objects: dict[str, bytes], query: dict[str, list[str]]) -> str:
+        """One page of ListObjectsV2: keys and, with a delimiter, common prefixes, in order and after a place."""
+        prefix, delimiter = (query.get(name, [""])[0] for name in ("prefix", "delimiter"))
+        after = query.get("continuation-token", query.get("start-after", [""]))[0]
+        names = []
+        for name in sorted(objects):
+            if name.startswith(prefix) and name > after:
+                head, cut, _ = name.removeprefix(prefix).partition(delimiter) if delimiter else (name, "", "")
+                shown = f"{prefix}{head}{cut}" if cut else name
+                if shown not in names and shown > after:
+                    names.append(shown)
+        page = names[: self.server.page]
+        entries = "".join(
+            f"<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>"
+            if delimiter and name not in objects
+            else f"<Contents><Key>{escape(name)}</Key><LastModified>{MODIFIED[0]}</LastModified>"
+            f"<ETag>{_etag(objects[name])}</ETag><Size>{len(objects[name])}</Size></Contents>"
+            for name in page
+        )
+        more = len(names) > len(page)
+        token = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if more else ""
+        return f"<ListBucketResult><IsTruncated>{str(more).lower()}</IsTruncated>{token}{entries}</ListBucketResult>"
 
     do_HEAD = do_GET  # noqa: N815
 
@@ -122,7 +137,7 @@ def _etag(content: bytes) -> str:
 
 
 class S3Server(ThreadingHTTPServer):
-    """`buckets` is what is stored; keys that begin with one of `forbidden` may not be touched."""
+    """`buckets` is what is stored; keys that begin with one of `forbidden` may not be touched; `page` keys at a time."""
 
     daemon_threads = True
 
@@ -130,6 +145,7 @@ class S3Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.buckets: dict[str, dict[str, bytes]] = {}
         self.forbidden: list[str] = []
+        self.page = 1000
 
     @property
     def environment(self) -> dict[str, str]:

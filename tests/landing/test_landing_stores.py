@@ -115,10 +115,44 @@ def test_what_may_not_be_read_is_named_and_the_others_go_on(
             read(closed)
 
 
-def test_a_key_that_is_no_path_is_named(bucket: dict[str, bytes]) -> None:
-    bucket.update({"in/a//b.json": b"1"})
-    [problem] = list_landing("s3://lake/in").unreadable
-    assert "'in/a//b.json'" in problem.why and problem.advice
+ODD = ("in/a//b.json", "in/c/../x.json", "in/d/./y.json", "in//q.json", "in/e/2\n3.json", "in/f//")
+
+
+@pytest.mark.parametrize("key", ODD)
+def test_a_key_that_is_no_path_is_named_and_the_others_are_listed(bucket: dict[str, bytes], key: str) -> None:
+    good = [
+        "in/0.json",
+        "in/a.json",
+        "in/a/c.json",
+        "in/b/1.json",
+        "in/b/e/2.json",
+        "in/e/9.json",
+        "in/f/0",
+        "in/z.json",
+    ]
+    bucket.update(dict.fromkeys([*good, key], b"1"))
+    found = list_landing("s3://lake/in")
+    assert uris(found.objects) == good
+    [problem] = found.unreadable
+    assert problem.uri == f"s3://lake/{key}" and repr(key) in problem.why and problem.advice
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 1000])
+def test_many_keys_that_are_no_paths_on_many_pages(server: S3Server, bucket: dict[str, bytes], page: int) -> None:
+    server.page = page
+    good = ["in/a/c.json", "in/b/0.json", "in/b/1.json", "in/g/1.json", "in/z.json"]
+    odd = [key for key in ODD if not key.startswith("in//")]
+    bucket.update(dict.fromkeys([*good, *odd], b"1"))
+    found = list_landing("s3://lake/in")
+    assert uris(found.objects) == good
+    assert {problem.uri for problem in found.unreadable} == {f"s3://lake/{key}" for key in odd}
+
+
+def test_what_a_key_that_is_no_path_hides_is_said(bucket: dict[str, bytes]) -> None:
+    """The store gives whole pages, and what sorts before the key on its page cannot be asked for."""
+    bucket.update(dict.fromkeys(["in/1.json", "in/2\n3.json", "in/4.json"], b"1"))
+    found = list_landing("s3://lake/in")
+    assert uris(found.objects) == ["in/4.json"] and "sort just before it may be hidden" in found.unreadable[0].advice
 
 
 def test_an_object_is_a_seekable_stream(bucket: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +219,7 @@ def put(uri: str, content: bytes) -> LandedObject:
 
 
 def everything(root: str) -> dict[str, bytes]:
-    return {landed.uri.removeprefix(f"{root}/"): read_object(landed) for landed in stores.under(root)}
+    return {landed.uri.removeprefix(f"{root}/"): read_object(landed) for landed in stores.under(root)[0]}
 
 
 NAME = "ä 'b' %2F.json"

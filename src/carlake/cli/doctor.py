@@ -86,7 +86,9 @@ def recover(
 ) -> None:
     """Make a lake whole again, whatever broke it.
 
-    At the end every table is checked. Makes a lost catalog anew from the tables' metadata, gold and silver from bronze, bronze from the archive and every
+    Every table is checked at the end.
+
+    Makes a lost catalog anew from the tables' metadata, gold and silver from bronze, bronze from the archive and every
     data file that can be read, and a lake that was moved or copied whole where it lies, without touching the other
     place. Nothing is deleted but what has lost its files. It can be stopped and called again at any moment.
 

@@ -258,10 +258,12 @@ class _Lister:
         from carlake.landing import stores
 
         try:
-            found = stores.under(uri)
+            found, odd = stores.under(uri)
         except UnreadableError as error:
             self._add_unreadable(error.unreadable)
             return
+        for item in odd:
+            self._add_unreadable(item)
         below = uri.rstrip("/") + "/"
         folders = _folders_of(landed.uri for landed in found)
         for landed in found:

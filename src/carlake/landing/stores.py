@@ -18,6 +18,7 @@ import obstore.exceptions as failures
 from obstore.store import MemoryStore, from_url
 
 from carlake.errors import NotFoundError
+from carlake.landing import odd_keys
 from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
 
 if TYPE_CHECKING:
@@ -59,20 +60,66 @@ def head(uri: str) -> LandedObject | None:
         raise unreadable(uri, failure) from failure
 
 
-def under(uri: str) -> list[LandedObject]:
-    """All objects below a prefix, which ends at a `/` whether or not it is written.
+def under(uri: str) -> tuple[list[LandedObject], list[Unreadable]]:
+    """All objects below a prefix, which ends at a `/` whether or not it is written; and those whose key is no path.
 
-    Raises NotFoundError where there is no such bucket, and UnreadableError. A key that is no path (with `//`, `/../` or a
-    line break) cannot be listed by obstore, nor can what lies beside it: the error names the key.
+    Raises NotFoundError where there is no such bucket, and UnreadableError.
     """
     base, key = split(uri)
+    found: dict[str, LandedObject] = {}
+    odd: list[Unreadable] = []
+    folders = [key.rstrip("/")]
     try:
-        return [_object(base, meta) for page in obstore.list(store(base), key.rstrip("/") or None) for meta in page]
+        client = store(base)
+        while folders:
+            _list_folder(client, base, folders.pop(), folders, found, odd)
+        return sorted(found.values(), key=lambda landed: landed.uri), odd
     except _FAILURES as failure:
         # A prefix without objects is an empty list, so what is not found is the bucket.
         if isinstance(failure, FileNotFoundError) or _status(failure) == "404":
             raise NotFoundError(f"There is no bucket {base}.", "Check its name, region and endpoint.") from failure
         raise unreadable(uri, failure) from failure
+
+
+def _list_folder(
+    client: Any,
+    base: str,
+    folder: str,
+    folders: list[str],
+    found: dict[str, LandedObject],
+    odd: list[Unreadable],
+) -> None:
+    """List a folder with all below it; where a key in it is no path, folder by folder, and on behind that key."""
+    behind: str | None = None
+    while True:
+        try:
+            for page in obstore.list(client, folder or None, offset=behind):
+                found.update((meta["path"], _object(base, meta)) for meta in page)
+            return
+        except failures.InvalidPathError as failure:
+            key = odd_keys.odd_key(failure)
+            if key is None:
+                raise
+            if behind is None and _list_level(client, base, folder, folders, found):
+                return
+            advice = "Rename it. Objects whose keys sort just before it may be hidden with it until then."
+            odd.append(Unreadable(f"{base}/{key}", f"cannot be read: its key is no path: {key!r}", advice))
+            before, behind = behind, odd_keys.behind(key)
+            if before is not None and behind <= before:
+                raise
+            if (there := head(f"{base}/{behind}")) is not None:
+                found[behind] = there
+
+
+def _list_level(client: Any, base: str, folder: str, folders: list[str], found: dict[str, LandedObject]) -> bool:
+    """List a folder's own objects, and note its folders; false where one of these names is no path."""
+    try:
+        level = obstore.list_with_delimiter(client, folder or None)
+    except failures.InvalidPathError:
+        return False
+    found.update((meta["path"], _object(base, meta)) for meta in level["objects"])
+    folders += [str(prefix) for prefix in level["common_prefixes"]]
+    return True
 
 
 def copy(uri: str, to: str) -> None:
@@ -122,10 +169,6 @@ def unreadable(uri: str, failure: Exception) -> UnreadableError:
     if denied or _status(failure) in ("401", "403"):
         advice = f"Give these credentials the right to list, read and delete there. {_RETRY}"
         return UnreadableError(Unreadable(uri, "cannot be reached: permission denied", advice))
-    if "invalid path" in str(failure):
-        key = str(failure).partition('Path "')[2].partition('"')[0]
-        why = f"holds an object whose key is no path and hides what lies beside it: {key!r}"
-        return UnreadableError(Unreadable(uri, why, "Rename that object."))
     # obstore's errors go on with a dump of its own data; the first line says what happened.
     cause = (str(failure).splitlines() or [type(failure).__name__])[0].strip().rstrip(".:")
     return UnreadableError(Unreadable(uri, f"cannot be reached: {cause}", f"Check access to the store. {_RETRY}"))
