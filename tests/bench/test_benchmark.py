@@ -12,11 +12,12 @@ import pytest
 from bench.figures import Figure, Section, Target, document, table
 
 RUN = Path(__file__).parents[2] / "bench" / "run.py"
-SECTIONS = ["to-gold", "many-files", "one-file", "new-events"]
+SECTIONS = ["to-gold", "many-files", "one-file", "new-events", "watch", "steady", "soak"]
 
 
 def bench(out: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    small = ("--events", "2000", "--files", "20", "--runs", "1", "--calls", "1", "--out", str(out))
+    small = ["--events", "2000", "--files", "20", "--runs", "1", "--calls", "1", "--out", str(out)]
+    small += ["--watch-files", "3", "--rate", "20", "--steady-seconds", "1", "--soak-commits", "3"]
     return subprocess.run([sys.executable, RUN, *small, *options], capture_output=True, text=True)
 
 
@@ -34,9 +35,11 @@ def test_every_section_is_measured_and_its_inputs_are_kept(tmp_path: Path) -> No
         assert section["title"] in done.stdout
         for line in section["figures"]:
             assert line["what"] in done.stdout
-            if line["seconds"] is not None:
+            if line["seconds"] is not None and section["name"] not in SECTIONS[4:]:
                 assert line["ratio"] > 0 and line["cpu_seconds"] > 0 and line["cpu_ratio"] > 0
-    to_gold, many_files, one_file, new_events = (section["figures"] for section in found["sections"])
+    to_gold, many_files, one_file, new_events, watch, steady, soak = (
+        section["figures"] for section in found["sections"]
+    )
     floor, own, memory, _, larger, larger_memory = to_gold
     assert floor["ratio"] == 1 and own["ratio"] == own["seconds"] / floor["seconds"]
     assert own["target"] == {"of": "ratio", "most": 3.0} and own["reached"] is (own["ratio"] <= 3.0)
@@ -46,6 +49,10 @@ def test_every_section_is_measured_and_its_inputs_are_kept(tmp_path: Path) -> No
     assert [line["details"]["bronze_car_data"]["rows_out"] for line in many_files[:4]] == [20] * 4
     assert sum(line["target"] is not None for line in one_file) == 4
     assert [line["details"]["silver_car_telemetry"]["rows_out"] for line in new_events] == [1000, 1000]
+    assert [line["target"]["most"] for line in watch if line["target"]] == [0.25, 0.5, 1.0] * 2 + [1.2, 2.0]
+    assert all(line["seconds"] > 0 for line in watch if line["target"]) and watch[0]["cpu_seconds"] > 0
+    assert all(line["seconds"] > 0 for line in steady[:2]) and steady[3]["peak_bytes"] > 50_000_000
+    assert all(len(line["details"]["samples"]) == 3 and min(line["details"]["samples"]) > 0 for line in soak[2:])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["inputs", "results.json"]
 
     # An input that is there is not made anew; and a lake that counts otherwise than the simulator is not measured.

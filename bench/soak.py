@@ -1,0 +1,57 @@
+"""Many commits, one after the other: does anything grow that should not."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from figures import Figure, Section, Target
+from service import events, seconds, service
+from session import Bench
+
+SAMPLES = 10
+MOST_LATER, MOST_GROWTH = 1.2, 1.5
+COUNTED = {
+    "files": "data files",
+    "snapshots": "snapshots",
+    "metadata_bytes": "metadata bytes",
+    "memory_bytes": "memory",
+    "descriptors": "file descriptors",
+}
+
+
+def soak(bench: Bench, commits: int) -> Section:
+    """Files of one event, each waited for. What is counted is compared between the middle and the end of the run: until
+    then maintenance has what it keeps for a while anyway.
+    """
+    bench.say(f"watching: {commits:,} commits, one after the other")
+    lake = bench.new_lake()
+    found: list[float] = []
+    counted: list[dict[str, int]] = []
+    with service(bench, lake) as running:
+        coming = events(bench, "k")
+        running.seconds_to_gold(next(coming))
+        for number in range(commits):
+            found.append(running.seconds_to_gold(next(coming)))
+            if (number + 1) * SAMPLES // commits > number * SAMPLES // commits:
+                counted.append(running.holds())
+                bench.say(f"  {number + 1:,}: {median(found[-max(1, commits // SAMPLES) :]):.3f} s, {counted[-1]}")
+    bench.drop(lake)
+    share = max(1, commits // SAMPLES)
+    first, last = median(found[:share]), median(found[-share:])
+    middle, end = counted[len(counted) // 2], counted[-1]
+    lines = [
+        seconds("the first tenth, median", first, None, 1.0),
+        seconds("the last tenth, median", last, MOST_LATER, last / first, "ratio"),
+        *(
+            Figure(
+                f"{words}: {end[name]:,} at the end, {middle[name]:,} in the middle",
+                ratio=end[name] / max(1, middle[name]),
+                target=Target("ratio", MOST_GROWTH),
+                details={"samples": [each.get(name) for each in counted]},
+            )
+            for name, words in COUNTED.items()
+            if name in end
+        ),
+    ]
+    title = f"Soak: {commits:,} commits of one event, each seen in all gold tables"
+    return Section("soak", title, "the first tenth; of counts, the middle of the run", lines)
