@@ -19,6 +19,7 @@ from carlake.landing.wholeness import Wholeness, remove_markers
 from carlake.look.tables import TableInfo, table_info
 from carlake.mending import Mending
 from carlake.opened import Clock
+from carlake.refresh.adopted import plan_declaration
 from carlake.refresh.circuits import Circuit
 from carlake.refresh.context import Context
 from carlake.refresh.plan import Refresh
@@ -149,6 +150,10 @@ class Lakehouse(Mending):
             for table in self.declared.values()
             if table.source in self.declared
         ]
+        if adopt:
+            others = [table for table in self.declared.values() if table.source not in self.declared]
+            plans = [(table.name, plan_declaration(context, table)) for table in others]
+            refreshes = [*((name, plan) for name, plan in plans if plan is not None), *refreshes]
         return RunPlan(tuple(listing.objects), tuple(problems(listing)), tuple(refreshes))
 
     def _list(self, paths: Sequence[str]) -> Listing:

@@ -16,6 +16,7 @@ from carlake.errors import CarlakeError, CommitRefusedError, ReadError
 from carlake.landing.forgotten import Screen
 from carlake.landing.objects import LandedObject, Unreadable, UnreadableError, hash_object, open_object, read_object
 from carlake.landing.records import BATCH_BYTES, BATCH_RECORDS, lone_record, lone_records, split
+from carlake.refresh.adopted import ready
 from carlake.refresh.context import Context
 from carlake.refresh.forgotten import one_writing, tombstones
 from carlake.refresh.lease import Turn
@@ -135,7 +136,7 @@ def _write(
     # Read after the base: an erasure that they do not tell of yet moves main before this can be committed.
     graves = tombstones(context)
     screen = Screen(context.contracts, graves, context.engine.max_record_bytes, context.pseudonyms)
-    context.load(BRONZE)
+    ready(context, BRONZE)
     landing = context.engine.land(bronze, context.clock(), hints(context.contracts))
     unread: list[str] = []
     try:

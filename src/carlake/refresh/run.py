@@ -12,6 +12,7 @@ import pyarrow as pa
 from carlake.engines.schemas import arrow_schema
 from carlake.errors import CommitRefusedError
 from carlake.landing.objects import LandedObject
+from carlake.refresh.adopted import adopt_declaration, ready
 from carlake.refresh.causes import cause
 from carlake.refresh.context import Context
 from carlake.refresh.land import Batch, batches, land
@@ -91,6 +92,8 @@ def run(
         # Where nothing can land, the other tables still take in what bronze has, and the new day.
         with context.engine.session():
             context.parsed.clear()
+            if adopt:
+                _adopt(context, steps, only)
             _refresh_all(context, steps, adopt=adopt, only=only, anew=anew, progress=progress)
     if found and BRONZE not in steps:
         # What could not be taken in is written down with bronze, whether or not anything else was landed.
@@ -152,6 +155,15 @@ def _archived(archive: Archive, part: Sequence[LandedObject], batch: Batch) -> l
     return list(archive([(landed, batch.ids[landed.uri]) for landed in part if landed.uri in batch.ids]))
 
 
+def _adopt(context: Context, steps: _Steps, only: frozenset[str] | None) -> None:
+    """Bring the tables that are computed from no other to their declaration."""
+    for table in context.tables.values():
+        if table.source not in context.tables and (only is None or table.name in only):
+            step = adopt_declaration(context, table)
+            if step is not None:
+                _add(steps, step)
+
+
 def _refresh_all(
     context: Context,
     steps: _Steps,
@@ -210,7 +222,7 @@ def write_down(context: Context, reports: Sequence[RunReport]) -> None:
     with context.engine.session():
         for _ in range(20):
             try:
-                base = head_of(context.load(OPS_RUNS))
+                base = head_of(ready(context, OPS_RUNS))
                 added = context.engine.table(pa.Table.from_pylist(rows, schema=arrow_schema(table.columns)))
                 mark = Bookmark(None, table.definition, None, table.parts)
                 publish(context, context.engine.stage(table, base, None, added, context.properties(table, "log", mark)))
