@@ -70,7 +70,7 @@ def broken_off(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.mark.parametrize("files", [1, 7, 90])
 def test_many_chunks_give_the_models_rows(small_folder: Path, files: int) -> None:
     simulated = write(FLEET, small_folder / "in", files=files)
-    with lakehouse(small_folder / "lake", Settings(threads=2)) as house:
+    with lakehouse(small_folder / "lake", Settings(threads=2, maintenance="off")) as house:
         report = house.run([str(simulated.folder)])
         assert (report.status, report.records, report.accepted) == ("succeeded", simulated.records, simulated.events)
         assert len(iceberg(house, BRONZE).inspect.data_files()) > 2, "files of bronze"
