@@ -110,6 +110,15 @@ def iceberg(house: Lakehouse, name: str) -> Any:
     return house.catalog.load_table(f"{house.settings.namespace}.{name}")
 
 
+def without_tags(table: Any) -> Any:
+    """The table after the tags of its releases have gone, which keep their snapshots from expiry."""
+    manage = table.manage_snapshots()
+    for tag in [name for name in table.metadata.refs if name != "main"]:
+        manage = manage.remove_tag(tag)
+    manage.commit()
+    return table.refresh()
+
+
 def bookmark(house: Lakehouse, name: str) -> Bookmark | None:
     """The bookmark on a table's newest snapshot."""
     return Bookmark.of(iceberg(house, name).current_snapshot())

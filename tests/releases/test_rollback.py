@@ -28,6 +28,7 @@ from lakes import (
     put,
     rows_of,
     step,
+    without_tags,
 )
 
 from .conftest import DERIVED, MORE, RUNS, Ran
@@ -199,11 +200,7 @@ def expire(ran: Ran, *, tags: bool) -> None:
     for name in (*DERIVED, BRONZE):
         table = iceberg(ran.house, name)
         if not tags:
-            manage = table.manage_snapshots()
-            for tag in [ref for ref in table.metadata.refs if ref != "main"]:
-                manage = manage.remove_tag(tag)
-            manage.commit()
-            table = iceberg(ran.house, name)
+            table = without_tags(table)
         kept = {ref.snapshot_id for ref in table.metadata.refs.values()}
         gone = [s.snapshot_id for s in table.metadata.snapshots if s.snapshot_id not in kept]
         table.maintenance.expire_snapshots().by_ids(gone).commit()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
@@ -76,7 +77,7 @@ def _views(
     names: Sequence[str],
     as_of: datetime | None,
     snapshot: int | None,
-    together: Mapping[str, int | None],
+    together: Mapping[str, int | None] = MappingProxyType({}),
 ) -> list[View]:
     """The tables that a query reads, each at its snapshot."""
     if snapshot is not None:
