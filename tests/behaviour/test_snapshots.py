@@ -33,7 +33,7 @@ SOURCES = {SILVER: BRONZE, QUARANTINE: BRONZE, STATE: SILVER, MONTHLY: SILVER, A
 def test_each_snapshot_carries_its_bookmark_and_who_made_it(house: Lakehouse) -> None:
     runs = house.runs().column("run_id").to_pylist()
     assert len(runs) == 3
-    for name in house.declared:
+    for name in heads(house):
         for snapshot in iceberg(house, name).snapshots():
             summary = snapshot.summary.additional_properties
             mark = Bookmark.of(snapshot)

@@ -15,7 +15,6 @@ from carlake.errors import NotFoundError, QueryError
 from carlake.lakehouse import Lakehouse
 from carlake.look.query import query
 from carlake.look.statement import read_statement
-
 from lakes import without_tags
 
 from .conftest import SECOND, Built, put
