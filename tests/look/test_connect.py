@@ -51,7 +51,9 @@ def own_figures(house: Lakehouse) -> dict[str, dict[str, str]]:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         found = {}
-        for name in house.declared:
+        for name in filter(
+            lambda each: house.catalog.table_exists(f"{house.settings.namespace}.{each}"), house.declared
+        ):
             connection.register(name, house.query(f"FROM {name}"))
             found[name] = figures(connection, name)
         return found
