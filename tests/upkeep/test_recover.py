@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from tests.upkeep.damages import (
     DAMAGES,
@@ -15,15 +16,18 @@ from tests.upkeep.damages import (
     contents,
     data_files,
     look,
+    manifests,
     opened,
     pointer,
 )
 
 from carlake.lakehouse import Lakehouse
+from carlake.refresh.plan import BOOKMARK
 from carlake.upkeep.doctor import diagnose
 from carlake.upkeep.recover import Recovery
+from carlake.upkeep.recover_catalog import make_anew
 from carlake.upkeep.recovery_plan import RecoveryStep, plan
-from lakes import BRONZE, SILVER, rows_of
+from lakes import BRONZE, SILVER, bookmark, iceberg, rows_of
 
 
 def recovered(root: Path, **how: Any) -> Recovery:
@@ -137,4 +141,60 @@ def test_records_of_a_commit_that_was_lost_with_its_metadata_come_back(lake: Pat
     pointer(lake, BRONZE).unlink()
     assert any(f.check == "metadata-damaged" for f in diagnose(look(lake)).findings)
     recovered(lake)
+    assert contents(lake) == rows
+
+
+def test_whole_objects_are_thrown_away_for_no_damaged_copy(lake: Path, rows: Contents) -> None:
+    """Which data files bronze has is lost, and every copy in the archive is damaged."""
+    manifests(lake, BRONZE)[0].unlink()
+    for path in (lake / "archive").glob("*/*/*"):
+        path.write_bytes(path.read_bytes()[:100])
+    recovered(lake)
+    assert contents(lake) == rows
+
+
+def test_a_run_after_a_recovery_that_was_stopped_halfway(lake: Path) -> None:
+    """Bronze has lost an object for good, and the tables made from it were not reached."""
+    for path in (lake / "archive").glob("*/*/*"):
+        path.unlink()
+    data_files(lake, BRONZE)[0].unlink()
+
+    def say(step: RecoveryStep) -> None:
+        if step.action == "remake":
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        recovered(lake, say=say)
+    with opened(lake) as house:
+        assert not house.verify().ok
+        assert house.run().status == "succeeded"
+        assert house.verify().problems == ()
+
+
+def test_a_record_that_another_program_changed_is_as_it_was_landed_again(lake: Path, rows: Contents) -> None:
+    with opened(lake) as house:
+        table = iceberg(house, BRONZE)
+        mark = bookmark(house, BRONZE)
+        assert mark is not None
+        changed = table.scan().to_arrow()
+        raw = changed["raw"].to_pylist()
+        raw[0] = '{"event_id": "forged"}'
+        column = changed.schema.get_field_index("raw")
+        changed = changed.set_column(column, changed.schema.field("raw"), pa.array(raw, changed["raw"].type))
+        table.overwrite(changed, snapshot_properties={BOOKMARK: mark.to_text()})
+        house.run()
+        assert not house.verify().ok
+    recovered(lake)
+    assert contents(lake) == rows
+
+
+def test_a_damaged_catalog_is_set_aside_with_its_journal(lake: Path, rows: Contents) -> None:
+    """SQLite would roll the new catalog back by the journal of the old one."""
+    pointers = look(lake).catalog.pointers
+    (lake / "catalog.db").write_bytes(b"damaged")
+    (lake / "catalog.db-journal").write_bytes(b"of the damaged file")
+    aside = make_anew(look(lake).lake, "carlake", pointers)
+    assert aside is not None and aside.read_bytes() == b"damaged"
+    assert Path(f"{aside}-journal").read_bytes() == b"of the damaged file"
+    assert not (lake / "catalog.db-journal").exists()
     assert contents(lake) == rows

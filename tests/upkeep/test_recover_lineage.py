@@ -33,6 +33,8 @@ def never_swapped(root: Path, name: str, land: Callable[[], None] = lambda: None
             {"metadata-file": f"file://{current}", "timestamp-ms": content["last-updated-ms"]},
         ]
     land()
+    # The later of the two by its clock, so that nothing but what it holds can tell.
+    content["last-updated-ms"] += 3_600_000
     text = json.dumps(content).encode()
     number = int(current.name.split("-")[0]) + 1
     path = current.with_name(f"{number:05d}-{checksum(text)}.metadata.json")
@@ -57,7 +59,7 @@ def test_a_refused_commit_is_not_taken_for_the_one_that_landed(lake: Path, name:
     after = _heads(lake)
     assert contents(lake) == rows
     assert after[BRONZE] == before[BRONZE]
-    assert _property(lake, name) is None or name != BRONZE
+    assert _property(lake, name) is None
 
 
 def test_a_refused_commit_whose_files_its_writer_removed_is_never_taken(lake: Path) -> None:
