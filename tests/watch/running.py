@@ -78,10 +78,14 @@ class Running:
         """An object renamed into landing."""
         return land(self.house, name, *records)
 
+    def until(self, true: Callable[[], bool]) -> None:
+        """Wait for what the watch does in its own time."""
+        wait_until(true, lambda: "\n".join(map(str, self.lines[-6:])))
+
     def until_landed(self, *, files: int) -> None:
         """Wait until so many files were taken in and landing is empty."""
-        wait_until(lambda: self.watch.figures.files >= files, lambda: self.lines[-3:])
-        wait_until(lambda: not landing(self.house), lambda: landing(self.house))
+        self.until(lambda: self.watch.figures.files >= files)
+        self.until(lambda: not landing(self.house))
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def test_the_figures_are_those_of_the_lake(small_folder: Path) -> None:
         running.land("a.json", event(1), event(1), event(2), "not json")
         running.land("b.json", event(3))
         running.until_landed(files=2)
-        wait_until(lambda: running.watch.figures.backlog_files == 0)
+        running.until(lambda: running.watch.figures.backlog_files == 0)
         found = metrics(monitor.url)
         for name, value in {
             "carlake_files_total": 2,

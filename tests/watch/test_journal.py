@@ -15,6 +15,7 @@ from carlake import journal
 from carlake.errors import NotFoundError
 from carlake.journal import Journal, lines_of
 from lakes import lakehouse, nested, put
+from watch.writing import write_many
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -49,12 +50,6 @@ def test_a_file_that_another_process_has_just_put_aside_is_not_put_aside_again(t
     log.write("info", "line")
     log._rotate()  # decided on while the file was full, and come too late
     assert [path.name for path in tmp_path.glob("carlake.log*")] == ["carlake.log"]
-
-
-def write_many(folder: Path, name: str, times: int) -> None:
-    log = Journal(folder, 256 << 10)
-    for number in range(times):
-        log.write("info", "line", f"{name}-{number}", filling="x" * 50)
 
 
 def test_processes_share_the_log_and_its_rotation_tears_no_line(tmp_path: Path) -> None:
