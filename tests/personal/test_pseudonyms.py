@@ -112,7 +112,7 @@ def test_the_same_tables_and_no_clear_name_anywhere(house: Lakehouse, small_fold
 def test_what_is_archived_lands_as_the_same_rows(house: Lakehouse, small_folder: Path, settings: Settings) -> None:
     landed(house.lake.landing)
     house.run()
-    columns = ("source_row", "record_hash", "raw", "raw_bytes", "car_chassis", "event_id")
+    columns = ("source_id", "source_row", "record_hash", "raw", "raw_bytes", "car_chassis", "event_id")
     with lakehouse(small_folder / "again", settings) as again:
         again.run([str(house.lake.archive)])
         for name, kept in ((BRONZE, columns), (QUARANTINE, ("source_row", "reason", "detail", "raw"))):

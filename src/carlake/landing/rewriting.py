@@ -2,7 +2,8 @@
 
 The lines are JSON whatever the object was: a CSV or Parquet row as bronze has it, a record that is no JSON object wrapped
 (`forgotten.wrap`), a forgotten record as `FORGOTTEN`. So landing a rewritten object gives the same rows at the same
-places as the ones it was made from.
+places as the ones it was made from. A note in the archive's folder `.rewritten`, named by the source id, has the hash of
+what was written: by it the object is known to be whole, and keeps its source id wherever the archive is landed again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import filecmp
 import gzip
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -23,10 +25,12 @@ import zstandard
 from carlake.landing.archive import Archived
 from carlake.landing.compression import GZIP_MAGIC, is_compressed
 from carlake.landing.forgotten import FORGOTTEN, FORGOTTEN_HASH, record_of, wrap
-from carlake.landing.objects import LandedObject, UnreadableError, open_object, path_of, uri_of
+from carlake.landing.objects import LandedObject, UnreadableError, hash_stream, open_object, path_of, uri_of
 from carlake.landing.records import split
 from carlake.landing.removal import NotAsReadError, Removal, free_names, publish
-from carlake.storage import fsync_dir, make_folder
+from carlake.storage import fsync_dir, make_folder, write_atomically
+
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 Rewrite = Callable[[pa.RecordBatch], pa.RecordBatch]
 """What becomes of records (schema `landing.records.RECORDS`) on their way in: `forgotten.Screen`, for one."""
@@ -41,6 +45,7 @@ def rewrite_object(path: Path, rewrite: Rewrite, max_record_bytes: int, to: Path
     try:
         with path.open("rb") as stream:
             _write(stream, unfinished, rewrite, max_record_bytes, path.stat().st_mtime_ns)
+        _note(unfinished, to.parent)
         unfinished.replace(to)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -91,6 +96,7 @@ def _archive_rewritten(
         try:
             with open_object(landed) as stream:
                 _write(stream, unfinished, rewrite, max_record_bytes, Path(path).stat().st_mtime_ns)
+            _note(unfinished, folder)
             to = _published(unfinished, folder, name_of(landed))
         finally:
             unfinished.unlink(missing_ok=True)
@@ -120,6 +126,45 @@ def _published(unfinished: Path, folder: Path, name: str) -> Path:
                 continue
         return folder / free
     raise AssertionError  # free_names does not end
+
+
+def original_id(path: str, content_hash: str) -> str:
+    """The source id of an object: the hash of its content, or, of one that was written anew in an archive, the hash of
+    what it was written from, after which its folder is named.
+    """
+    folder = os.path.dirname(path)  # noqa: PTH120  (asked of every object that is landed)
+    source_id = os.path.basename(folder)  # noqa: PTH119
+    if len(source_id) != len(content_hash) or _HASH.fullmatch(source_id) is None or source_id == content_hash:
+        return content_hash
+    try:
+        return source_id if content_hash in _noted(Path(folder)) else content_hash
+    except OSError:
+        return content_hash
+
+
+def _note(unfinished: Path, folder: Path) -> None:
+    """Write down what an object in the archive is about to be, so that it is known to be whole and what it was."""
+    if _HASH.fullmatch(folder.name) is None:
+        return
+    with unfinished.open("rb") as stream:
+        content_hash = hash_stream(stream)
+    known = _noted(folder)
+    if content_hash not in known:
+        path = _note_path(folder)
+        make_folder(path.parent)
+        write_atomically(path, "".join(f"{each}\n" for each in (*known, content_hash)).encode())
+
+
+def _noted(folder: Path) -> list[str]:
+    try:
+        return _note_path(folder).read_text(encoding="ascii").split()
+    except FileNotFoundError:
+        return []
+
+
+def _note_path(folder: Path) -> Path:
+    """Beside the days, in a folder that listings pass over."""
+    return folder.parent.parent / ".rewritten" / folder.name
 
 
 def _part(to: Path) -> Path:

@@ -16,6 +16,7 @@ from carlake.errors import CarlakeError, CommitRefusedError, ReadError
 from carlake.landing.forgotten import Screen
 from carlake.landing.objects import LandedObject, Unreadable, UnreadableError, hash_object, open_object, read_object
 from carlake.landing.records import BATCH_BYTES, BATCH_RECORDS, lone_record, lone_records, split
+from carlake.landing.rewriting import original_id
 from carlake.refresh.adopted import ready
 from carlake.refresh.context import Context
 from carlake.refresh.forgotten import one_writing, tombstones
@@ -257,10 +258,10 @@ class _Lone:
 def _hash(landed: LandedObject, contents: _Contents) -> str:
     """The object's source id; its content is kept where it is small. Raises UnreadableError."""
     if not contents.has_room(landed):
-        return hash_object(landed)
+        return original_id(landed.uri, hash_object(landed))
     content = read_object(landed)
     contents.keep(landed.uri, content)
-    return hashlib.sha256(content).hexdigest()
+    return original_id(landed.uri, hashlib.sha256(content).hexdigest())
 
 
 def _records(context: Context, landed: LandedObject, contents: _Contents) -> Iterable[pa.RecordBatch]:

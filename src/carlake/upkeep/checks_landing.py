@@ -9,6 +9,7 @@ from pathlib import Path
 from carlake.errors import CarlakeError
 from carlake.landing.listing import MOVING, list_landing
 from carlake.landing.objects import hash_stream, path_of
+from carlake.landing.rewriting import original_id
 from carlake.tables.declare import BRONZE
 from carlake.upkeep.examined import SnapshotFiles
 from carlake.upkeep.finding import Check, Found
@@ -60,7 +61,7 @@ def is_named_rightly(path: Path) -> bool:
     """Whether an archived object's content is the one that its folder is named after."""
     try:
         with path.open("rb") as stream:
-            return hash_stream(stream) == path.parent.name
+            return original_id(str(path), hash_stream(stream)) == path.parent.name
     except OSError:
         return False
 
