@@ -13,7 +13,7 @@ $(shell rm -f $(READY))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs bench bench-peers clean
+.PHONY: help setup demo test lint docs bench bench-peers torture clean
 
 help: ## show this
 	@echo "carlake: files of car events in, three right tables out, exactly once"
@@ -55,6 +55,9 @@ bench: setup ## how fast, as ratios to DuckDB alone on the same input
 
 bench-peers: setup ## the same input through dbt-duckdb and dlt
 	@$(BIN)/python bench/peers.py $(ARGS)
+
+torture: setup ## kills, lost power, full disks, damage, crowds, seeded faults: an hour or two
+	@$(BIN)/python tests/torture/run.py $(ARGS)
 
 clean: ## remove .venv, caches and the demo's lake
 	@rm -rf .venv .envs .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo-lake bench/out

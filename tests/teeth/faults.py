@@ -188,7 +188,7 @@ FAULTS: dict[str, Fault] = {
         "engines/snapshots.py",
         "own = {HOLD: hold} if HOLD not in properties and (hold := hold_on(iceberg)) else {}",
         "own = {}",
-        "tests/releases/test_rollback.py::test_a_rebuild_leaves_held_tables_alone",
+        "tests/stateful/test_model.py::test_a_hold_outlives_maintenance",
     ),
     "a manifest is not compared with its name": Fault(
         "storage.py",

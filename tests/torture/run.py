@@ -1,0 +1,86 @@
+"""`make torture`: everything that can be done to a lake, in numbers. Takes an hour or two; parts and shares of it less.
+
+    make torture                                      all of it
+    make torture ARGS="--part kills --share 0.1"      50 SIGKILLs in place of 500
+    make torture ARGS="--page"                        and put the figures into docs/torture.md
+
+The figures go to bench/out/torture.json. Exit code 1 if anything was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+_OUT = ROOT / "bench" / "out" / "torture.json"
+_PAGE = ROOT / "docs" / "torture.md"
+_BEGIN, _END = "<!-- figures -->\n", "<!-- end of figures -->\n"
+
+
+def main() -> int:
+    """Do what was asked for, and tell."""
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    from torture.parts import PARTS, Amount, timed
+
+    asked = argparse.ArgumentParser(description="Everything that can be done to a lake, in numbers.")
+    asked.add_argument("--part", action="append", choices=list(PARTS), help="only this one; may be given again")
+    asked.add_argument("--share", type=float, default=1.0, help="how much of each part: 1 is all")
+    asked.add_argument("--seed", type=int, default=0, help="other cases than those of 0")
+    asked.add_argument("--page", action="store_true", help="put the figures into docs/torture.md")
+    given = asked.parse_args()
+    memory = Path("/dev/shm")
+    report: dict[str, Any] = json.loads(_OUT.read_text()) if _OUT.exists() and given.part else {}
+    wrong = 0
+    for name in given.part or PARTS:
+        print(f"{name} ...", flush=True)
+        with tempfile.TemporaryDirectory(
+            prefix="carlake-torture-", dir=memory if os.access(memory, os.W_OK) else None
+        ) as at:
+            done, seconds = timed(PARTS[name], Path(at), Amount(given.share, given.seed))
+        wrong += len(done.wrong)
+        report[name] = {
+            **asdict(done),
+            "seconds": round(seconds, 1),
+            "share": given.share,
+            "seed": given.seed,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "python": platform.python_version(),
+        }
+        print(f"    {_told(done.figures)}; {len(done.wrong)} wrong; {seconds:.0f} s", flush=True)
+        for each in done.wrong[:20]:
+            print(f"    WRONG {each}", flush=True)
+        _OUT.parent.mkdir(parents=True, exist_ok=True)
+        _OUT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    if given.page:
+        _PAGE.write_text(with_figures(_PAGE.read_text(encoding="utf-8"), report), encoding="utf-8")
+    return 1 if wrong else 0
+
+
+def with_figures(page: str, report: dict[str, Any]) -> str:
+    """The page with the report's figures in place of those that it has."""
+    lines = ["| part | figures | wrong | share of all | minutes |", "|---|---|---|---|---|"]
+    for name, part in report.items():
+        minutes = f"{part['seconds'] / 60:.1f}"
+        lines.append(f"| {name} | {_told(part['figures'])} | {len(part['wrong'])} | {part['share']:g} | {minutes} |")
+    before, _, rest = page.partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    return before + _BEGIN + "\n".join(lines) + "\n" + _END + after
+
+
+def _told(figures: dict[str, int | float]) -> str:
+    return ", ".join(
+        f"{number:,} {name}" if ": " not in name else f"{name} {number:,}" for name, number in figures.items()
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
