@@ -47,14 +47,16 @@ class ForgottenCars:
         return self._read[1]
 
 
-def one_writing(context: Context) -> None:
+def one_writing(context: Context, base: int | None) -> None:
     """Raise DefinitionChangedError where this process would write cars otherwise than bronze has them: in clear among
-    pseudonyms, as pseudonyms among clear names, or under another key.
+    pseudonyms, as pseudonyms among clear names, or under another key. `base` is bronze's snapshot that was just read.
     """
-    iceberg = context.find(BRONZE)
-    head = iceberg.current_snapshot() if iceberg else None
-    line = ancestry(iceberg, head.snapshot_id) if iceberg and head else []
-    mark = next((mark for mark in map(Bookmark.of, line) if mark is not None), None)
+    if base is None:
+        return
+    iceberg = context.engine.load(BRONZE)
+    mark = Bookmark.of(iceberg.metadata.snapshot_by_id(base))
+    if mark is None:  # another program wrote it
+        mark = next((mark for mark in map(Bookmark.of, ancestry(iceberg, base)) if mark is not None), None)
     own = context.tables[BRONZE].parts.get("pseudonyms")
     there = mark.parts.get("pseudonyms") if mark is not None else own
     if own == there:

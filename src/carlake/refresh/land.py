@@ -133,7 +133,7 @@ def _write(
     Raises CommitRefusedError when another writer landed one of them, or a car was forgotten, meanwhile.
     """
     bronze = context.tables[BRONZE]
-    one_writing(context)
+    one_writing(context, base)
     # Read after the base: an erasure that they do not tell of yet moves main before this can be committed.
     graves = tombstones(context)
     screen = Screen(context.contracts, graves, context.engine.max_record_bytes, context.pseudonyms)
