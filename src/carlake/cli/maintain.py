@@ -119,7 +119,7 @@ def _show(invocation: Invocation, result: Maintained) -> None:
                     else _count(done.files),
                     _count(done.rows),
                     _count(done.snapshots),
-                    "FAILED" if done.error else "not done whole: the next time goes on" if done.again else "",
+                    "FAILED" if done.error else "not done whole: the next time goes on" if done.again else "done",
                 )
                 for done in result.done
             ],
