@@ -50,7 +50,8 @@ def rebuild(
 
     Without a table: each table whose contracts, rules or definition changed is brought up to date, doing no more than
     the change needs. With tables or --all, they are made again whole from their source. Either way each is one snapshot,
-    so that readers never see a part of it, and its earlier snapshots stay readable.
+    so that readers never see a part of it, and its earlier snapshots stay readable. Rows whose records retention has
+    removed from bronze stay as they were made.
 
       carlake rebuild                              adopt what changed
       carlake rebuild alerts                       make one again; part of its name is enough
