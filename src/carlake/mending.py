@@ -160,9 +160,11 @@ class Mending(OpenLake):
 
         Raises CarlakeError where it cannot be done now; nothing is lost by that.
         """
-        from carlake.upkeep.erase import forget
+        from carlake.upkeep.erase import as_run, forget
 
-        return forget(cast("Lakehouse", self), car, progress)
+        done = forget(cast("Lakehouse", self), car, progress)
+        self._noted(as_run(done))
+        return done
 
     # -- maintenance -------------------------------------------------------------------------------------------------
 

@@ -116,6 +116,7 @@ def test_gone_from_everywhere_and_nothing_else_is(house: Lakehouse) -> None:
     assert verified.records == verified.accepted + verified.quarantined + verified.duplicates + verified.forgotten
     # 12 in the objects before, one in `later`, and of j, which is cut short, 50 records and the stream itself.
     assert verified.forgotten == 64 and verified.quarantined == 2
+    assert house.runs().column("trigger").to_pylist().count("forget") == 1
     for name in heads(house):
         table = iceberg(house, name)
         assert "carlake.bookmark" in table.current_snapshot().summary.additional_properties

@@ -86,6 +86,27 @@ def test_a_writer_that_began_before(small_folder: Path, table: str) -> None:
         check(writer, OTHERS)
 
 
+@pytest.mark.parametrize("table", [BRONZE, SILVER])
+def test_a_writer_that_brings_the_car_first(small_folder: Path, table: str) -> None:
+    """The erasure finds no row to take out, and commits all the same: else nothing would refuse this writer."""
+    with lakehouse(small_folder / "lake") as writer, lakehouse(small_folder / "lake") as eraser:
+        put(writer.lake.landing / "a.json", OTHERS[0])
+        writer.run()
+        put(writer.lake.landing / "b.json", OWN[0], OTHERS[1])
+        forward, done = writer.catalog.commit_table, []
+
+        def commit_table(target: Any, *rest: Any) -> Any:
+            if target.name()[-1] == table and not done:
+                done.append(None)
+                eraser.run = lambda: None  # type: ignore[method-assign, assignment, return-value]
+                eraser.forget(CAR)
+            return forward(target, *rest)
+
+        writer.catalog.commit_table = commit_table
+        assert writer.run().status == "succeeded" and done
+        check(writer, OTHERS)
+
+
 def test_an_archiver_that_began_before(small_folder: Path) -> None:
     """Its rows were committed before the erasure; its object comes into the archive after it, and without the car."""
     lake = made(small_folder)

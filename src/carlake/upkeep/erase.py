@@ -17,6 +17,7 @@ from carlake.errors import NotFoundError
 from carlake.landing.forgotten import Screen
 from carlake.refresh.forgotten import tombstones
 from carlake.refresh.refresh import refresh_table
+from carlake.refresh.report import RunReport, Status, Step
 from carlake.upkeep.control import control
 from carlake.upkeep.erased_files import clean_logs, clean_objects, clean_tables, running, search_lake
 from carlake.upkeep.erased_rows import Erasing, erase_table, holding
@@ -175,6 +176,22 @@ def forget(house: Lakehouse, car: str, progress: Progress = lambda step: None) -
         running=running(house.lake),
         seconds=time.perf_counter() - started,
     )
+
+
+def as_run(done: Erasure) -> RunReport:
+    """The erasure as a run, for people. It does not say of which car."""
+    steps = tuple(
+        Step(
+            each.table,
+            "succeeded" if each.snapshots or each.rows else "skipped",
+            why="forget",
+            rows_removed=each.rows,
+            started_at=done.started_at,
+        )
+        for each in done.tables
+    )
+    status: Status = "succeeded" if done.ok else "partial"
+    return RunReport(done.run_id, "forget", status, done.started_at, done.seconds, steps=steps)
 
 
 def _checked(car: str) -> str:
