@@ -24,7 +24,9 @@ from tests.upkeep.damages import (
 from carlake.lakehouse import Lakehouse
 from carlake.refresh.plan import BOOKMARK
 from carlake.upkeep.doctor import diagnose
+from carlake.upkeep.ledger import HeldObject
 from carlake.upkeep.recover import Recovery
+from carlake.upkeep.recover_bronze import _doubtful
 from carlake.upkeep.recover_catalog import make_anew
 from carlake.upkeep.recovery_plan import RecoveryStep, plan
 from lakes import BRONZE, SILVER, bookmark, iceberg, rows_of
@@ -198,3 +200,15 @@ def test_a_damaged_catalog_is_set_aside_with_its_journal(lake: Path, rows: Conte
     assert Path(f"{aside}-journal").read_bytes() == b"of the damaged file"
     assert not (lake / "catalog.db-journal").exists()
     assert contents(lake) == rows
+
+
+def test_a_long_object_may_have_lost_its_end(lake: Path) -> None:
+    """Short objects share their file and are in it whole; a long one has files of its own, one of which may be lost."""
+    shared, own, other = Path("shared"), Path("own"), Path("own too")
+    held = {
+        "a": HeldObject("a", "a", {0}, files={shared}),
+        "b": HeldObject("b", "b", {0, 1}, files={shared}),
+        "c": HeldObject("c", "c", {0, 1}, files={own, other}),
+    }
+    assert _doubtful(look(lake), held, [], {}) == set()
+    assert _doubtful(look(lake), held, [(Path("lost"), "is missing")], {}) == {"c"}

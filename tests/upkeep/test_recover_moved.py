@@ -155,3 +155,22 @@ def test_paths_that_lie_in_each_other() -> None:
     assert outer.path("file:///a/lake/warehouse/t") == Path("/a/lake/warehouse/t")
     assert outer.location("file:///a/lake/sub/warehouse/t", "file:///a/lake/warehouse") == "file:///a/lake/warehouse/t"
     assert outer.location("s3://bucket/warehouse/t", "file:///a/lake/warehouse") == "s3://bucket/warehouse/t"
+
+
+def test_a_move_that_breaks_off_at_the_catalog_leaves_a_lake_that_counts_as_moved(
+    lake: Path, rows: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = lake.with_name("moved")
+    lake.rename(moved)
+
+    def stop(*given: object) -> None:
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr("carlake.upkeep.recover.point", stop)
+        with pytest.raises(Stopped):
+            recovered(moved)
+    with pytest.raises(LakeError, match="carlake recover"):
+        opened(moved)
+    recovered(moved)
+    assert contents(moved) == rows
