@@ -16,7 +16,8 @@ from environment.hostile import REFUSED, few_files, fill, little_memory, run_at,
 from lakes import NOON, lakehouse, nested, put
 from landing.ordinary_user import open_to_all, ordinary_user
 
-EFFECTS = ("begin data file", "end data file", "end manifest", "end metadata", "swap", "make archive folder")
+EFFECTS = ("begin data file", "end data file", "end manifest", "end metadata", "swap", "make archive folder",
+           "write state file archive.lock")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -152,7 +152,12 @@ def joined(first: RunReport, again: RunReport) -> RunReport:
 
 def _archived(archive: Archive, part: Sequence[LandedObject], batch: Batch) -> list[Problem]:
     """Archive the objects of a batch that bronze holds."""
-    return list(archive([(landed, batch.ids[landed.uri]) for landed in part if landed.uri in batch.ids]))
+    objects = [(landed, batch.ids[landed.uri]) for landed in part if landed.uri in batch.ids]
+    try:
+        return list(archive(objects))
+    except Exception as error:  # noqa: BLE001  (a full disk, say: what is committed is committed, and the run is told)
+        advice = "Its rows are committed; it stays in landing, and the next run takes it out."
+        return [Problem(landed.uri, f"cannot be archived: {cause(error).splitlines()[0]}", advice) for landed, _ in objects]
 
 
 def _adopt(context: Context, steps: _Steps, only: frozenset[str] | None) -> None:
