@@ -10,7 +10,8 @@ from pyiceberg.table.update import SetPropertiesUpdate
 from carlake.engines.manifests import ancestry, live_files
 from carlake.errors import CarlakeError, NotFoundError
 from carlake.refresh.plan import Bookmark
-from carlake.upkeep.returning import PIN
+from carlake.refresh.refresh import publish
+from carlake.upkeep.returning import PIN, stage
 from lakes import (
     ALERTS,
     BRONZE,
@@ -161,6 +162,17 @@ def test_a_commit_of_another_program_ends_no_hold(ran: Ran) -> None:
     assert ran.now == ran.states[3], "its row is no part of what was before the run"
     ran.house.resume()
     converged(ran)
+
+
+def test_whatever_is_committed_later_carries_the_hold(ran: Ran) -> None:
+    ran.house.rollback(ran.runs[3])
+    hold = ran.house.holds()[SILVER]
+    context = ran.house.context(trigger="maintain")
+    with context.engine.session():
+        publish(context, stage(context, SILVER, "compaction", {}, ()))
+    assert ran.house.holds()[SILVER] == hold
+    assert step(ran.house.run(), SILVER).status == "held"
+    assert ran.house.rollback(ran.runs[2]).done and ran.now == ran.states[2]
 
 
 def test_a_run_that_only_landed_before_it_died(ran: Ran, tmp_path: Path) -> None:

@@ -296,6 +296,7 @@ class Watch:
         quiet = now - self._last_batch >= _QUIET_SECONDS
         if quiet:
             self.house.write_down_runs()
+            self.house.settle_releases()
         if self._chores is None:
             return
         due = self._commits >= _CHORES_AFTER_COMMITS or now - self._last_chores >= _CHORES_AFTER_SECONDS
