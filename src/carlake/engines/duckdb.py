@@ -285,7 +285,7 @@ class DuckDBEngine:
         rows_added = sum(file.record_count for file in new_files) - (0 if everything else carried)
         gone = [live[path] for path in hit]
         try:
-            return stage_snapshot(
+            staged = stage_snapshot(
                 iceberg,
                 table.name,
                 new_files,
@@ -298,6 +298,11 @@ class DuckDBEngine:
         except BaseException:
             self.remove_files([file.file_path for file in new_files])
             raise
+        if added in self._made and not hit:
+            # Whoever reads this snapshot's changes in this session need not read the files.
+            nothing = self.view(f"SELECT * FROM {added} WHERE false")
+            self._diffs[table.name, base, staged.snapshot_id] = Changed(added, nothing, rows_added, 0)
+        return staged
 
     def rewrite(
         self, table: Table, base: int, locations: Sequence[str], select: str = "SELECT * FROM {rows}"

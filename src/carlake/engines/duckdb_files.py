@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.io.pyarrow import (
     compute_statistics_plan,
@@ -29,6 +30,8 @@ from carlake.tables.table import Table
 
 # Small enough that one car's rows are found by reading little, large enough that columns compress.
 ROW_GROUP_ROWS = 24_576
+
+_LOOKED_AT = 8192
 
 # Files written at once.
 _WRITERS = 2
@@ -165,11 +168,12 @@ def _write(
 ) -> DataFile:
     """Write one file; nothing is left of it if that fails."""
     try:
+        # Pieces of one row group at the cuts between partitions are put together again.
+        rows = pa.Table.from_batches(batches).cast(schema)
         with pq.ParquetWriter(
-            path, schema, compression="zstd", compression_level=1, store_schema=False, store_decimal_as_integer=True
-        ) as writer:
-            # Pieces of one row group at the cuts between partitions are put together again.
-            rows = pa.Table.from_batches(batches).cast(schema)
+            path, schema, compression="zstd", compression_level=1, use_dictionary=_repetitive(rows),
+            store_schema=False, store_decimal_as_integer=True,
+        ) as writer:  # fmt: skip
             writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
         sealed = str(seal(path))
     except BaseException:
@@ -177,6 +181,14 @@ def _write(
         raise
     settle_later(sealed)
     return data_file(iceberg, sealed, partition)
+
+
+def _repetitive(rows: pa.Table) -> Any:
+    """The columns whose values repeat, by a look at the first rows: the dictionary of any other costs time and space."""
+    first = rows.slice(0, _LOOKED_AT)
+    if first.num_rows < _LOOKED_AT:
+        return True
+    return [name for name in rows.column_names if 4 * pc.count_distinct(first[name]).as_py() < _LOOKED_AT]
 
 
 def arrow_schema(iceberg: IcebergTable, table: Table) -> pa.Schema:

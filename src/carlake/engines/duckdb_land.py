@@ -50,7 +50,8 @@ Texts = Any
 class Landing:
     """One batch of objects on its way into bronze. Nothing is visible until what `stage` gives is committed.
 
-    The records' texts are read once: while bronze's files are written on one thread, the contracts judge them on another.
+    The records' texts are read once: while one thread reads on, another writes bronze's files and the contracts judge on a
+    third.
     """
 
     def __init__(
@@ -162,12 +163,18 @@ class Landing:
         """Send the pending records on as one chunk."""
         if not self._pending:
             return
-        chunk = self._chunk(self._pending)
-        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+        pending, self._pending = self._pending, []
+        self._pending_rows = self._pending_bytes = 0
         # One chunk waits while one is worked on, so memory stays bounded.
         self._wait(1)
-        self._running.append(self._writing.submit(self._write, chunk))
+        # Whoever reads the objects has enough to do with that.
+        self._running.append(self._writing.submit(self._send_on, pending))
+
+    def _send_on(self, pending: Sequence[_Pending]) -> None:
+        """Make a chunk of records, give it to the contracts and write it."""
+        chunk = self._chunk(pending)
         self._stream.feed(chunk)
+        self._write(chunk)
 
     def _chunk(self, pending: Sequence[_Pending]) -> pa.Table:
         """Bronze's columns, and the splitter's `reason` and `detail`, for the pending records."""
@@ -277,6 +284,8 @@ class Landing:
         if self._parsed is None:
             self._stream.stop()
         self._writing.shutdown(wait=True, cancel_futures=True)
+        if self._parsed is None:
+            self._stream.stop()  # it may have been given its first chunks meanwhile
         if self._writer is not None:
             with suppress(OSError) if self._stopped else nullcontext():  # a disk that is full is said already
                 self._writer.close()

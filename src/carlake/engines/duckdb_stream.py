@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from queue import Queue
+from contextlib import suppress
+from queue import Full, Queue
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -54,6 +55,8 @@ class ParseStream:
 
     def feed(self, chunk: pa.Table) -> None:
         """Take one chunk; waits while the one before is worked on. Raises what went wrong with those before."""
+        if self._stopped:
+            return
         refused = chunk.filter(pc.or_(pc.is_valid(chunk["reason"]), pc.is_null(chunk["raw"])))
         if refused.num_rows:
             self._refused.append(refused)
@@ -91,15 +94,15 @@ class ParseStream:
         self._stopped = True
         if self._thread is not None:
             while self._thread.is_alive():
-                if self._waiting.empty():
-                    self._waiting.put(None)
+                with suppress(Full):
+                    self._waiting.put_nowait(None)
                 self._thread.join(0.01)
 
     def _put(self, chunk: pa.Table | None) -> None:
-        while self._thread is not None and self._error is None:
+        while self._thread is not None and self._error is None and not self._stopped:
             try:
                 self._waiting.put(chunk, timeout=0.1)
-            except Exception:  # noqa: BLE001, S112  (queue.Full: look again whether the worker lives)
+            except Full:  # look again whether the worker lives
                 continue
             return
         if self._error is not None and chunk is not None:
