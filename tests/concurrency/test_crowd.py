@@ -11,7 +11,7 @@ from concurrency.crowd import OTHERS, all_at_once, writer_against
 
 @pytest.mark.parametrize("same", [True, False])
 def test_eight_processes(small_folder: Path, same: bool) -> None:
-    outcome = all_at_once(small_folder, same=same, files=16)
+    outcome = all_at_once(small_folder, same=same, files=8)
     assert (outcome.times, outcome.problems) == (8, [])
 
 

@@ -157,7 +157,9 @@ def _archived(archive: Archive, part: Sequence[LandedObject], batch: Batch) -> l
         return list(archive(objects))
     except Exception as error:  # noqa: BLE001  (a full disk, say: what is committed is committed, and the run is told)
         advice = "Its rows are committed; it stays in landing, and the next run takes it out."
-        return [Problem(landed.uri, f"cannot be archived: {cause(error).splitlines()[0]}", advice) for landed, _ in objects]
+        return [
+            Problem(landed.uri, f"cannot be archived: {cause(error).splitlines()[0]}", advice) for landed, _ in objects
+        ]
 
 
 def _adopt(context: Context, steps: _Steps, only: frozenset[str] | None) -> None:
