@@ -46,8 +46,8 @@ def made(folder: Path) -> Path:
     return folder / "lake"
 
 
-# After the tombstone; after the first and the last table lost its rows; while files are removed; in the archive.
-MOMENTS = [(FORGOTTEN, 1), (BRONZE, 2), (ALERTS, 2), ("removed", 9), ("rewritten", 1)]
+# After the tombstone; after the first table lost its rows; while files are removed; in the archive.
+MOMENTS = [(FORGOTTEN, 1), (BRONZE, 2), ("removed", 9), ("rewritten", 1)]
 
 
 @pytest.mark.parametrize(("moment", "times"), MOMENTS)
