@@ -118,7 +118,7 @@ class NamedByContent(OutputFile):  # type: ignore[misc]  # PyIceberg is untyped 
 
     def __init__(self, file_io: FileIO, pattern: str) -> None:
         super().__init__(pattern)
-        self._location: str = pattern
+        self._location = self._pattern = pattern
         self._io = file_io
         self._size = 0
 
@@ -127,7 +127,7 @@ class NamedByContent(OutputFile):  # type: ignore[misc]  # PyIceberg is untyped 
         return _Kept(self._write)
 
     def _write(self, content: bytes) -> None:
-        before, _, after = self._location.rpartition("{}")
+        before, _, after = self._pattern.rpartition("{}")
         self._location = f"{before}{checksum(content)}{after}"
         self._size = len(content)
         with self._io.new_output(self._location).create(overwrite=True) as stream:
@@ -158,9 +158,11 @@ class _Kept(io.BytesIO):
         self.close()
 
     def close(self) -> None:
-        if not self.closed:
-            self._done(self.getvalue())
+        # Once only: where writing fails, the garbage collector closes the stream again.
+        done, self._done = self._done, lambda content: None
+        content = b"" if self.closed else self.getvalue()
         super().close()
+        done(content)
 
 
 def settle_later(path: Pathish) -> None:

@@ -13,6 +13,7 @@ from carlake.checksums import checksum, checksum_of_file, is_whole, recorded, se
 from carlake.engines.manifests import forget_cached
 from carlake.errors import DamagedError
 from carlake.lakehouse import Lakehouse
+from carlake.storage import DurableFileIO, NamedByContent, settle
 from lakes import ALERTS, BRONZE, SILVER, STATE, iceberg, lakehouse, nested, put, step
 
 FIRST = nested("A", "e1", "2025-10-01T00:00:00Z", trip_distance_km=5, engine_temp_celsius=120)
@@ -159,3 +160,22 @@ def test_the_error_says_what_to_do(house: Lakehouse) -> None:
     with lakehouse(house.lake.root) as reader, pytest.raises(DamagedError) as error:
         iceberg(reader, STATE).scan().to_arrow()
     assert "recover" in error.value.advice and "verify --deep" in error.value.advice
+
+
+def test_a_file_that_could_not_be_written_is_not_tried_again(tmp_path: Path) -> None:
+    """The garbage collector closes a stream again whose closing failed; nothing may be written then."""
+    output = NamedByContent(DurableFileIO(), str(tmp_path / "gone" / "{}.avro"))
+    stream = output.create()
+    stream.write(b"content")
+    (tmp_path / "gone").touch()
+    with pytest.raises(FileExistsError):
+        stream.close()
+    (tmp_path / "gone").unlink()
+    stream.close()
+    del stream
+    assert list(tmp_path.iterdir()) == []
+    with output.create() as again:
+        again.write(b"content")
+    assert recorded(output.location) == checksum(b"content")
+    assert [path.name for path in (tmp_path / "gone").iterdir()] == [output.location.rpartition("/")[2]]
+    settle()
