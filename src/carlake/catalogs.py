@@ -231,7 +231,10 @@ def _is_made(file: Path, namespace: str) -> bool:
                 return False
             return bool(database.execute(has, (CATALOG_NAME, namespace)).fetchone()[0])
         except sqlite3.DatabaseError as error:
-            raise LakeError(f"The catalog {file} cannot be read: {error}.", "Put the file back, or have it made anew: carlake recover") from None
+            raise LakeError(
+                f"The catalog {file} cannot be read: {error}.",
+                "Put the file back, or have it made anew: carlake recover",
+            ) from None
 
 
 def _pass_through(settings: Settings, lake: Lake) -> dict[str, str]:

@@ -156,7 +156,9 @@ def test_a_changed_select_is_never_run_under_the_old_bookmark(house: Lakehouse) 
     left = refresh_table(context, house.declared[ALERTS])
     assert left.status == "left" and "select" in left.error and "carlake rebuild" in left.error
     assert refresh_table(context, house.declared[ALERTS], adopt=True).status == "succeeded"
-    assert [row["alert_message"] for row in rows_of(house, ALERTS)] == ["Highest speed of the trip 118.0 km/h was above 110.0 km/h"]
+    assert [row["alert_message"] for row in rows_of(house, ALERTS)] == [
+        "Highest speed of the trip 118.0 km/h was above 110.0 km/h"
+    ]
 
 
 def test_flat_events_beside_nested_ones_need_no_schema_change(house: Lakehouse) -> None:

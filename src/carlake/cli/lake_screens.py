@@ -90,7 +90,10 @@ def show_status(
             Column("behind", right=True),
             Column("updated"),
         ],
-        [(info.name, info.rows if info.exists and info.readable else None, _behind(info), info.updated) for info in infos],
+        [
+            (info.name, info.rows if info.exists and info.readable else None, _behind(info), info.updated)
+            for info in infos
+        ],
     )
     _show_trouble(screen, infos, failing)
     steps = []
@@ -149,7 +152,12 @@ def show_tables(screen: Screen, infos: Sequence[TableInfo]) -> None:
     screen.table(
         [Column("table"), Column("rows", right=True), Column("created"), Column("updated")],
         [
-            (info.name, info.rows if info.exists and info.readable else None, info.created.date() if info.created else None, info.updated)
+            (
+                info.name,
+                info.rows if info.exists and info.readable else None,
+                info.created.date() if info.created else None,
+                info.updated,
+            )
             for info in infos
         ],
     )

@@ -263,9 +263,7 @@ def query(
         raise typer.BadParameter(f"--output {output} is a folder; name a file in it.")
     with invocation.open() as house:
         with invocation.working("Querying"):
-            rows = house.query(
-                text, as_of=as_of, snapshot=snapshot, as_of_run=as_of_run, timeout_seconds=timeout
-            )
+            rows = house.query(text, as_of=as_of, snapshot=snapshot, as_of_run=as_of_run, timeout_seconds=timeout)
         from carlake.look import formats
 
         if output is not None:

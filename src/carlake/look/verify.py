@@ -235,7 +235,9 @@ def _hashes(context: Context, rows: Relation) -> Iterator[Difference]:
     """Records whose text is not what was landed: their hash says so."""
     wrong: list[str] = []
     count = 0
-    sql = f"SELECT source_id, source_row, record_hash, raw, raw_bytes FROM {rows} WHERE record_hash <> '{FORGOTTEN_HASH}'"
+    sql = (
+        f"SELECT source_id, source_row, record_hash, raw, raw_bytes FROM {rows} WHERE record_hash <> '{FORGOTTEN_HASH}'"
+    )
     for batch in context.engine.batches(sql, 20_000):
         for source_id, source_row, landed, raw, raw_bytes in zip(*(c.to_pylist() for c in batch.columns), strict=True):
             content = raw_bytes if raw is None else raw.encode()
