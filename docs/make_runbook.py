@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from carlake.upkeep.checks import CHECKS
-from carlake.upkeep.finding import Check
+from carlake.upkeep.checks.every import CHECKS
+from carlake.upkeep.checks.finding import Check
 
 PAGE = Path(__file__).with_name("runbook.md")
 NOTE = "<!-- Made from the checks by `make docs`; change the checks, not this page. -->\n"

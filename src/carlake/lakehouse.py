@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from carlake.contracts.drift import Drift, Outcome
     from carlake.look.trace import Trace
     from carlake.look.verify import Verification
-    from carlake.upkeep.doctor import Diagnosis
-    from carlake.upkeep.recover import Recovery
-    from carlake.upkeep.recovery_plan import RecoveryPlan, RecoveryStep
+    from carlake.upkeep.checks.doctor import Diagnosis
+    from carlake.upkeep.recovery.plan import RecoveryPlan, RecoveryStep
+    from carlake.upkeep.recovery.recover import Recovery
 
 # What is due is done after a run, but no more than a person waits for.
 _MAINTENANCE_SECONDS = 2.0
@@ -82,7 +82,7 @@ class Lakehouse(Mending):
             progress=progress,
         )
         if self.settings.maintenance == "auto" and not report.idle:
-            from carlake.upkeep.maintain import maintain_slice
+            from carlake.upkeep.maintenance.maintain import maintain_slice
 
             maintain_slice(self, _MAINTENANCE_SECONDS)
         return report
@@ -167,7 +167,7 @@ class Lakehouse(Mending):
         return replace(listing, objects=divided.whole, passed_over=sorted([*listing.passed_over, *unfinished]))
 
     def _archive(self, landed: Sequence[tuple[LandedObject, str]]) -> list[Problem]:
-        from carlake.upkeep.archiving import archive
+        from carlake.upkeep.erasure.archiving import archive
 
         mode = self.settings.after_landing
         assert mode != "leave"
@@ -296,8 +296,8 @@ class Lakehouse(Mending):
         settings       given, or read from `settings_file` and the lake's own
         deep           read every data file, not only what metadata says of it
         """
-        from carlake.upkeep.doctor import diagnose
-        from carlake.upkeep.inspection import Inspection
+        from carlake.upkeep.checks.doctor import diagnose
+        from carlake.upkeep.inspection.lake import Inspection
 
         now = clock() if clock else None
         return diagnose(Inspection(path, settings, settings_file=settings_file, deep=deep, now=now))
@@ -312,8 +312,8 @@ class Lakehouse(Mending):
         clock: Clock | None = None,
     ) -> RecoveryPlan:
         """What `recover` would do. Reads every data file, and changes nothing."""
-        from carlake.upkeep.inspection import Inspection
-        from carlake.upkeep.recovery_plan import plan
+        from carlake.upkeep.inspection.lake import Inspection
+        from carlake.upkeep.recovery.plan import plan
 
         now = clock() if clock else None
         return plan(Inspection(path, settings, settings_file=settings_file, deep=True, now=now))
@@ -332,8 +332,8 @@ class Lakehouse(Mending):
 
         Raises LakeError where a person has to mend something before: settings, rights, a full disk, a later format.
         """
-        from carlake.upkeep.inspection import Inspection
-        from carlake.upkeep.recover import recover
+        from carlake.upkeep.inspection.lake import Inspection
+        from carlake.upkeep.recovery.recover import recover
 
         def look() -> Inspection:
             now = clock() if clock else None

@@ -15,11 +15,11 @@ from carlake.tables.declare import BRONZE
 if TYPE_CHECKING:
     from carlake.lakehouse import Lakehouse
     from carlake.refresh.hold import Hold
-    from carlake.upkeep.erase import Erasure, ErasurePlan
-    from carlake.upkeep.from_archive import ArchivePlan
-    from carlake.upkeep.maintain import Maintained, MaintenancePlan
-    from carlake.upkeep.returning import RollbackPlan
-    from carlake.upkeep.rollback import Resumed
+    from carlake.upkeep.erasure.erase import Erasure, ErasurePlan
+    from carlake.upkeep.maintenance.maintain import Maintained, MaintenancePlan
+    from carlake.upkeep.recovery.from_archive import ArchivePlan
+    from carlake.upkeep.releases.returning import RollbackPlan
+    from carlake.upkeep.releases.rollback import Resumed
 
 
 class Mending(OpenLake):
@@ -49,7 +49,7 @@ class Mending(OpenLake):
         if BRONZE not in anew:
             return house._do(context, adopt=True, only=anew or None, anew=anew, progress=progress)
         from carlake.landing.listing import Listing, list_paths
-        from carlake.upkeep.from_archive import plan_from_archive, remake_bronze
+        from carlake.upkeep.recovery.from_archive import plan_from_archive, remake_bronze
 
         remade = remake_bronze(context, self.lake.archive, progress)
         missing = [str(path) for path in plan_from_archive(context, self.lake.archive).missing]
@@ -69,7 +69,7 @@ class Mending(OpenLake):
 
     def plan_from_archive(self) -> ArchivePlan:
         """What a rebuild from the archive would read again, land, and leave. Changes nothing."""
-        from carlake.upkeep.from_archive import plan_from_archive
+        from carlake.upkeep.recovery.from_archive import plan_from_archive
 
         return plan_from_archive(self.context(trigger="plan"), self.lake.archive)
 
@@ -98,7 +98,7 @@ class Mending(OpenLake):
 
     def plan_rollback(self, run: str) -> RollbackPlan:
         """What `rollback` would do now, and which later runs it would undo. Changes nothing. Raises as it does."""
-        from carlake.upkeep.rollback import plan_rollback
+        from carlake.upkeep.releases.rollback import plan_rollback
 
         return plan_rollback(self.context(trigger="rollback"), run)
 
@@ -110,7 +110,7 @@ class Mending(OpenLake):
         Raises NotFoundError for a run of which no snapshot is kept, CarlakeError where what was before it is not kept,
         CommitRefusedError where other writers were faster again and again.
         """
-        from carlake.upkeep.rollback import rollback
+        from carlake.upkeep.releases.rollback import rollback
 
         done, report = rollback(self.context(trigger="rollback"), run)
         if report is not None:
@@ -122,7 +122,7 @@ class Mending(OpenLake):
 
         Raises CommitRefusedError where other writers were faster again and again.
         """
-        from carlake.upkeep.rollback import resume
+        from carlake.upkeep.releases.rollback import resume
 
         done, report = resume(self.context(trigger="resume"))
         if report is not None:
@@ -131,7 +131,7 @@ class Mending(OpenLake):
 
     def holds(self) -> dict[str, Hold]:
         """The tables that are held since a rollback."""
-        from carlake.upkeep.rollback import holds
+        from carlake.upkeep.releases.rollback import holds
 
         return holds(self.context(trigger="look"))
 
@@ -148,7 +148,7 @@ class Mending(OpenLake):
 
     def plan_forget(self, car: str) -> ErasurePlan:
         """What `forget` would take out of each table. Changes nothing."""
-        from carlake.upkeep.erase import plan_erasure
+        from carlake.upkeep.erasure.erase import plan_erasure
 
         return plan_erasure(cast("Lakehouse", self), car)
 
@@ -160,7 +160,7 @@ class Mending(OpenLake):
 
         Raises CarlakeError where it cannot be done now; nothing is lost by that.
         """
-        from carlake.upkeep.erase import as_run, forget
+        from carlake.upkeep.erasure.erase import as_run, forget
 
         done = forget(cast("Lakehouse", self), car, progress)
         self._noted(as_run(done))
@@ -170,7 +170,7 @@ class Mending(OpenLake):
 
     def plan_maintenance(self, tables: Sequence[str] = ()) -> MaintenancePlan:
         """What `maintain` would do now, each thing with why. Changes nothing. Raises NotFoundError for a table."""
-        from carlake.upkeep.maintain import plan_maintenance
+        from carlake.upkeep.maintenance.maintain import plan_maintenance
 
         house = cast("Lakehouse", self)
         return plan_maintenance(self, [house._known_table(name) for name in tables])
@@ -183,7 +183,7 @@ class Mending(OpenLake):
         tables  only these; without any, all of them, the archive and temporary files. Raises NotFoundError for a table.
         What fails is in the result, not raised.
         """
-        from carlake.upkeep.maintain import maintain
+        from carlake.upkeep.maintenance.maintain import maintain
 
         house = cast("Lakehouse", self)
         return maintain(self, [house._known_table(name) for name in tables], progress)

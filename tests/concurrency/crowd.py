@@ -15,7 +15,7 @@ from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
 from carlake.simulator.files import write
 from carlake.simulator.fleet import Fleet
-from carlake.upkeep.maintain import maintain
+from carlake.upkeep.maintenance.maintain import maintain
 from crashes.operations import problems
 from crashes.processes import CHILDREN, finish, start
 from lakes import MODIFIED, NOON, TODAY, Landed, expected, held, lakehouse, nested, put

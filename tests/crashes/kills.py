@@ -13,7 +13,7 @@ from pathlib import Path
 
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
-from carlake.upkeep.maintain import maintain_slice
+from carlake.upkeep.maintenance.maintain import maintain_slice
 from carlake.watch.loop import Watch
 from crashes.operations import problems
 from crashes.processes import finish, killed, start

@@ -14,7 +14,7 @@ from typing import Any
 
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
-from carlake.upkeep.maintain import maintain
+from carlake.upkeep.maintenance.maintain import maintain
 from lakes import NOON, QUARANTINE, flat, held, lakehouse, nested, oldest, put, rows_of
 
 _RULES = "rules:\n  OVERHEAT_ENGINE:\n    above: {WARNING: 50}\n  LOW_FUEL: off\n"

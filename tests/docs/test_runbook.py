@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from carlake.upkeep.checks import CHECKS
+from carlake.upkeep.checks.every import CHECKS
 from docs import make_runbook
 
 

@@ -39,8 +39,8 @@ def forget_and_die(lake: str, car: str, moment: str, times: int) -> None:
 
 def at_moment(house: Lakehouse, moment: str, times: int, act: Callable[[], object]) -> None:
     """Do something right after a commit of a table (by its name), a file's removal, or an object's rewriting."""
-    from carlake.upkeep import erased_files
-    from carlake.upkeep.files import TableFiles
+    from carlake.upkeep.erasure import files as erased_files
+    from carlake.upkeep.maintenance.files import TableFiles
 
     left = [times]
 

@@ -18,7 +18,7 @@ import zstandard
 from carlake.errors import NotFoundError, SettingsError
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
-from carlake.upkeep.search import KINDS, Needle, Searched, search
+from carlake.upkeep.erasure.search import KINDS, Needle, Searched, search
 from lakes import (
     ALERTS,
     BRONZE,
@@ -297,7 +297,7 @@ def test_what_runs_say_of_it_is_written_over(house: Lakehouse) -> None:
 def test_a_search_that_does_not_find_the_control_everywhere_proves_nothing(
     house: Lakehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from carlake.upkeep import erase
+    from carlake.upkeep.erasure import erase
 
     monkeypatch.setattr(erase, "control", lambda house: set(KINDS) - {"avro"})
     done = house.forget(CAR)

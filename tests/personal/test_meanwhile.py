@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from carlake.lakehouse import Lakehouse
-from carlake.upkeep.search import Needle, Searched, search
+from carlake.upkeep.erasure.search import Needle, Searched, search
 from lakes import ALERTS, BRONZE, MODIFIED, SILVER, STATE, expected, held, lakehouse, nested, put
 from personal.moments import forget_and_die, land_on
 

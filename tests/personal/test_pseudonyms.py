@@ -15,7 +15,7 @@ from carlake.errors import SettingsError
 from carlake.lakehouse import Lakehouse
 from carlake.landing.pseudonyms import Pseudonyms
 from carlake.settings import Settings
-from carlake.upkeep.search import Needle, Searched, search
+from carlake.upkeep.erasure.search import Needle, Searched, search
 from lakes import BRONZE, QUARANTINE, flat, held, iceberg, lakehouse, nested, oldest, put, rows_of
 from personal.test_forget import bare_search, packed_parquet
 

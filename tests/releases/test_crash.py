@@ -11,8 +11,8 @@ from multiprocessing import forkserver
 
 import pytest
 
-from carlake.upkeep.returning import PIN
-from carlake.upkeep.rollback import unfinished
+from carlake.upkeep.releases.returning import PIN
+from carlake.upkeep.releases.rollback import unfinished
 from lakes import heads, iceberg
 from releases.work import resume_and_die, rollback_and_die
 

@@ -11,7 +11,7 @@ from carlake.engines.manifests import ancestry, live_files
 from carlake.errors import CarlakeError, NotFoundError
 from carlake.refresh.plan import Bookmark
 from carlake.refresh.refresh import publish
-from carlake.upkeep.returning import PIN, stage
+from carlake.upkeep.releases.returning import PIN, stage
 from lakes import (
     ALERTS,
     BRONZE,

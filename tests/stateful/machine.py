@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from carlake.errors import NotFoundError
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
-from carlake.upkeep.maintain import maintain
+from carlake.upkeep.maintenance.maintain import maintain
 from crashes.matrix import a_minute_passes
 from lakes import ALERTS, MODIFIED, NOON, TODAY, flat, held, lakehouse, nested, put
 from model import SILVER, model_of_records

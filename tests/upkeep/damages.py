@@ -30,7 +30,7 @@ from pyiceberg.table.update import AddSnapshotUpdate, SetSnapshotRefUpdate
 from carlake.engines.manifests import live_files
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
-from carlake.upkeep.inspection import Inspection
+from carlake.upkeep.inspection.lake import Inspection
 from lakes import ALERTS, BRONZE, MONTHLY, OPS_RUNS, QUARANTINE, SILVER, STATE, held, iceberg, lakehouse, put, rows_of
 
 Contents = dict[str, Any]

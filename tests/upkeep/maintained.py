@@ -13,8 +13,8 @@ from typing import Any
 
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
-from carlake.upkeep.files import TableFiles
-from carlake.upkeep.references import referenced
+from carlake.upkeep.maintenance.files import TableFiles
+from carlake.upkeep.maintenance.references import referenced
 from lakes import TODAY, iceberg, lakehouse, nested, put
 
 RUNS = 12

@@ -20,9 +20,9 @@ from tests.upkeep.test_recover import files_of
 
 from carlake.lakehouse import Lakehouse
 from carlake.refresh.circuits import Circuits
-from carlake.upkeep.checks import CHECKS, check_named
-from carlake.upkeep.doctor import diagnose
-from carlake.upkeep.inspection import Inspection
+from carlake.upkeep.checks.doctor import diagnose
+from carlake.upkeep.checks.every import CHECKS, check_named
+from carlake.upkeep.inspection.lake import Inspection
 from docs import make_runbook
 from lakes import ALERTS, STATE, put
 from landing.ordinary_user import open_to_all, ordinary_user

@@ -12,9 +12,9 @@ import pytest
 
 from carlake.engines.manifests import KIND
 from carlake.refresh.plan import BOOKMARK, plan
-from carlake.upkeep import compaction
-from carlake.upkeep.due import Done
-from carlake.upkeep.maintain import Maintained, maintain_slice
+from carlake.upkeep.maintenance import compaction
+from carlake.upkeep.maintenance.due import Done
+from carlake.upkeep.maintenance.maintain import Maintained, maintain_slice
 from lakes import ALERTS, BRONZE, MONTHLY, OPS_RUNS, QUARANTINE, SILVER, STATE, TODAY, bookmark, heads, held, iceberg
 from upkeep.maintained import RUNS, again, data_files, files_below, land, made, needed, opened, snapshots
 
@@ -84,7 +84,7 @@ def test_a_slice_does_it_little_by_little(own: Path) -> None:
 
 def test_one_process_at_a_time(own: Path) -> None:
     with opened(own) as house, again(own) as other:
-        from carlake.upkeep.maintain import _alone, _folder
+        from carlake.upkeep.maintenance.maintain import _alone, _folder
 
         with _alone(_folder(house)) as mine:
             assert mine
@@ -404,7 +404,7 @@ def test_a_commit_whose_file_was_removed_meanwhile_is_refused_and_planned_again(
 
 def test_a_snapshot_that_another_program_expired_is_no_failure(own: Path) -> None:
     from carlake.errors import CommitRefusedError
-    from carlake.upkeep import expiry
+    from carlake.upkeep.maintenance import expiry
 
     with opened(own) as house:
         context = house.context(trigger="maintain")

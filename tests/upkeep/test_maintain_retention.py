@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from carlake.lakehouse import Lakehouse
-from carlake.upkeep.due import Done
+from carlake.upkeep.maintenance.due import Done
 from lakes import BRONZE, QUARANTINE, SILVER, TODAY, bookmark, heads, held, iceberg, put, rows_of, step
 from upkeep.maintained import RUNS, again, files_below, land, made, needed, opened, record, snapshots
 
@@ -162,9 +162,9 @@ def test_records_that_a_release_may_return_to_wait(own: Path) -> None:
 
 
 def test_bronze_cannot_lose_a_record_to_a_writer_that_comes_between(own: Path) -> None:
-    from carlake.upkeep import retention
-    from carlake.upkeep.jobs import Upkeep
-    from carlake.upkeep.old_runs import cutoff
+    from carlake.upkeep.maintenance import retention
+    from carlake.upkeep.maintenance.jobs import Upkeep
+    from carlake.upkeep.maintenance.old_runs import cutoff
 
     with opened(own, bronze_retention_days=KEPT_DAYS) as house, again(own) as other:
         context = house.context(trigger="maintain")

@@ -23,12 +23,12 @@ from tests.upkeep.damages import (
 
 from carlake.lakehouse import Lakehouse
 from carlake.refresh.plan import BOOKMARK
-from carlake.upkeep.doctor import diagnose
-from carlake.upkeep.ledger import HeldObject
-from carlake.upkeep.recover import Recovery
-from carlake.upkeep.recover_bronze import _doubtful
-from carlake.upkeep.recover_catalog import make_anew
-from carlake.upkeep.recovery_plan import RecoveryStep, plan
+from carlake.upkeep.checks.doctor import diagnose
+from carlake.upkeep.inspection.ledger import HeldObject
+from carlake.upkeep.recovery.bronze import _doubtful
+from carlake.upkeep.recovery.catalog import make_anew
+from carlake.upkeep.recovery.plan import RecoveryStep, plan
+from carlake.upkeep.recovery.recover import Recovery
 from lakes import BRONZE, SILVER, bookmark, iceberg, rows_of
 
 

@@ -12,7 +12,7 @@ from carlake.engines.manifests import live_files
 from carlake.lakehouse import Lakehouse
 from carlake.refresh.plan import head_of
 from carlake.settings import Settings
-from carlake.upkeep.retention import Aged, drop_records
+from carlake.upkeep.maintenance.retention import Aged, drop_records
 from lakes import ALERTS, BRONZE, SILVER, STATE, rows_of
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.upkeep.damages import Contents, contents, data_files, look, manifests
 from tests.upkeep.test_recover import recovered
 
-from carlake.upkeep.doctor import diagnose
+from carlake.upkeep.checks.doctor import diagnose
 from lakes import BRONZE, MONTHLY, SILVER
 
 RECOVER = "import sys; from carlake.cli.app import call; print('begins', flush=True); call(sys.argv[1:])"

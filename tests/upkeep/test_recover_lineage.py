@@ -11,8 +11,8 @@ from tests.upkeep.damages import Contents, catalog, contents, look, opened, poin
 from tests.upkeep.test_recover import recovered
 
 from carlake.checksums import checksum
-from carlake.upkeep.doctor import diagnose
-from carlake.upkeep.lineage import MetadataFile, ahead, choose, descends, read_metadata, readable
+from carlake.upkeep.checks.doctor import diagnose
+from carlake.upkeep.inspection.lineage import MetadataFile, ahead, choose, descends, read_metadata, readable
 from lakes import BRONZE, SILVER, STATE, heads, iceberg, put
 
 

@@ -12,9 +12,9 @@ from tests.upkeep.test_recover import Stopped, actions, files_of, recovered
 
 from carlake.errors import LakeError
 from carlake.lakehouse import Lakehouse
-from carlake.upkeep.doctor import diagnose
-from carlake.upkeep.place import Place
-from carlake.upkeep.recovery_plan import RecoveryStep
+from carlake.upkeep.checks.doctor import diagnose
+from carlake.upkeep.inspection.place import Place
+from carlake.upkeep.recovery.plan import RecoveryStep
 from lakes import BRONZE, SILVER, iceberg, put
 
 
@@ -167,7 +167,7 @@ def test_a_move_that_breaks_off_at_the_catalog_leaves_a_lake_that_counts_as_move
         raise Stopped
 
     with monkeypatch.context() as patch:
-        patch.setattr("carlake.upkeep.recover.point", stop)
+        patch.setattr("carlake.upkeep.recovery.recover.point", stop)
         with pytest.raises(Stopped):
             recovered(moved)
     with pytest.raises(LakeError, match="carlake recover"):

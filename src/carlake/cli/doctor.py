@@ -10,9 +10,9 @@ from carlake.cli.help import Command
 from carlake.cli.invocation import Invocation, command
 
 if TYPE_CHECKING:
-    from carlake.upkeep.doctor import Diagnosis
-    from carlake.upkeep.recover import Recovery
-    from carlake.upkeep.recovery_plan import RecoveryPlan
+    from carlake.upkeep.checks.doctor import Diagnosis
+    from carlake.upkeep.recovery.plan import RecoveryPlan
+    from carlake.upkeep.recovery.recover import Recovery
 
 _SEVERITIES = ("error", "warning", "notice")
 
@@ -168,7 +168,7 @@ def show_recovery(invocation: Invocation, done: Recovery) -> None:
 def show_diagnosis(invocation: Invocation, found: Diagnosis) -> None:
     """Findings for people: each check once, with what it means and what mends it."""
     from carlake.cli.screen import BAD, GOOD, QUIET, WARN, count
-    from carlake.upkeep.checks import check_named
+    from carlake.upkeep.checks.every import check_named
 
     screen = invocation.screen
     if not found.findings:

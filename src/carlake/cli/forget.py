@@ -12,8 +12,8 @@ from carlake.cli.help import Command
 from carlake.cli.invocation import Invocation, command
 
 if TYPE_CHECKING:
-    from carlake.upkeep.erase import ErasedTable, Erasure, ErasurePlan
-    from carlake.upkeep.search import Place
+    from carlake.upkeep.erasure.erase import ErasedTable, Erasure, ErasurePlan
+    from carlake.upkeep.erasure.search import Place
 
 _PLACES_SHOWN = 20
 

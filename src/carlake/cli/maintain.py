@@ -11,7 +11,7 @@ from carlake.cli.invocation import Invocation, command
 from carlake.cli.names import complete_tables
 
 if TYPE_CHECKING:
-    from carlake.upkeep.maintain import Maintained, MaintenancePlan
+    from carlake.upkeep.maintenance.maintain import Maintained, MaintenancePlan
 
 
 def register(app: typer.Typer) -> None:

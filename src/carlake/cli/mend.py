@@ -13,7 +13,7 @@ from carlake.cli.invocation import Invocation, command
 from carlake.cli.names import complete_tables
 
 if TYPE_CHECKING:
-    from carlake.upkeep.from_archive import ArchivePlan
+    from carlake.upkeep.recovery.from_archive import ArchivePlan
 
 
 def register(app: typer.Typer) -> None:

@@ -11,7 +11,7 @@ from carlake.cli.help import Command
 from carlake.cli.invocation import Invocation, command
 
 if TYPE_CHECKING:
-    from carlake.upkeep.returning import RollbackPlan
+    from carlake.upkeep.releases.returning import RollbackPlan
 
 
 def register(app: typer.Typer) -> None:

@@ -62,7 +62,10 @@ def one_writing(context: Context, base: int | None) -> None:
     if own == there:
         return
     if own is None:
-        what, advice = "holds pseudonyms, and this process has no key for them", "Set pseudonym_key_file to the key's file."
+        what, advice = (
+            "holds pseudonyms, and this process has no key for them",
+            "Set pseudonym_key_file to the key's file.",
+        )
     elif there is None:
         what = "holds personal data in clear, and this process is to land pseudonyms"
         advice = "Make a new lake with pseudonym_key_file set, and land this one's archive in it: carlake run ARCHIVE --lake NEW"

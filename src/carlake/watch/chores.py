@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from carlake.lakehouse import Lakehouse
-from carlake.upkeep.maintain import maintain_slice
+from carlake.upkeep.maintenance.maintain import maintain_slice
 
 MAINTAINED = "maintained"
 

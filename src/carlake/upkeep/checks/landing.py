@@ -1,0 +1,238 @@
+"""Checks of landing and the archive, and of what processes that died have left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from carlake.errors import CarlakeError
+from carlake.landing.listing import MOVING, list_landing
+from carlake.landing.objects import hash_stream, path_of
+from carlake.landing.rewriting import original_id
+from carlake.tables.declare import BRONZE
+from carlake.upkeep.checks.finding import Check, Found
+from carlake.upkeep.inspection.examined import SnapshotFiles
+from carlake.upkeep.inspection.lake import Inspection
+from carlake.upkeep.inspection.ledger import source_ids
+
+# An object that nothing took in for so long waits for nobody.
+_OLD_SECONDS = 3600
+# A file that no snapshot names may be of a commit under way for so long.
+ORPHAN_SECONDS = 3600
+# More rows than this are not read for a quick look.
+_QUICK_ROWS = 2_000_000
+_NAMED = 5
+
+_RECOVER = ("carlake recover --dry-run", "carlake recover --yes")
+
+
+def bronze_files(lake: Inspection) -> SnapshotFiles:
+    """The files of bronze's newest snapshot, as the catalog has it or should."""
+    table = lake.tables.get(BRONZE)
+    snapshot = table.snapshot(lake.best(BRONZE)) if table else None
+    return table.snapshot_files(snapshot) if table and snapshot else SnapshotFiles()
+
+
+def held_ids(lake: Inspection) -> set[str] | None:
+    """The objects that bronze holds; None where it cannot be read, or holds too many rows for a quick look."""
+    files = bronze_files(lake)
+    if files.broken or (not lake.deep and sum(file.record_count for file in files.data) > _QUICK_ROWS):
+        return None
+    table = lake.tables.get(BRONZE)
+    try:
+        return source_ids(table.place.path(file.file_path) for file in files.data) if table else set()
+    except Exception:  # noqa: BLE001  (a damaged data file has a check of its own)
+        return None
+
+
+def archived(archive: Path) -> Iterator[tuple[str, list[Path]]]:
+    """The archive's objects: source id and where it lies (under several names, perhaps)."""
+    if not archive.is_dir():
+        return
+    for day in sorted(path for path in archive.iterdir() if path.is_dir()):
+        for folder in sorted(path for path in day.iterdir() if path.is_dir()):
+            files = [path for path in sorted(folder.iterdir()) if not path.name.endswith(".part")]
+            if files:
+                yield folder.name, files
+
+
+def is_named_rightly(path: Path) -> bool:
+    """Whether an archived object's content is the one that its folder is named after."""
+    try:
+        with path.open("rb") as stream:
+            return original_id(str(path), hash_stream(stream)) == path.parent.name
+    except OSError:
+        return False
+
+
+def _unreadable(lake: Inspection) -> Iterator[Found]:
+    if not lake.lake.landing.is_dir():
+        return
+    try:
+        for item in list_landing(lake.lake.landing).unreadable:
+            yield item.uri, f"{item.why}. {item.advice}".strip()
+    except CarlakeError as error:
+        yield str(lake.lake.landing), error.what
+
+
+def _left(lake: Inspection) -> Iterator[Found]:
+    if not lake.lake.landing.is_dir() or lake.settings.after_landing == "leave":
+        return
+    now = lake.now.timestamp()
+    listing = list_landing(lake.lake.landing)
+    old = []
+    for landed in listing.objects:
+        path = path_of(landed.uri)
+        # The change time: a file that is moved here keeps its modification time.
+        if path is not None and now - Path(path).stat().st_ctime > _OLD_SECONDS:
+            old.append(landed.uri)
+    if old:
+        some = ", ".join(old[:_NAMED])
+        yield str(lake.lake.landing), f"{len(old)} object(s) wait for more than an hour: {some}"
+    for uri in listing.passed_over:
+        path = path_of(uri.rstrip("/"))
+        if path is not None and Path(path).exists() and now - Path(path).stat().st_ctime > _OLD_SECONDS:
+            yield uri, "is named like a file that is still being written, for more than an hour"
+
+
+def _not_in_bronze(lake: Inspection) -> Iterator[Found]:
+    held = held_ids(lake)
+    if held is None:
+        return
+    for source_id, files in archived(lake.lake.archive):
+        if source_id not in held:
+            damaged = "" if is_named_rightly(files[0]) else "; its content is not what was archived under this name"
+            yield str(files[0]), f"is archived, and bronze does not hold it{damaged}"
+
+
+def only_outside(lake: Inspection) -> Iterator[Found]:
+    """Data files in no snapshot that hold objects which bronze does not."""
+    held = held_ids(lake)
+    if held is None:
+        return
+    for path in outside(lake):
+        try:
+            unknown = source_ids([path]) - held
+        except Exception:  # noqa: BLE001, S112  (half a file, of a process that died in writing it, holds nothing)
+            continue
+        if unknown:
+            yield str(path), f"is in no snapshot, and holds {len(unknown)} object(s) that bronze does not"
+
+
+def outside(lake: Inspection) -> list[Path]:
+    """Data files in bronze's folder that its newest snapshot does not name."""
+    table = lake.tables.get(BRONZE)
+    if table is None:
+        return []
+    live = {table.place.path(file.file_path) for file in bronze_files(lake).data}
+    return [path for path in sorted((table.folder / "data").rglob("*.parquet")) if path not in live]
+
+
+def leftovers(lake: Inspection) -> list[Path]:
+    """What processes that died have left: scratch folders, halves of copies, a lake's unfinished file."""
+    found = []
+    own = lake.lake.scratch.parent
+    for path in [*lake.lake.scratch.glob("*-*"), *own.glob("carlake.toml.*")]:
+        owners = [part for part in path.name.replace(".", "-").split("-") if part.isdigit()]
+        if owners and Path("/proc/self").exists() and not Path("/proc", owners[0]).exists():
+            found.append(path)
+    now = time.time()
+    for path in lake.lake.landing.glob(f"**/{MOVING}*"):
+        if now - path.stat().st_mtime > _OLD_SECONDS:
+            found.append(path)
+    found += [path for path in lake.lake.archive.glob("*/*/.*.part") if now - path.stat().st_mtime > _OLD_SECONDS]
+    return sorted(found)
+
+
+def _crashed(lake: Inspection) -> Iterator[Found]:
+    for path in leftovers(lake):
+        yield str(path), "was left by a process that died"
+
+
+def _orphans(lake: Inspection) -> Iterator[Found]:
+    for name, table in lake.tables.items():
+        file = lake.best(name)
+        if file is None:
+            continue
+        known, size, count = table.known_files(file), 0, 0
+        oldest = lake.now.timestamp() - ORPHAN_SECONDS
+        for path in sorted(table.folder.rglob("*")):
+            if path not in known and path.is_file() and path.stat().st_mtime < oldest:
+                count, size = count + 1, size + path.stat().st_size
+        if count:
+            yield name, f"{count} file(s) of {size} bytes belong to no snapshot"
+
+
+CHECKS = (
+    Check(
+        "landing-unreadable",
+        "landing",
+        "warning",
+        "Runs are partial and name an object that could not be taken in.",
+        "An object in landing cannot be read: rights, a broken link, a pipe. It stays there, and the others go on.",
+        "Landing is listed as a run lists it.",
+        "Do what the message says; the next run takes it in.",
+        _unreadable,
+        ("carlake run",),
+    ),
+    Check(
+        "landing-waits",
+        "landing",
+        "warning",
+        "Files lie in landing, and their records are in no table.",
+        "Nothing has taken them in for an hour: nothing watches the lake, or they are named as if they were still "
+        "being written (`.part`, `.tmp`, a leading `.` or `_`).",
+        "Objects in landing whose change time is more than an hour ago.",
+        "Run, or start what watches. A file with such a name is taken once it is renamed, or named itself.",
+        _left,
+        ("carlake run",),
+    ),
+    Check(
+        "archive-ahead",
+        "landing",
+        "error",
+        "An object lies in the archive, and its records are in no table.",
+        "Bronze has lost objects that it held: the catalog or the warehouse was put back from a backup, or a commit was "
+        "undone. The archive has them whole.",
+        "The source ids in the archive's paths are looked for in bronze.",
+        "They are landed again from the archive.",
+        _not_in_bronze,
+        _RECOVER,
+    ),
+    Check(
+        "records-outside",
+        "landing",
+        "warning",
+        "A run was killed; its files are in the warehouse, and no table shows their rows.",
+        "Data files of bronze that no snapshot names hold objects that bronze does not: a commit that never landed, or "
+        "one that was lost with its metadata. While the object is in landing or the archive, nothing is lost.",
+        "The objects in such files are looked for in bronze.",
+        "A run takes in what still waits in landing; what then is in those files alone is taken in from them.",
+        only_outside,
+        ("carlake run", *_RECOVER),
+        deep=True,
+    ),
+    Check(
+        "crashed-runs",
+        "landing",
+        "notice",
+        "Folders `duckdb-...` in .carlake/scratch, `.part` files in the archive.",
+        "A process was killed. What it had not committed is done by the next run.",
+        "Names that carry the id of a process that is not there any more, or that are older than an hour.",
+        "The next run removes its scratch files and goes on.",
+        _crashed,
+        ("carlake run", "carlake recover --yes"),
+    ),
+    Check(
+        "orphan-files",
+        "landing",
+        "notice",
+        "The warehouse is larger than its tables.",
+        "Files that no snapshot names: of commits that were refused, or of processes that died. They cost space alone.",
+        "The files in each table's folder, older than an hour, are compared with those that its snapshots name.",
+        "Maintenance removes them.",
+        _orphans,
+        deep=True,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Erasure: a car forgotten, in every place and every snapshot."""

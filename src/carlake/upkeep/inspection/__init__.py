@@ -1,0 +1,1 @@
+"""A lake as it is found, whole or not."""

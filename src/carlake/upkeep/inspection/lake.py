@@ -1,0 +1,291 @@
+"""A lake as it is found, whole or not: what the checks and `recover` look at. Nothing here needs the lake to open."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from carlake import lake as lakes
+from carlake.catalogs import CATALOG_NAME, open_catalog
+from carlake.contracts.load import load as load_contracts
+from carlake.errors import CarlakeError, ContractError, LakeError
+from carlake.refresh.plan import Bookmark
+from carlake.rules.load import load_rules
+from carlake.settings import Settings
+from carlake.tables.declare import declare
+from carlake.tables.table import Table
+from carlake.upkeep.inspection.examined import ExaminedTable
+from carlake.upkeep.inspection.lineage import MetadataFile, ahead, choose, number_of, readable
+from carlake.upkeep.inspection.place import Place, local
+
+_WAIT_SECONDS = 2.0
+"""How long a look waits for a catalog that is locked; a writer waits much longer."""
+
+
+@dataclass(frozen=True)
+class CatalogState:
+    """What the catalog says.
+
+    state     well, lost (no file), damaged (a file that is no catalog), unreachable (no answer)
+    why       in words, where it is not well
+    pointers  location of each table's current metadata file
+    """
+
+    state: str
+    why: str = ""
+    pointers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Inspection:
+    """What is known of a lake's folder, each part looked at when it is first asked for.
+
+    path      the lake's folder
+    settings  the settings, or None to read the lake's own
+    deep      read every data file, not only what metadata says
+    now       the time
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        settings: Settings | None = None,
+        *,
+        settings_file: Path | None = None,
+        deep: bool = False,
+        now: datetime | None = None,
+    ) -> None:
+        self.root = Path(os.path.realpath(Path(os.fspath(path).removeprefix("file://")).expanduser()))
+        self.deep = deep
+        self.now = now or datetime.now(UTC)
+        self._given = settings
+        self._settings_file = settings_file
+        self._mistakes: list[CarlakeError] = []
+        self._best: dict[str, MetadataFile | None] = {}
+
+    # -- the lake ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def refusal(self) -> LakeError | None:
+        """Why the lake cannot be opened; None where it can."""
+        try:
+            lakes.open(self.root)
+        except LakeError as error:
+            return error
+        return None
+
+    @cached_property
+    def own(self) -> dict[str, Any]:
+        """What carlake.toml says that the lake is; empty where it does not."""
+        try:
+            text = (self.root / "carlake.toml").read_bytes().decode("utf-8-sig")
+            own = tomllib.loads(text).get("lake")
+        except (OSError, ValueError):
+            return {}
+        return own if isinstance(own, dict) else {}
+
+    @property
+    def is_lake(self) -> bool:
+        """Whether anything of a lake is there."""
+        return (self.root / "carlake.toml").is_file() or bool(self.folders)
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether a later carlake made it, so that this one must leave it alone."""
+        version = self.own.get("format")
+        return isinstance(version, int) and version > lakes.FORMAT
+
+    @cached_property
+    def place(self) -> Place:
+        """Where it was made, and where it lies. Where carlake.toml does not say, the tables do."""
+        location = self.own.get("location")
+        if not isinstance(location, str) or not location:
+            location = self._recorded_by_tables()
+        recorded = Path(location)
+        try:
+            same = recorded.is_dir() and recorded.samefile(self.root)
+        except OSError:
+            same = False
+        return Place(recorded if same else self.root, recorded)
+
+    def _recorded_by_tables(self) -> str:
+        places = [Path(local(location)) for location in self.catalog.pointers.values()]
+        for folder in self.folders.values():
+            table = ExaminedTable(folder.name, folder, None, Place(self.root, self.root))
+            places += [Path(local(file.metadata.location)) / "metadata" / "x" for file in table.files[:1]]
+        for path in places:  # <lake>/warehouse/<namespace>/<table>/metadata/<file>
+            if len(path.parents) > 4 and path.parents[3].name == "warehouse":
+                return str(path.parents[4])
+        return str(self.root)
+
+    @property
+    def lake(self) -> lakes.Lake:
+        """The lake's folders, where it lies now, whether or not it can be opened."""
+        return lakes.Lake(self.place.root, str(self.own.get("id") or ""))
+
+    # -- settings ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _settings(self) -> Settings | CarlakeError:
+        if self._given is not None:
+            return self._given
+        try:
+            toml = self.root / "carlake.toml"
+            return Settings.load(lake=toml if self.own else None, file=self._settings_file)
+        except CarlakeError as error:
+            return error
+
+    @property
+    def settings(self) -> Settings:
+        """The settings; the defaults where they cannot be read."""
+        return self._settings if isinstance(self._settings, Settings) else Settings()
+
+    @cached_property
+    def _declared(self) -> dict[str, Table] | CarlakeError:
+        try:
+            contracts = load_contracts(
+                self.settings.contracts,
+                off=self.settings.contracts_off,
+                max_record_bytes=int(self.settings.max_record_bytes),
+            )
+            extra = contracts.extra_columns
+            try:
+                rules = load_rules(self.settings.rules, extra_columns=extra)
+            except ContractError as error:
+                self._mistakes.append(error)
+                rules = load_rules(extra_columns=extra)
+            partition, longest = self.settings.silver_partition, int(self.settings.max_record_bytes)
+            return declare(contracts.canonical, rules, extra, partition, longest)
+        except CarlakeError as error:
+            return error
+
+    @property
+    def declared(self) -> dict[str, Table]:
+        """The declared tables; none where a contract or rule is broken."""
+        return self._declared if isinstance(self._declared, dict) else {}
+
+    @property
+    def setting_errors(self) -> list[CarlakeError]:
+        """What is wrong with settings, contracts and rules."""
+        return [*(each for each in (self._settings, self._declared) if isinstance(each, CarlakeError)), *self._mistakes]
+
+    # -- the catalog -------------------------------------------------------------------------------------------------
+
+    @property
+    def own_catalog(self) -> bool:
+        """Whether the catalog is the lake's own file."""
+        return self.settings.catalog == "sqlite"
+
+    @cached_property
+    def catalog(self) -> CatalogState:
+        """What the catalog says."""
+        return self._sqlite() if self.own_catalog else self._other()
+
+    def _sqlite(self) -> CatalogState:
+        # Not `self.lake`: where carlake.toml is lost, the catalog is asked where the lake was made.
+        file = self.root / "catalog.db"
+        if not file.exists():
+            return CatalogState("lost", "is missing")
+        sql = "SELECT table_name, metadata_location FROM iceberg_tables WHERE catalog_name = ? AND table_namespace = ?"
+        try:
+            # Not read-only: a process that died in a commit has left a journal, which the next to open rolls back.
+            uri = f"{file.absolute().as_uri()}?mode={'rw' if os.access(file, os.W_OK) else 'ro'}"
+            with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_WAIT_SECONDS)) as database:
+                rows = database.execute(sql, (CATALOG_NAME, self.settings.namespace)).fetchall()
+                [(sound,)] = database.execute("PRAGMA quick_check(1)").fetchall()
+        except sqlite3.OperationalError as error:
+            unreachable = any(word in str(error) for word in ("locked", "unable to open", "readonly", "disk I/O"))
+            return CatalogState("unreachable" if unreachable else "damaged", f"cannot be read: {error}")
+        except sqlite3.DatabaseError as error:
+            return CatalogState("damaged", f"is damaged: {error}")
+        if sound != "ok":
+            return CatalogState("damaged", f"is damaged: {sound}")
+        return CatalogState("well", "", {str(name): str(location) for name, location in rows if location})
+
+    def _other(self) -> CatalogState:
+        pointers = {}
+        try:
+            catalog = open_catalog(self.settings, self.lake)
+            for identifier in catalog.list_tables(self.settings.namespace):
+                with contextlib.suppress(FileNotFoundError):
+                    pointers[identifier[-1]] = catalog.load_table(identifier).metadata_location
+        except Exception as error:  # noqa: BLE001  (a catalog may fail in any way)
+            return CatalogState("unreachable", f"gives no answer: {error}")
+        return CatalogState("well", "", pointers)
+
+    # -- tables ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def folders(self) -> dict[str, Path]:
+        """The tables' folders in the warehouse that hold anything."""
+        inside = self.root / "warehouse" / self.settings.namespace
+        try:
+            return {path.name: path for path in sorted(inside.iterdir()) if (path / "metadata").is_dir()}
+        except OSError:
+            return {}
+
+    @cached_property
+    def tables(self) -> dict[str, ExaminedTable]:
+        """Every table that is declared, in the catalog, or in the warehouse."""
+        names = dict.fromkeys([*self.declared, *self.catalog.pointers, *self.folders])
+        pointers = {name: self.place.path(location) for name, location in self.catalog.pointers.items()}
+        inside = self.root / "warehouse" / self.settings.namespace
+        return {
+            name: ExaminedTable(name, self.folders.get(name, inside / name), pointers.get(name), self.place)
+            for name in names
+        }
+
+    def named(self, name: str) -> set[int]:
+        """The snapshots of a table that bookmarks of the tables made from it name."""
+        found: set[int] = set()
+        for table in self.declared.values():
+            if table.source != name:
+                continue
+            for file in self.tables[table.name].files:
+                marks = [Bookmark.of(snapshot) for snapshot in file.metadata.snapshots]
+                found |= {mark.source for mark in marks if mark is not None and mark.source is not None}
+        return found
+
+    def later(self, name: str) -> list[MetadataFile]:
+        """The metadata files that prove that the catalog's entry is from an old backup."""
+        table = self.tables[name]
+        if table.current is None:
+            return []
+        number = table.current.number
+        # Most often there is none, so nothing is read.
+        newer = readable(path for path in table.paths if number_of(path) > number)
+        return ahead(table.current, newer, self.named(name)) if newer else []
+
+    def best(self, name: str) -> MetadataFile | None:
+        """The metadata file that the catalog should point to; None where none can be read."""
+        if name not in self._best:
+            self._best[name] = self._choose(name)
+        return self._best[name]
+
+    def _choose(self, name: str) -> MetadataFile | None:
+        table = self.tables[name]
+        later = self.later(name)
+        if table.current is not None and not later:
+            return table.current
+        uuid = str(table.current.metadata.table_uuid) if table.current else ""
+        return choose(later or table.files, self.named(name), table.whole, uuid)
+
+    def made_from(self, name: str) -> list[str]:
+        """The tables made from `name`, directly or not, sources first."""
+        found: list[str] = []
+        for table in self.declared.values():
+            if table.source == name or table.source in found:
+                found.append(table.name)
+        return found
+
+    @property
+    def today(self) -> date:
+        """The UTC day."""
+        return self.now.astimezone(UTC).date()

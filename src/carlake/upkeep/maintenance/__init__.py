@@ -1,0 +1,1 @@
+"""Maintenance: what grows with every commit, and is kept small."""

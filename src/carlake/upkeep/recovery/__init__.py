@@ -1,0 +1,1 @@
+"""Recovery: from any damaged state to a verified lake."""

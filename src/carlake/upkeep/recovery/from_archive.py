@@ -1,0 +1,300 @@
+"""Bronze made again from the archive: every object that lies there as it was landed is read again, all as one snapshot.
+
+Nothing can be lost by it. What the archive does not hold, or not as it was landed, keeps the rows that bronze has; so
+do objects with rows that must not come back (records of forgotten cars, records that retention removed). When an object
+was landed, from where, and its modification time then are bronze's to say: so silver's versions stay what they were.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from carlake.engines.duckdb_land import bronze_rows
+from carlake.engines.protocol import Relation, Source
+from carlake.engines.schemas import arrow_schema
+from carlake.errors import CarlakeError, CommitRefusedError, LakeError, ReadError
+from carlake.landing.forgotten import FORGOTTEN_HASH
+from carlake.landing.objects import local_object, open_object
+from carlake.landing.records import split
+from carlake.refresh.causes import cause
+from carlake.refresh.context import Context
+from carlake.refresh.land import hints
+from carlake.refresh.lease import Turn
+from carlake.refresh.plan import Bookmark, head_of
+from carlake.refresh.refresh import publish
+from carlake.refresh.report import Step
+from carlake.tables.declare import BRONZE
+from carlake.upkeep.checks.landing import archived, is_named_rightly
+
+# Rows that are held in memory at once, and relations that are read by one statement.
+_ROWS = 30_000
+_LARGE_BYTES = 64 << 20
+_RELATIONS = 100
+_NAMED = 20
+
+
+@dataclass(frozen=True)
+class Held:
+    """One object as bronze has it: where it came from, its rows, and when it was landed."""
+
+    source: Source
+    ingested_at: datetime
+    rows: int
+
+
+@dataclass(frozen=True)
+class ArchivePlan:
+    """What a rebuild from the archive would do.
+
+    again    objects that are read again, with where they lie in the archive
+    missing  archived objects that bronze does not hold, where they lie: they are landed
+    kept     how many objects keep the rows that bronze has, for the archive does not have them
+    closed   how many keep them since some of their records must not come back
+    """
+
+    again: tuple[tuple[Held, Path], ...] = ()
+    missing: tuple[Path, ...] = ()
+    kept: int = 0
+    closed: int = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of bronze does not come from the archive, in words."""
+        found = []
+        if self.kept:
+            found.append(f"{self.kept} object(s) are not in the archive: bronze kept the rows that it had of them.")
+        if self.closed:
+            found.append(
+                f"{self.closed} object(s) have records that were forgotten or removed by retention: bronze kept its rows."
+            )
+        return tuple(found)
+
+
+@dataclass
+class Remade:
+    """What a rebuild from the archive did. `notes` say what it could not, for people."""
+
+    step: Step
+    notes: list[str] = field(default_factory=list)
+
+
+def plan_from_archive(context: Context, archive: Path) -> ArchivePlan:
+    """Compare the archive with bronze, by source ids. Changes nothing."""
+    with context.engine.session(), _readable():
+        held, closed = _ledger(context)
+    again, missing, met = [], [], set()
+    for source_id, files in archived(archive):
+        if source_id in met:
+            continue
+        met.add(source_id)
+        if source_id in held:
+            again.append((held[source_id], files[0]))
+        elif source_id not in closed:
+            missing.append(files[0])
+    return ArchivePlan(tuple(again), tuple(missing), len(held.keys() - met), len(closed))
+
+
+def remake_bronze(
+    context: Context, archive: Path, progress: Callable[[str, int], None] = lambda table, done: None
+) -> Remade:
+    """Commit bronze's new snapshot; objects that bronze does not hold are left to a run.
+
+    Raises CarlakeError where bronze cannot be read (`carlake recover` is for that), CommitRefusedError where other
+    writers were faster again and again.
+    """
+    started_at, started = context.clock(), time.perf_counter()
+    with Turn(context.lease_folder, BRONZE) as turn:
+        while True:
+            turn.wait()
+            plan = plan_from_archive(context, archive)
+            remade = Remade(Step(BRONZE, "skipped", why="asked", started_at=started_at), list(plan.notes))
+            if not plan.again:
+                return remade
+            with context.engine.session():
+                try:
+                    with _readable():
+                        _write(context, plan, remade, turn, progress)
+                except CommitRefusedError as refused:
+                    if not turn.again():
+                        raise CommitRefusedError(
+                            f"Table {BRONZE} was written by others {turn.refusals} times in a row.", "Rebuild again."
+                        ) from refused
+                    continue
+            return Remade(
+                Step(
+                    BRONZE,
+                    "succeeded",
+                    why="asked",
+                    rows_in=remade.step.rows_in,
+                    rows_out=remade.step.rows_out,
+                    rows_removed=remade.step.rows_removed,
+                    snapshot_id=remade.step.snapshot_id,
+                    started_at=started_at,
+                    seconds=time.perf_counter() - started,
+                    refusals=turn.refusals,
+                ),
+                remade.notes,
+            )
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Turn what is wrong with bronze's own files into an error that says what to do."""
+    try:
+        yield
+    except CarlakeError:
+        raise
+    except Exception as error:
+        raise LakeError(
+            f"Table {BRONZE} cannot be read: {cause(error)}",
+            "Nothing was changed. `carlake recover` makes it whole from the archive and every file that can be read.",
+        ) from error
+
+
+def _ledger(context: Context) -> tuple[dict[str, Held], set[str]]:
+    """What bronze holds by source id: objects that can be read again, and those whose rows must stay as they are."""
+    engine = context.engine
+    rows = engine.scan(BRONZE, head_of(context.find(BRONZE)))
+    held: dict[str, Held] = {}
+    closed: set[str] = set()
+    for source_id, uri, size, modified, ingested, count, emptied in engine.rows(
+        "SELECT source_id, min(source_uri), min(source_size), min(source_modified_at), min(ingested_at), "
+        "count(DISTINCT source_row), "
+        f"count(*) FILTER (record_hash IS NULL OR record_hash = '{FORGOTTEN_HASH}') FROM {rows} GROUP BY source_id"
+    ):
+        if emptied:
+            closed.add(str(source_id))
+        else:
+            assert isinstance(modified, datetime)
+            assert isinstance(ingested, datetime)
+            source = Source(str(uri), str(source_id), int(str(size)), modified)
+            held[source.source_id] = Held(source, ingested, int(str(count)))
+    return held, closed
+
+
+def _write(
+    context: Context, plan: ArchivePlan, remade: Remade, turn: Turn, progress: Callable[[str, int], None]
+) -> None:
+    engine, table = context.engine, context.tables[BRONZE]
+    base = head_of(context.find(BRONZE))
+    names = ", ".join(table.column_names)
+    relations: list[Relation] = []
+    ids: list[str] = []
+    damaged: list[str] = []
+    done = count = 0
+    for read, of, problems in _read(context, plan):
+        damaged += problems
+        ids += [held.source.source_id for held in of]
+        done += sum(held.source.size_bytes for held in of)
+        count += sum(engine.count(each) for each in read)
+        progress(BRONZE, done)
+        relations += read
+        if len(relations) >= _RELATIONS:
+            relations = [engine.keep(" UNION ALL ".join(f"SELECT * FROM {each}" for each in relations))]
+    if damaged:
+        more = f", and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
+        what = "are not, or not wholly, what was landed: bronze kept the rows that it had of them"
+        remade.notes.append(f"{len(damaged)} file(s) of the archive {what}: {', '.join(damaged[:_NAMED])}{more}.")
+    if not relations:
+        return
+    again = engine.table(pa.table({"again": pa.array(ids, pa.string())}))
+    anew = " UNION ALL ".join(f"SELECT {names} FROM {each}" for each in relations)
+    while True:
+        own = engine.scan(BRONZE, base)
+        added = engine.view(f"SELECT {names} FROM {own} AS s ANTI JOIN {again} ON source_id = again UNION ALL {anew}")
+        properties = context.properties(
+            table, "rebuild", Bookmark(None, table.definition, None, table.parts), why="archive", rows_in=count
+        )
+        try:
+            staged = engine.stage(table, base, None, added, properties, everything=True)
+            publish(context, staged)
+            break
+        except CommitRefusedError as refused:
+            # What landed meanwhile is read with bronze's own rows; what was taken out may be among those read again.
+            before, base = base, head_of(context.find(BRONZE))
+            changed = engine.diff(BRONZE, before, base)
+            if not refused.surely_not_landed or changed is None or changed.rows_gone or not turn.again():
+                raise
+    remade.step = Step(
+        BRONZE,
+        "succeeded",
+        rows_in=count,
+        rows_out=staged.rows_added,
+        rows_removed=staged.rows_removed,
+        snapshot_id=staged.snapshot_id,
+    )
+
+
+def _read(context: Context, plan: ArchivePlan) -> Iterator[tuple[list[Relation], list[Held], list[str]]]:
+    """Bronze's rows of the archived objects, some objects at a time; and the files that are not what was landed."""
+    pending: list[tuple[Source, int, pa.RecordBatch]] = []
+    of: list[Held] = []
+    rows = 0
+    for held, path in sorted(plan.again, key=lambda pair: (pair[0].ingested_at, pair[0].source.source_id)):
+        if of and (of[-1].ingested_at != held.ingested_at or rows >= _ROWS):
+            yield [_keep(context, pending, of[-1].ingested_at)], of, []
+            pending, of, rows = [], [], 0
+        if held.source.size_bytes > _LARGE_BYTES:
+            relations = _large(context, held, path)
+            yield (relations, [held], []) if relations is not None else ([], [], [str(path)])
+            continue
+        try:
+            batches = list(_records(context, held, path))
+        except (CarlakeError, OSError):
+            yield [], [], [str(path)]
+            continue
+        pending += _numbered(held, batches)
+        rows += sum(batch.num_rows for batch in batches)
+        of.append(held)
+    if of:
+        yield [_keep(context, pending, of[-1].ingested_at)], of, []
+
+
+def _large(context: Context, held: Held, path: Path) -> list[Relation] | None:
+    """The rows of an object that is not held in memory as a whole; None where it is not what was landed."""
+    relations: list[Relation] = []
+    pending: list[tuple[Source, int, pa.RecordBatch]] = []
+    rows = 0
+    try:
+        for numbered in _numbered(held, _records(context, held, path)):
+            pending.append(numbered)
+            rows += numbered[2].num_rows
+            if rows >= _ROWS:
+                relations.append(_keep(context, pending, held.ingested_at))
+                pending, rows = [], 0
+    except (CarlakeError, OSError):
+        return None
+    return [*relations, _keep(context, pending, held.ingested_at)] if pending else relations
+
+
+def _records(context: Context, held: Held, path: Path) -> Iterator[pa.RecordBatch]:
+    """The records of an archived object. Raises ReadError where it is not what was landed, or has fewer than bronze."""
+    if not is_named_rightly(path):
+        raise ReadError(f"{path} is not what was landed.")
+    rows = 0
+    with open_object(local_object(str(path), path.stat())) as stream:
+        for batch in split(stream, max_record_bytes=context.engine.max_record_bytes):
+            rows += batch.num_rows
+            yield batch
+    if rows < held.rows:
+        raise ReadError(f"{path} has {rows} records, and bronze {held.rows}.")
+
+
+def _numbered(held: Held, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Source, int, pa.RecordBatch]]:
+    first = 0
+    for batch in batches:
+        yield held.source, first, batch
+        first += batch.num_rows
+
+
+def _keep(context: Context, pending: Sequence[tuple[Source, int, pa.RecordBatch]], ingested_at: datetime) -> Relation:
+    schema = arrow_schema(context.tables[BRONZE].columns)
+    rows = bronze_rows(pending, hints(context.contracts), ingested_at)
+    return context.engine.table(rows.select(schema.names).cast(schema))

@@ -1,0 +1,283 @@
+"""Recover: from any damaged state to a verified lake. The plan is made first; what is executed is the plan.
+
+Every step can be broken off and done again: the plan is made from what lies there, and a step that is done is not in the
+next plan. The steps before the first commit (what the lake is, the catalog) are single swaps of a file or a database.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyiceberg.manifest import DataFile
+
+from carlake import lake as lakes
+from carlake.errors import CommitRefusedError, LakeError
+from carlake.landing.objects import hash_stream
+from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
+from carlake.upkeep.checks.landing import archived, held_ids, is_named_rightly, leftovers
+from carlake.upkeep.inspection.lake import Inspection
+from carlake.upkeep.recovery.bronze import put_together, take_in
+from carlake.upkeep.recovery.catalog import location_of, make_anew, point
+from carlake.upkeep.recovery.plan import RecoveryPlan, RecoveryStep, is_copy, plan
+from carlake.upkeep.recovery.relocate import relocate
+from carlake.upkeep.recovery.tables import Lost, expire, keep_readable, remake
+
+if TYPE_CHECKING:
+    from carlake.lakehouse import Lakehouse
+    from carlake.look.verify import Verification
+
+_ROUNDS = 3
+_REFUSALS = 20
+_FILE_ACTIONS = ("identity", "relocate", "catalog", "point", "drop")
+
+Look = Callable[[], Inspection]
+"""Looks at the lake as it is now."""
+Open = Callable[[], "AbstractContextManager[Lakehouse]"]
+"""Opens it, once it can be opened."""
+Say = Callable[[RecoveryStep], None]
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What a recovery did.
+
+    steps         those that were done
+    lost          what could not be brought back
+    aside         files that were set aside
+    verification  the check at the end
+    """
+
+    lake: str
+    steps: tuple[RecoveryStep, ...]
+    lost: tuple[Lost, ...]
+    aside: tuple[str, ...]
+    verification: Verification
+
+    @property
+    def ok(self) -> bool:
+        """Whether every table is what it is made from. What is in `lost` is gone all the same."""
+        return self.verification.ok
+
+
+def recover(look: Look, open_house: Open, say: Say = lambda step: None) -> Recovery:
+    """Mend a lake. `say` hears each step as it begins.
+
+    Raises LakeError where something has to be mended by a person before.
+    """
+    done: list[RecoveryStep] = []
+    lost: list[Lost] = []
+    aside: list[str] = []
+    more: tuple[RecoveryStep, ...] = ()
+    verification = None
+    for _ in range(_ROUNDS):
+        lake = look()
+        planned = plan(lake)
+        refuse_blocked(planned)
+        files = [step for step in planned.steps if step.action in _FILE_ACTIONS]
+        if files:
+            for step in files:
+                say(step)
+            aside += _place(lake)
+            done += files
+        with open_house() as house:
+            known = {(step.action, step.target) for step in planned.steps}
+            steps = [step for step in more if (step.action, step.target) not in known]
+            for step in _in_order([*planned.steps, *steps]):
+                if step.action in _FILE_ACTIONS or step.action == "verify":
+                    continue
+                say(step)
+                lost += _do(house, look, step)
+                done.append(step)
+            say(planned.steps[-1])
+            verification = house.verify()
+        more = mends_of(verification)
+        if not more:
+            break
+    assert verification is not None
+    return Recovery(str(look().root), tuple(done), tuple(_once(lost)), tuple(aside), verification)
+
+
+def refuse_blocked(planned: RecoveryPlan) -> None:
+    """Raise LakeError where something is in the way of a recovery."""
+    if planned.blocked:
+        what = "\n".join(f"{finding.where}: {finding.what}" for finding in planned.blocked)
+        raise LakeError(what, "Mend that first; `carlake doctor` says how.")
+
+
+def mends_of(verification: Verification) -> tuple[RecoveryStep, ...]:
+    """The steps for what a check has found wrong in rows; none for what a person decides (another definition)."""
+    steps: list[RecoveryStep] = []
+    for problem in verification.problems:
+        why = f"{problem.kind}: {problem.what}"
+        if problem.kind in ("definition", "archived object missing", "missing table"):
+            continue
+        if problem.table == BRONZE:
+            steps.append(RecoveryStep("bronze", BRONZE, "put together again the objects that are not whole", why))
+        for name in (SILVER, QUARANTINE) if problem.kind == "count" else (problem.table,):
+            if name != BRONZE:
+                steps.append(RecoveryStep("remake", name, "make it again from its source", why))
+    if any(step.target == BRONZE for step in steps):
+        steps.append(RecoveryStep("archive", "archive", "land what bronze does not hold", "bronze has lost it"))
+    return tuple({(step.action, step.target): step for step in reversed(steps)}.values())[::-1]
+
+
+def _in_order(steps: list[RecoveryStep]) -> list[RecoveryStep]:
+    """Bronze first, then what is made from it, then what is landed again."""
+    order = ("bronze", "rows", "remake", "expire", "sweep", "run", "archive", "outside")
+    return sorted(steps, key=lambda step: order.index(step.action) if step.action in order else len(order))
+
+
+def _once(lost: list[Lost]) -> list[Lost]:
+    return list({item.what: item for item in lost}.values())
+
+
+# -- what lies outside of the tables -----------------------------------------------------------------------------------
+
+
+def _place(lake: Inspection) -> list[str]:
+    """Let the catalog name the right metadata of each table, and carlake.toml the lake. Gives what was set aside."""
+    moved, state, aside = lake.place.moved, lake.catalog, []
+    copy = is_copy(lake)
+    if copy and not lake.own_catalog:
+        raise LakeError(
+            f"{lake.root} is a copy, and its catalog is a server's: both lakes would write the same tables.",
+            "Give the copy a catalog or a namespace of its own in its settings.",
+        )
+    if moved:
+        _part_from_links(lake)
+    wanted: dict[str, str] = {}
+    for name, table in lake.tables.items():
+        best = lake.best(name)
+        if best is None:
+            continue
+        if moved:
+            wanted[name] = relocate(table, best, lake.place)
+        elif best.path == table.pointer:
+            wanted[name] = state.pointers[name]
+        else:
+            wanted[name] = location_of(best.path, lake.place)
+    if state.state in ("lost", "damaged") and lake.own_catalog:
+        set_aside = make_anew(lake.lake, lake.settings.namespace, wanted)
+        aside += [str(set_aside)] if set_aside else []
+    else:
+        moves = {
+            name: (state.pointers.get(name), wanted.get(name))
+            for name in {**state.pointers, **wanted}
+            if state.pointers.get(name) != wanted.get(name)
+        }
+        if moves:
+            point(lake.settings, lake.lake, moves)
+    if lake.refusal is not None:
+        # Nobody can have been at work here, for the lake could not be opened.
+        for folder in lake.lake.scratch.glob("duckdb-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+        own = str(lake.own.get("id") or "")
+        namespace = lake.settings.namespace if not lake.own else ""
+        lakes.identify(lake.root, uuid.uuid4().hex if copy or not own else own, namespace)
+    return aside
+
+
+def _part_from_links(lake: Inspection) -> None:
+    """Give files that are written in place an inode of their own: a copy may have been made of links."""
+    for file in (lake.lake.catalog_db, *lake.lake.scratch.parent.rglob("*")):
+        if file.is_file() and not file.is_symlink() and file.stat().st_nlink > 1:
+            own = file.with_name(f".{file.name}.own")
+            shutil.copy2(file, own)
+            own.replace(file)
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def _do(house: Lakehouse, look: Look, step: RecoveryStep) -> list[Lost]:
+    """Execute one step; gives what is lost for good."""
+    if step.action == "sweep":
+        for path in leftovers(look()):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+        return []
+    if step.action == "run":
+        house.run()
+        return []
+    if step.action == "archive":
+        return _land_archive(house, look())
+    for _ in range(_REFUSALS):
+        try:
+            return _commit(house, look(), step)
+        except CommitRefusedError:
+            house.reopen()
+    raise LakeError(f"Table {step.target} was written by others {_REFUSALS} times in a row.", "Stop what writes.")
+
+
+def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep) -> list[Lost]:
+    context = house.context(trigger="recover")
+    lost: list[Lost] = []
+    with context.engine.session():
+        if step.action == "bronze":
+            lost = put_together(context, lake, house.lake.landing)
+        elif step.action == "outside":
+            if take_in(context, lake):
+                house.run()
+        elif step.action == "remake":
+            lost = remake(context, context.tables[step.target], _good_files(lake, step.target)[0])
+        elif step.action == "rows":
+            good, lost = _good_files(lake, step.target)
+            keep_readable(context, context.tables[step.target], good)
+        elif step.action == "expire":
+            _expire(context.find(step.target), lake, step.target, lambda going: expire(context, step.target, going))
+    return lost
+
+
+def _good_files(lake: Inspection, name: str) -> tuple[list[DataFile], list[Lost]]:
+    """The data files of a table's newest snapshot that can be read; and what cannot."""
+    table = lake.tables[name]
+    snapshot = table.snapshot(lake.best(name))
+    if snapshot is None:
+        return [], []
+    files = table.snapshot_files(snapshot)
+    bad = dict(table.damaged(files.data, deep=True))
+    lost = [Lost(f"data file {path}", why) for path, why in bad.items()]
+    lost += [Lost(f"manifest {path}", why) for path, why in files.broken]
+    return [file for file in files.data if lake.place.path(file.file_path) not in bad], lost
+
+
+def _expire(iceberg: object, lake: Inspection, name: str, forget: Callable[[list[int]], None]) -> None:
+    table = lake.tables[name]
+    file = lake.best(name)
+    if file is not None and iceberg is not None:
+        forget([snapshot.snapshot_id for snapshot, _ in table.broken_snapshots(file)])
+
+
+def _land_archive(house: Lakehouse, lake: Inspection) -> list[Lost]:
+    """Land the archived objects that bronze does not hold, from where they lie; gives those that are damaged."""
+    held = held_ids(lake) or set()
+    missing, lost = [], []
+    for source_id, files in archived(lake.lake.archive):
+        if source_id in held:
+            continue
+        path = next((path for path in files if is_named_rightly(path)), None)
+        if path is None:
+            # It is another object than it was: under its own name it is no contradiction any more.
+            path = _renamed(files[0])
+            why = f"its copy in the archive is damaged; what that holds was landed from {path}"
+            lost.append(Lost(f"object {files[0].name} ({source_id})", why))
+        missing.append(str(path))
+    if missing:
+        house.run(missing)
+    return lost
+
+
+def _renamed(path: Path) -> Path:
+    """Put an archived object under the name of the content that it has."""
+    with path.open("rb") as stream:
+        folder = path.parent.with_name(hash_stream(stream))
+    folder.mkdir(exist_ok=True)
+    target = path.rename(folder / path.name)
+    if not any(path.parent.iterdir()):
+        path.parent.rmdir()
+    return target

@@ -1,0 +1,1 @@
+"""Releases: back to what the tables were, and on again."""
