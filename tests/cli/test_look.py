@@ -25,7 +25,7 @@ def test_status_is_the_lake_at_a_glance(carlake: Callable, lake: Path) -> None:
     assert all(name in said.out for name in TABLES)
     assert said.out.index(f"carlake run --lake {lake}") < said.out.index(f"carlake quarantine --lake {lake}")
     document = carlake("status", "--lake", lake, "--json").json
-    assert set(document) == {"lake", "run", "tables", "landing", "quarantined", "changed"}
+    assert set(document) == {"lake", "run", "tables", "landing", "quarantined", "changed", "circuits"}
     assert document["landing"] == {"files": 1, "bytes": 21, "unreadable": []} and document["quarantined"] == 6
 
 

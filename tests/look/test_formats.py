@@ -91,8 +91,10 @@ def test_parquet_keeps_the_types() -> None:
 def test_every_table_in_every_format(built: Built, kind: str) -> None:
     for name in built.house.declared:
         stream = io.BytesIO()
-        write(built.house.query(f"FROM {name}"), kind, stream)
-        assert stream.getvalue()
+        rows = built.house.query(f"FROM {name}")
+        write(rows, kind, stream)
+        # Lines of JSON are rows and nothing else, and no car of this lake was forgotten.
+        assert bool(stream.getvalue()) == (rows.num_rows > 0 or kind != "ndjson")
 
 
 def test_equal_names_are_told_apart(built: Built) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from carlake.engines.duckdb_files import local_path
 from carlake.engines.duckdb_query import QuerySession
-from carlake.engines.manifests import live_files
+from carlake.engines.manifests import forget_cached, live_files
 from carlake.errors import NotFoundError, QueryError
 from carlake.lakehouse import Lakehouse
 from carlake.look.query import query
@@ -383,6 +383,7 @@ def test_a_missing_metadata_file_is_named_with_its_table(small: Callable[..., La
         table = house.catalog.load_table("carlake.silver_car_telemetry")
         lost = local_path(table.current_snapshot().manifest_list)
         Path(lost).unlink()
+        forget_cached()  # as another process would find it
         with pytest.raises(QueryError, match="Table silver_car_telemetry cannot be read") as error:
             house.query("SELECT model FROM silver_car_telemetry")
         assert lost in error.value.what

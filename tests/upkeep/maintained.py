@@ -28,6 +28,7 @@ PLAIN: dict[str, Any] = {
     "reader_grace_minutes": 0,
     "orphan_age_hours": 0,
     "releases_kept": 0,
+    "releases_days": 0,
 }
 
 

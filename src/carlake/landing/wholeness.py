@@ -40,6 +40,7 @@ FOLDER_READY = "_SUCCESS"
 
 # How soon to look again at a file that is open for writing: nothing tells of its closing.
 _SOONEST_SECONDS, _LATEST_SECONDS = 0.05, 0.5
+_CLOCK_TICK_SECONDS = 0.001  # times of files are rounded, and differ from the clock's by less than this
 _CLOCK_WAS_SET_SECONDS = 60
 
 
@@ -110,11 +111,11 @@ class Wholeness:
             if modified != changed:
                 return None
         left = self._settle - self._since(landed.uri, landed.version, seen)
-        if left <= 0:
+        if left <= _CLOCK_TICK_SECONDS:
             return None
         age = self._clock() - max(_times(landed)) / 1e9
         # A time far ahead says that the clock was set back since, so that it tells nothing.
-        if age >= self._settle or age < -_CLOCK_WAS_SET_SECONDS:
+        if age >= self._settle - _CLOCK_TICK_SECONDS or age < -_CLOCK_WAS_SET_SECONDS:
             return None
         return min(left, self._settle - age) if age >= 0 else left
 
