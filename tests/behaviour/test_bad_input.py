@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from carlake.settings import Settings
 from carlake.simulator.faults import FAULTS
 from carlake.simulator.files import write
@@ -86,3 +88,17 @@ def test_only_bad_records_only_empty_files_and_nothing_at_all(small_folder: Path
         assert (report.status, report.records, report.quarantined, report.accepted) == ("succeeded", 1, 1, 0)
         assert rows_of(house, SILVER) == [] and house.verify().ok
         assert iceberg(house, BRONZE).current_snapshot().summary.additional_properties["carlake.kind"] == "land"
+
+
+@pytest.mark.parametrize(
+    "when", ["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00", "0000-01-01T00:00:00Z", "10000-01-01T00:00:00Z"]
+)
+def test_a_time_at_the_edge_of_the_calendar_stops_no_neighbour(small_folder: Path, when: str) -> None:
+    """A zone leads out of the years that a time may have: the hint that bronze keeps of it is left empty."""
+    put(small_folder / "in" / "a.json", nested("B", "edge", when))
+    put(small_folder / "in" / "b.json", nested("A", "e1", "2025-10-01T00:00:00Z"))
+    with lakehouse(small_folder / "lake") as house:
+        report = house.run([str(small_folder / "in")])
+        assert (report.status, report.accepted, report.quarantined) == ("succeeded", 1, 1)
+        assert [row["reason"] for row in rows_of(house, QUARANTINE)] == ["bad_timestamp"]
+        assert house.verify().ok

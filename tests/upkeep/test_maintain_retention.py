@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from carlake.lakehouse import Lakehouse
+from carlake.settings import Settings
 from carlake.upkeep.maintenance.due import Done
-from lakes import BRONZE, QUARANTINE, SILVER, TODAY, bookmark, heads, held, iceberg, put, rows_of, step
+from lakes import (
+    BRONZE,
+    QUARANTINE,
+    SILVER,
+    TODAY,
+    bookmark,
+    heads,
+    held,
+    iceberg,
+    lakehouse,
+    nested,
+    put,
+    rows_of,
+    step,
+)
 from upkeep.maintained import RUNS, again, files_below, land, made, needed, opened, record, snapshots
 
 # The runs were on the first to the twelfth of October, the clock stands at noon of the first of November.
@@ -199,3 +215,37 @@ def test_off_by_default(own: Path) -> None:
     with opened(own) as house:
         house.clock = lambda: datetime(2035, 1, 1, tzinfo=UTC)
         assert not {due.task for due in house.plan_maintenance().due} & {"retain records", "retain archive"}
+
+
+def test_an_object_that_a_merge_cut_apart_goes_as_a_whole(tmp_path: Path) -> None:
+    """One file of a day may go and the other waits: then both wait, or records of the object would come back twice."""
+    now = [datetime.now(UTC).replace(hour=6)]
+    plain: dict[str, Any] = {"threads": 1, "maintenance": "off", "releases_kept": 0, "releases_days": 0}
+    more: dict[str, Any] = {
+        "target_file_bytes": 1 << 20,
+        "bronze_retention_days": 1,
+        "keep_snapshots": 5,
+        "reader_grace_minutes": 0,
+    }
+    with lakehouse(tmp_path / "lake", Settings(**plain | more)) as house:
+        house.clock = lambda: now[0]
+        for number in range(6):
+            lines = [
+                nested(f"C{number}", f"e{each}", "2025-10-01T10:00:00Z") if each % 40 else f"{{bad {number} {each}"
+                for each in range(4800)
+            ]
+            put(house.lake.landing / f"o{number}.json", *lines)
+            house.run(today=TODAY)
+        house.maintain()
+        put(house.lake.landing / "s.json", nested("S", "s", "2025-10-01T00:00:00Z"))
+        house.run(today=TODAY)
+        house.maintain()
+        now[0] += timedelta(days=3)
+        house.maintain()
+        assert house.verify().ok
+        house.rebuild([QUARANTINE], today=TODAY)
+        keys = [(row["source_id"], row["source_row"]) for row in rows_of(house, QUARANTINE)]
+        assert len(keys) == len(set(keys)) == 6 * 120 and house.verify().ok
+        house.run(today=TODAY)
+        house.maintain()
+        assert house.verify().ok and len(rows_of(house, QUARANTINE)) == 6 * 120

@@ -43,6 +43,9 @@ _DICTIONARY: Any = ["source_uri", "source_id", "car_chassis"]
 _Pending = tuple[Sequence[Source], int, pa.RecordBatch]
 # Records of one source, with the row of the first, or of as many sources as there are records, the first row of each.
 
+_FIRST: Any = pa.scalar(datetime.min.replace(tzinfo=UTC), ARROW["timestamptz"])
+_LAST: Any = pa.scalar(datetime.max.replace(tzinfo=UTC), ARROW["timestamptz"])
+
 Texts = Any
 """A chunked Arrow array; Arrow's stubs cannot say of what."""
 
@@ -357,16 +360,20 @@ def _times(texts: Texts) -> Texts:
     plain = pc.match_substring_regex(texts, r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$")
     texts = pc.if_else(plain, texts, pa.scalar(None, pa.string()))
     try:
-        return texts.cast(kind)
+        times = texts.cast(kind)
     except pa.ArrowInvalid:
         pass
-    times = []
+    else:
+        # A zone can lead out of the years that a time may have, and the tables' own metadata.
+        known = pc.and_(pc.greater_equal(times, _FIRST), pc.less_equal(times, _LAST))
+        return pc.if_else(known, times, pa.scalar(None, kind))
+    read: list[datetime | None] = []
     for text in texts.to_pylist():
         try:
-            times.append(datetime.fromisoformat(text).astimezone(UTC) if text else None)
+            read.append(datetime.fromisoformat(text).astimezone(UTC) if text else None)
         except (ValueError, OverflowError):
-            times.append(None)
-    return pa.chunked_array([pa.array(times, kind)])
+            read.append(None)
+    return pa.chunked_array([pa.array(read, kind)])
 
 
 def _marker() -> pa.RecordBatch:

@@ -33,7 +33,7 @@ from carlake.watch.presence import folder
 
 EVENTS_LOST = "no events of the file system"
 
-IDLE = "idle"
+IDLE, HINDERED = "idle", "hindered"
 
 _TICK_SECONDS = 1.0
 # Events may be lost in a folder made a moment ago: after a hint there is one more look, once it is quiet.
@@ -60,7 +60,7 @@ class _BreakOff(BaseException):
 class Watched:
     """What a watch did until it ended.
 
-    reason  why it ended: `idle`, or what asked it to stop
+    reason  why it ended: `idle`, `hindered: ...` (with `until_idle`), or what asked it to stop
     errors  turns of the loop that an error ended; well: at the end nothing was failing
     """
 
@@ -82,7 +82,7 @@ class Watch:
     prefixes             folders or stores' uris to watch in place of the lake's landing folder; what lies there stays
     max_latency_seconds  how long objects are gathered at most, the work included; None: as set
     list_seconds         how often landing is listed without any event; None: as set
-    until_idle           end once nothing waits and every table is up to date
+    until_idle           end once nothing waits and every table is up to date, or once an error comes a second time
     chores               maintenance, called between batches
     """
 
@@ -134,7 +134,7 @@ class Watch:
             self._hints.wake()
 
     def run(self) -> Watched:
-        """Watch until stopped. No error of landing, of a table or of the catalog ends it."""
+        """Watch until stopped. No error of landing, of a table or of the catalog ends it, but where it is to end once idle."""
         began = time.monotonic()
         journal = self.house.journal
         journal.write("info", WATCH_BEGUN, lake=str(self.house.lake.root), prefixes=list(self.prefixes))
@@ -320,6 +320,12 @@ class Watch:
         self._errors_in_a_row += 1
         what = cause(error)
         self.figures.run_error = what
+        if self._until_idle and self._errors_in_a_row > 1:
+            # Somebody waits for the end, and idle it may never be.
+            self._failing = True
+            self.house.journal.write("error", TROUBLE, error=what)
+            self.stop(f"{HINDERED}: {what.splitlines()[0]}" if what else HINDERED)
+            return
         wait = min(_FIRST_RETRY_SECONDS * 2 ** (min(self._errors_in_a_row, 20) - 1), _LONGEST_RETRY_SECONDS)
         wait *= random.uniform(0.75, 1)  # noqa: S311  (jitter, not a secret)
         self.house.journal.write("error", TROUBLE, error=what, again_seconds=round(wait, 1))

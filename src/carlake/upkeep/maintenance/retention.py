@@ -67,23 +67,30 @@ def has_markers(iceberg: IcebergTable | None) -> bool:
 
 
 def aged(bronze: IcebergTable, before: datetime, readers: Mapping[str, IcebergTable | None]) -> Aged:
-    """The bronze files that hold records, all of which were taken in before a moment.
+    """The bronze files that hold records of days all of whose objects were taken in before a moment.
 
     readers  the tables that are made from bronze. A file that one of them has not read yet, or would have to read again
              after a return to one of its kept snapshots, waits.
     """
     fields = {name: bronze.schema().find_field(name).field_id for name in ("ingested_at", "record_hash")}
     limit = int(before.timestamp() * 1_000_000)
-    old = []
+    days: dict[object, list[DataFile]] = {}
+    recent: set[object] = set()
     for file in live_files(bronze, head_of(bronze)):
+        if file.null_value_counts.get(fields["record_hash"], 0) == file.record_count:
+            continue
+        # A merge may have cut an object's rows apart, and they all lie in its day: a day goes as a whole, or waits.
+        day = tuple(file.partition[place] for place in range(len(file.partition)))
+        days.setdefault(day, []).append(file)
         upper = file.upper_bounds.get(fields["ingested_at"])
-        nulls = file.null_value_counts.get(fields["record_hash"], 0)
-        if upper is not None and from_bytes(TimestamptzType(), upper) < limit and nulls < file.record_count:
-            old.append(file)
+        if upper is None or from_bytes(TimestamptzType(), upper) >= limit:
+            recent.add(day)
+    old = [files for day, files in days.items() if day not in recent]
     if not old:
         return Aged(())
-    free = [file for file in old if all(file.file_path in paths for paths in _read(bronze, readers))]
-    return Aged(tuple(free), len(old) - len(free))
+    read = _read(bronze, readers)
+    free = [file for files in old if all(f.file_path in paths for f in files for paths in read) for file in files]
+    return Aged(tuple(free), sum(map(len, old)) - len(free))
 
 
 def _read(bronze: IcebergTable, readers: Mapping[str, IcebergTable | None]) -> list[set[str]]:
