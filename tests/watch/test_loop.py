@@ -267,6 +267,21 @@ def test_until_idle_ends_when_nothing_waits(small_folder: Path) -> None:
         assert watched.reason == "idle"
 
 
+def test_until_idle_ends_where_idle_cannot_be_reached_after_one_more_try(small_folder: Path) -> None:
+    def prepare(watch: Watch) -> None:
+        def context(*_: Any, **__: Any) -> Any:
+            raise ConnectionError("the catalog is away")
+
+        watch.house.context = context  # type: ignore[method-assign]
+
+    with watching(small_folder / "lake", prepare=prepare, until_idle=True) as running:
+        watched = running.join()
+        assert watched.reason == "hindered: ConnectionError: the catalog is away" and not watched.well
+        assert watched.errors == 2
+        first, second = running.events(journal.TROUBLE)
+        assert "again_seconds" in first and "again_seconds" not in second
+
+
 def test_an_error_of_the_catalog_is_logged_and_tried_again(small_folder: Path) -> None:
     broken = threading.Event()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from contextlib import ExitStack
@@ -151,6 +152,9 @@ def test_stop_ends_every_watch_and_says_so(house: Lakehouse, small_folder: Path)
             assert until_line(watch.stderr, WATCH_ENDED)["reason"] == "carlake stop"
             assert watch.wait(10) == 0
         assert stranger.poll() is None and len(watching(folder(other))) == 1, "another lake's watch goes on"
+        with process("stop", "--lake", other.root) as asking:
+            out, _ = asking.communicate(timeout=60)
+        assert re.search(r", which watched since \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ\n$", out), out
 
 
 def test_a_killed_watch_loses_nothing_and_the_next_goes_on(house: Lakehouse) -> None:
@@ -171,6 +175,18 @@ def test_a_killed_watch_loses_nothing_and_the_next_goes_on(house: Lakehouse) -> 
         run_ids = {json.loads(line).get("run_id") for line in log.splitlines()} - {None}
         for run_id in run_ids:
             assert list(lines_of(log_folder(house.lake), run_id))[-1]["event"] == DONE
+
+
+def test_until_idle_on_a_lake_without_its_catalog_ends_and_says_why(house: Lakehouse) -> None:
+    with house:
+        land(house, "a.json", event(1))
+        house.run()
+    (catalog,) = house.lake.root.glob("**/catalog.db")
+    catalog.unlink()
+    with process("watch", "--until-idle", "--lake", house.lake.root, env=FAST) as watch:
+        _, log = watch.communicate(timeout=60)
+    assert watch.returncode == 1
+    assert "catalog.db" in log.splitlines()[-1]
 
 
 # --- presence ---------------------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def watch(
         ),
     ] = None,
     until_idle: Annotated[
-        bool, typer.Option("--until-idle", help="End once nothing waits and every table is up to date; exit code 1 if that is not reached.")
+        bool, typer.Option("--until-idle", help="End once nothing waits and every table is up to date.")
     ] = False,
 ) -> None:
     """Take in what arrives, as it arrives, until stopped.
@@ -177,7 +177,9 @@ def stop(
         )
     screen = invocation.screen
     for each in ended:
-        screen.line(f"Stopped: process {each.pid} on {each.host}, which watched since {spoken(each.started_at)}")
+        screen.line(
+            f"Stopped: process {each.pid} on {each.host}, which watched since {each.started_at.replace('T', ' ')}"
+        )
     for each in left:
         screen.line(f"Still running after {timeout:g} s: process {each.pid} on {each.host}")
     if not ended and not left:
