@@ -23,6 +23,7 @@ from carlake.settings_keys import CATALOGS, KEY_FILES, PATH_KEYS, SECRET_KEYS, K
 __all__ = ["CATALOGS", "PREFIX", "Setting", "Settings", "commented", "engine_name", "reference"]
 
 PREFIX = "CARLAKE_"
+_LAKES_OWN = ("format", "id", "location", "made_by")  # what `carlake.lake` writes under [lake]
 _OTHER_VARIABLES = ("CARLAKE_LAKE", "CARLAKE_SETTINGS")  # options of the command line, not settings
 
 
@@ -169,6 +170,12 @@ def _only_the_lakes_own(path: Path, text: str, table: Any) -> None:
                 f"{path}:{_line_of(text, key)}: setting {key!r} stands under [lake], where it has no effect.",
                 "Move the line above [lake].",
             )
+        if key not in _LAKES_OWN:
+            raise SettingsError(
+                f"{path}:{_line_of(text, key)}: {key!r} stands under [lake], which is the lake's own, and is no setting.",
+                _sentence(nearest(key, Settings.model_fields))
+                + " A setting belongs above [lake]: move the line there.",
+            )
 
 
 def _relative_to(folder: Path, key: str, value: Any) -> Any:
@@ -220,7 +227,8 @@ def _short(value: Any) -> str:
 
 
 def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:] if text[:1].isalpha() and "/" not in text.split()[0] else text
+    # A first word with a mark inside is a path, with its line: s.toml:1:
+    text = text[:1].upper() + text[1:] if text.split(" ")[0].rstrip(":,").isalpha() else text
     return text if text.endswith((".", "?")) else text + "."
 
 

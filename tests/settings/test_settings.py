@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 from pyiceberg.catalog import CatalogType
 
+from carlake import lake as lakes
 from carlake.errors import SettingsError
 from carlake.settings import CATALOGS, Settings, commented, engine_name, reference
 
@@ -154,6 +155,24 @@ def test_the_lakes_own_table_holds_no_settings(tmp_path: Path) -> None:
         Settings.load(lake=lake, environ={})
     with pytest.raises(SettingsError, match=r"carlake\.toml:1: there is no setting 'lake'"):
         Settings.load(file=lake, environ={})
+
+
+def test_a_misspelt_setting_that_was_appended_below_the_lakes_own_is_refused(tmp_path: Path) -> None:
+    root = lakes.create(tmp_path / "lake").toml
+    assert Settings.load(lake=root, environ={}) == Settings()
+    root.write_text(root.read_text() + "thread = 2\n")
+    line = len(root.read_text().splitlines())
+    with pytest.raises(SettingsError, match=rf"carlake\.toml:{line}: 'thread' stands under \[lake\]") as refused:
+        Settings.load(lake=root, environ={})
+    assert refused.value.advice.startswith("Did you mean 'threads'? ") and "above [lake]" in refused.value.advice
+
+
+def test_the_name_of_a_file_is_said_as_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path, "s.toml", 'threads = "many"\n')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError) as refused:
+        Settings.load(file=Path("s.toml"), environ={})
+    assert refused.value.what.startswith("s.toml:1: ")
 
 
 @pytest.mark.parametrize(
