@@ -26,6 +26,7 @@ Level = Literal["info", "warning", "error"]
 Line = Mapping[str, Any]
 
 BEGUN, DONE, LANDED, REFRESHED = "run began", "run done", "landed", "refreshed"
+NOTHING = "nothing to do"
 WATCH_BEGUN, WATCH_ENDED, TROUBLE = "watch began", "watch ended", "watch was hindered"
 CIRCUIT = {True: "circuit opened", False: "circuit closed"}
 LEFT = "table left alone"
@@ -87,7 +88,7 @@ class Journal:
 
 
 class RunLines:
-    """The lines of one run, written as it goes on. A run that finds nothing to do leaves none."""
+    """The lines of one run, written as it goes on. A run that is given no file and finds nothing to do leaves none."""
 
     def __init__(self, journal: Journal, run_id: str, trigger: str, files: int) -> None:
         self._journal = journal
@@ -112,7 +113,7 @@ class RunLines:
     def done(self, report: RunReport) -> None:
         """The run has ended."""
         self._left(report)
-        if report.idle:
+        if report.idle and self._begun is not None:
             return
         self._begin()
         for problem in report.problems[:_PROBLEMS]:
@@ -128,6 +129,7 @@ class RunLines:
             status=report.status,
             **{name: getattr(report, name) for name in names},
             seconds=round(report.seconds, 3),
+            outcome=NOTHING if report.idle else None,
         )
 
     def _left(self, report: RunReport) -> None:
@@ -177,6 +179,22 @@ def lines_of(where: Path, run_id: str, *, follow: bool = False) -> Iterator[Line
         if not follow:
             return
         time.sleep(_FOLLOW_SECONDS)
+
+
+def not_written_down(where: Path, run_id: str) -> NotFoundError:
+    """Why ops_runs has no such run, as far as the log knows it."""
+    try:
+        lines = list(lines_of(where, run_id))
+    except NotFoundError:
+        advice = "`carlake runs` lists them; `last` is the newest. A run that changed nothing is not written down."
+        return NotFoundError(f"There is no run {run_id!r}.", advice)
+    name, last = str(lines[0]["run_id"]), lines[-1]
+    log = f"`carlake runs {name} --log` shows what it did."
+    if last.get("outcome") == NOTHING:
+        return NotFoundError(f"Run {name} changed nothing, and so was not written down.", log)
+    if last["event"] == DONE:
+        return NotFoundError(f"Run {name} is not written down yet: its process does that once it is quiet.", log)
+    return NotFoundError(f"Run {name} is not written down: it is under way, or was broken off.", log)
 
 
 class _Tail:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from carlake.errors import ContractError
-from carlake.journal import RunLines
+from carlake.journal import RunLines, not_written_down
+from carlake.journal import folder as log_folder
 from carlake.landing.listing import Listing, list_landing, list_paths
 from carlake.landing.objects import LandedObject
 from carlake.landing.wholeness import Wholeness, remove_markers
@@ -234,8 +235,9 @@ class Lakehouse(Mending):
         from carlake.look.runs import one_run, recent_runs
 
         self.write_down_runs()
-
-        return one_run(self, run_id) if run_id else recent_runs(self, limit)
+        if run_id:
+            return one_run(self, run_id, lambda unknown: not_written_down(log_folder(self.lake), unknown))
+        return recent_runs(self, limit)
 
     def quarantine(self, *, reason: str | None = None, limit: int | None = None) -> pa.Table:
         """Quarantined records, newest first, with the uri each was landed from."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from carlake import journal
+from carlake.cli.log_lines import in_words
 from carlake.errors import NotFoundError
 from carlake.journal import Journal, lines_of
 from lakes import lakehouse, nested, put
@@ -87,6 +88,25 @@ def test_a_run_leaves_its_lines_and_an_idle_one_none(small_folder: Path) -> None
         assert list(lines_of(where, "last")) == lines == list(lines_of(where, report.run_id[:-3]))
         house.run()
         assert len(list(all_lines(where))) == len(lines)
+
+
+def test_a_run_over_known_content_alone_says_at_its_end_that_there_was_nothing_to_do(small_folder: Path) -> None:
+    with lakehouse(small_folder / "lake") as house:
+        put(house.lake.landing / "a.json", nested("A", "e1", "2025-10-01T00:00:00Z"))
+        first = house.run()
+        put(house.lake.landing / "again.json", nested("A", "e1", "2025-10-01T00:00:00Z"))
+        report = house.run()
+        *_, done = lines_of(journal.folder(house.lake), report.run_id)
+        assert (done["event"], done["outcome"], done["files_known"]) == ("run done", "nothing to do", 1)
+        assert in_words(done).plain.split("  ")[2] == "1 file with known content, which adds nothing"
+        assert set(house.runs("last")["run_id"].to_pylist()) == {first.run_id}
+        with pytest.raises(NotFoundError, match=f"Run {report.run_id} changed nothing, and so was not written down"):
+            house.runs(report.run_id)
+        house.journal.write("info", journal.BEGUN, "lost-1")
+        with pytest.raises(NotFoundError, match="Run lost-1 is not written down: it is under way"):
+            house.runs("lost")
+        with pytest.raises(NotFoundError, match="There is no run 'none-such'"):
+            house.runs("none-such")
 
 
 def test_an_object_that_cannot_be_taken_in_is_named_in_the_log(small_folder: Path) -> None:

@@ -69,6 +69,10 @@ def in_words(line: Line, *, dated: bool = False) -> Text:
 
 
 def _done(line: Line) -> Text:
+    if line.get("outcome") == journal.NOTHING and line.get("status") == "succeeded":
+        known = int(line.get("files_known", 0))
+        why = f"{count(known, 'file')} with known content, which {'adds' if known == 1 else 'add'} nothing"
+        return Text.assemble(why if known else journal.NOTHING, (f"  {seconds(float(line.get('seconds', 0)))}", QUIET))
     quarantined = int(line.get("quarantined", 0))
     text = Text.assemble(
         (str(line.get("status")), _STATUS.get(str(line.get("status")), "")),
@@ -161,10 +165,26 @@ def show_log(invocation: Invocation, run_id: str, *, follow: bool) -> None:
     """The lines of one run: for people, or as one JSON array. Raises NotFoundError."""
     from carlake import lake as lakes
 
-    lines = journal.lines_of(journal.folder(lakes.open(invocation.lake)), run_id, follow=follow)
+    where = journal.folder(lakes.open(invocation.lake))
+    if run_id == "last" and not follow:
+        run_id = _newest(invocation)
+    lines = journal.lines_of(where, run_id, follow=follow)
     if invocation.json:
         invocation.document(list(lines))
         return
     show = shown(sys.stdout, dated=True)
     for line in lines:
         show(line)
+
+
+def _newest(invocation: Invocation) -> str:
+    """The run that `carlake runs last` shows; where no table can be read, the newest in the log."""
+    from carlake.errors import NotFoundError
+
+    try:
+        with invocation.open() as house:
+            return str(house.runs("last")["run_id"][0].as_py())
+    except NotFoundError:
+        raise
+    except Exception:  # noqa: BLE001  (the log is what one reads where the rest is broken)
+        return "last"

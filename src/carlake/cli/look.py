@@ -153,7 +153,12 @@ def runs(
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="How many runs to list.")] = 20,
     log: Annotated[bool, typer.Option("--log", help="The lines that one run wrote to the log.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="With --log: go on until the run is done.")] = False,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow", "-f", help="With --log: go on until the run is done; `last` is then the newest that began."
+        ),
+    ] = False,
 ) -> None:
     """What ran, newest first; or one run, by table; or its log.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -56,10 +57,11 @@ def recent_runs(house: Lakehouse, limit: int = 50) -> pa.Table:
     return house.query(f"{_RUNS} ORDER BY {_NEWEST_FIRST} LIMIT {int(limit)}")
 
 
-def one_run(house: Lakehouse, run_id: str) -> pa.Table:
+def one_run(house: Lakehouse, run_id: str, unknown: Callable[[str], NotFoundError]) -> pa.Table:
     """One run, one row for each table in the order in which they were done.
 
-    run_id  the run's id, the beginning of it that no other run has, or `last`
+    run_id   the run's id, the beginning of it that no other run has, or `last`
+    unknown  what to raise where ops_runs has no such run
     Columns: table, status (`StepStatus`), seconds (double), rows_in, rows_out, quarantined, duplicates,
     files, source_snapshot_id, snapshot_id (long), started_at, run_id, error.
     Raises NotFoundError where no run or more than one is meant.
@@ -76,7 +78,7 @@ def one_run(house: Lakehouse, run_id: str) -> pa.Table:
             raise NotFoundError(
                 "No run has changed anything yet.", "`carlake run` lands what lies in the landing folder."
             )
-        raise NotFoundError(f"There is no run {run_id!r}.", "`carlake runs` lists them; `last` is the newest.")
+        raise unknown(run_id)
     if len(found) > 1:
         some = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
         raise NotFoundError(f"{len(found)} runs begin with {run_id!r}: {some}.", "Give more of the id.")
