@@ -88,7 +88,8 @@ def test_rows_that_are_missing(house: Lakehouse) -> None:
 
 def test_rows_that_are_there_twice(house: Lakehouse) -> None:
     keys = {name: doubled(house, name) for name in TABLES}
-    named(house, {(name, "unfounded rows"): key for name, key in keys.items()})
+    kinds = ("unfounded rows", "key more than once")
+    named(house, {(name, kind): key for name, key in keys.items() for kind in kinds})
 
 
 def test_values_that_were_edited(house: Lakehouse) -> None:
@@ -136,6 +137,9 @@ def test_a_data_file_that_was_damaged(house: Lakehouse) -> None:
     path.write_bytes(content)
     # What is made from it cannot be checked then.
     named(house, {(name, "unreadable"): path.name for name in (SILVER, STATE, MONTHLY, ALERTS)})
+    found = house.verify().problems
+    assert {problem.what for problem in found} == {f"1 data file of {SILVER} is damaged"}
+    assert all(len(problem.keys) == 1 for problem in found)
 
 
 def test_metadata_that_is_gone(house: Lakehouse) -> None:

@@ -207,3 +207,14 @@ def test_nothing_that_is_shown_can_steer_the_terminal(capsys: pytest.CaptureFixt
     screen.table([Column("title")], [["c\rd"]])
     screen.facts([("label", "e\x07f")])
     assert capsys.readouterr().out == "a\\x1b[2Jb\n  title\n  c\\rd\n  label  e\\x07f\n"
+
+
+def test_a_damaged_data_file_is_said_with_what_mends_it(carlake: Callable, fresh: Path) -> None:
+    assert carlake("simulate", "--lake", fresh, "--events", 5).code == 0 and carlake("run", "--lake", fresh).code == 0
+    for path in (fresh / "warehouse" / "carlake" / "gold_car_current_state").rglob("*.parquet"):
+        path.write_bytes(path.read_bytes()[:200])
+    asked = carlake("query", "FROM gold_car_current_state", "--lake", fresh)
+    assert asked.code == 1 and "is damaged" in asked.err and "carlake doctor" in asked.err and "magic" not in asked.err
+    said = carlake("verify", "--lake", fresh)
+    assert said.code == 1 and "is damaged" in said.out and "magic" not in said.out
+    assert f"carlake doctor --lake {fresh}" in said.out and f"carlake recover --lake {fresh}" in said.out

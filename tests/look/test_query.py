@@ -378,6 +378,25 @@ def test_a_missing_data_file_is_named_with_its_table(small: Callable[..., Lakeho
         assert house.query("FROM gold_car_current_state").num_rows == 1
 
 
+@pytest.mark.parametrize("damage", ["cut short", "zeros"])
+def test_a_damaged_data_file_is_named_with_its_table(small: Callable[..., Lakehouse], damage: str) -> None:
+    with small("a [b] lake") as house:
+        (path,) = data_files(house, "gold_car_current_state")
+        content = Path(path).read_bytes()
+        half = len(content) // 2
+        Path(path).write_bytes(
+            content[:half] if damage == "cut short" else content[:4] + bytes(half) + content[half + 4 :]
+        )
+        with pytest.raises(QueryError) as error:
+            house.query("FROM gold_car_current_state")
+        assert error.value.what == f"gold_car_current_state: data file {path} is damaged."
+        assert "carlake doctor" in error.value.advice and "carlake recover" in error.value.advice
+        # A mistake of the query is still that.
+        with pytest.raises(QueryError, match="Could not convert") as mistake:
+            house.query("SELECT CAST(model AS INTEGER) FROM silver_car_telemetry")
+        assert "damaged" not in str(mistake.value)
+
+
 def test_a_missing_metadata_file_is_named_with_its_table(small: Callable[..., Lakehouse]) -> None:
     with small() as house:
         table = house.catalog.load_table("carlake.silver_car_telemetry")

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from carlake.lakehouse import Lakehouse
+from carlake.refresh.plan import BOOKMARK
+from carlake.refresh.refresh import publish
 from carlake.settings import Settings
 from carlake.upkeep.maintenance.due import Done
 from lakes import (
@@ -72,6 +74,24 @@ def test_old_records_go_and_everything_else_stays(own: Path) -> None:
         found = house.verify()
         assert found.ok and (found.files, found.records, found.retained) == (RUNS, RUNS - REMOVED, REMOVED)
         assert found.duplicates == 0 and not found.behind
+
+
+def test_a_row_that_is_there_twice_is_found_though_its_record_is_gone(own: Path) -> None:
+    with opened(own, bronze_retention_days=KEPT_DAYS) as house:
+        retain(house)
+        house.run(today=TODAY)  # which reads bronze as it is now
+        head, mark = heads(house)[QUARANTINE], bookmark(house, QUARANTINE)
+        assert mark is not None
+        with house.engine.session():
+            gone = f"SELECT source_id FROM {house.engine.scan(BRONZE, heads(house)[BRONZE])} WHERE record_hash IS NULL"
+            rows = house.engine.scan(QUARANTINE, head)
+            once = house.engine.keep(f"SELECT * FROM {rows} WHERE source_id IN ({gone}) ORDER BY source_id LIMIT 1")
+            assert house.engine.count(once) == 1
+            key = " / ".join(str(part) for part in house.engine.rows(f"SELECT source_id, source_row FROM {once}")[0])
+            staged = house.engine.stage(house.declared[QUARANTINE], head, None, once, {BOOKMARK: mark.to_text()})
+            publish(house.context(), staged)
+        [problem] = house.verify().problems
+        assert (problem.table, problem.kind, problem.keys) == (QUARANTINE, "key more than once", (key,))
 
 
 def test_the_records_leave_the_disk_with_the_last_snapshot_that_holds_them(own: Path) -> None:

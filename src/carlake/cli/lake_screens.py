@@ -340,6 +340,13 @@ def show_verification(invocation: Invocation, found: Verification) -> None:
         screen.prose(one_line(problem.what), indent=4)
         for key in problem.keys:
             screen.line("      ", (one_line(key), QUIET))
+    if found.problems:
+        screen.next(
+            [
+                (invocation.hint("doctor"), "what is wrong, and what mends it"),
+                (invocation.hint("recover"), "make the tables whole again"),
+            ]
+        )
 
 
 def verified_line(found: Verification) -> Text:

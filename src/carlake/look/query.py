@@ -13,6 +13,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table as IcebergTable
 
+from carlake.checksums import is_whole
 from carlake.engines.duckdb_files import local_path, read_files
 from carlake.engines.duckdb_query import QueryFailedError, QuerySession, View
 from carlake.engines.manifests import live_files
@@ -20,6 +21,7 @@ from carlake.engines.schemas import iceberg_schema
 from carlake.errors import CarlakeError, NotFoundError, QueryError
 from carlake.look.names import unknown_column
 from carlake.look.statement import read_statement
+from carlake.refresh.causes import speaks_of_damage
 from carlake.tables.table import Table
 
 _UNKNOWN_COLUMN = re.compile(
@@ -171,6 +173,8 @@ def _in_words(
             for path in view.files:
                 if not Path(path).exists():
                     return _missing(view.name, path)
+    if error.kind in ("files", "other") and (found_damaged := _damaged(error.text, views)):
+        return found_damaged
     if error.kind == "memory":
         return QueryError(
             f"The query needs more memory than the {memory >> 20} MiB it may take.",
@@ -192,3 +196,28 @@ def _missing(name: str, path: str) -> QueryError:
         f"Table {name} cannot be read: its file {path} is missing.",
         "Put the file back from a copy, or have the table made whole: carlake recover",
     )
+
+
+def _damaged(text: str, views: Sequence[View]) -> QueryError | None:
+    """The error for a data file that is not what was written, where that is why the engine failed."""
+    speaks = speaks_of_damage(text)
+    for view in views:
+        for path in view.files:
+            named = path in text or "".join(f"[{c}]" if c in "*?[" else c for c in path) in text
+            if not named and not speaks:
+                continue
+            whole = _whole(path)
+            # A file of another writer has no checksum in its name: then the engine's word is all there is.
+            if whole is False or (whole is None and named and speaks):
+                return QueryError(
+                    f"{view.name}: data file {path} is damaged.",
+                    "`carlake doctor` says what is wrong in the whole lake, `carlake recover` makes the table whole.",
+                )
+    return None
+
+
+def _whole(path: str) -> bool | None:
+    try:
+        return is_whole(path)
+    except OSError:
+        return None

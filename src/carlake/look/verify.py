@@ -106,6 +106,7 @@ def verify(house: Lakehouse, *, deep: bool = False) -> Verification:
                     problems += [missing] if (own or source) is not None and missing not in problems else []
                     continue
                 counts[table.name] = _rows(own)
+                problems += _doubles(context, table, own)
                 found, accepted = _table(context, table, own, source)
             except Exception as error:  # noqa: BLE001  (a damaged file must not end the check of the others)
                 problems.append(_unreadable(context, (table.name, table.source), error))
@@ -177,15 +178,21 @@ def _rows(iceberg: IcebergTable) -> int:
 
 def _unreadable(context: Context, names: Sequence[str], error: Exception) -> Difference:
     """A table that cannot be read, with the data files at fault: its own, else those of the table it is made from."""
-    what = error.what if isinstance(error, CarlakeError) else " ".join(str(error).split())[:500]
-    damaged: list[str] = []
     for name in names:
-        damaged += _damaged_files(context, name) if not damaged else []
-    return Difference(names[0], "unreadable", what or type(error).__name__, tuple(damaged[:_NAMED]))
+        if faults := _faults(context, name):
+            kinds = sorted({fault for _, fault in faults})
+            files = f"data file{'s' if len(faults) > 1 else ''} of {name}"
+            what = f"{len(faults)} {files} {'are' if len(faults) > 1 else 'is'} {' or '.join(kinds)}"
+            return Difference(names[0], "unreadable", what, tuple(path for path, _ in faults[:_NAMED]))
+    what = error.what if isinstance(error, CarlakeError) else " ".join(str(error).split())[:500]
+    return Difference(names[0], "unreadable", what or type(error).__name__)
 
 
-def _damaged_files(context: Context, name: str) -> list[str]:
-    """The data files of a table that cannot be read; none where the metadata is at fault, which the error names."""
+def _faults(context: Context, name: str) -> list[tuple[str, str]]:
+    """The data files of a table that cannot be read, each `damaged` or `missing`.
+
+    None where the metadata is at fault, which the error names.
+    """
     try:
         iceberg = context.find(name)
         if iceberg is None:
@@ -193,15 +200,28 @@ def _damaged_files(context: Context, name: str) -> list[str]:
         files = live_files(iceberg, head_of(iceberg))
     except Exception:  # noqa: BLE001
         return []
-    damaged = []
+    faults = []
     for file in files:
         try:
             with iceberg.io.new_input(file.file_path).open() as content, pq.ParquetFile(content) as parquet:
                 for _ in parquet.iter_batches():
                     pass
+        except FileNotFoundError:
+            faults.append((str(file.file_path), "missing"))
         except Exception:  # noqa: BLE001  (whatever is wrong with a file, it is the one)
-            damaged.append(str(file.file_path))
-    return damaged
+            faults.append((str(file.file_path), "damaged"))
+    return faults
+
+
+def _doubles(context: Context, table: Table, own: IcebergTable) -> Iterator[Difference]:
+    """Keys that the newest snapshot has more than once.
+
+    Computing the table anew does not show all of them: rows that retention keeps have no source to compare them with.
+    """
+    engine, columns = context.engine, ", ".join(table.key)
+    rows = engine.scan(table.name, head_of(own))
+    twice = engine.keep(f"SELECT {columns} FROM {rows} GROUP BY {columns} HAVING count(*) > 1")
+    yield from _named(context, table, twice, "key more than once", "key(s) more than once")
 
 
 def _bronze(context: Context, problems: list[Difference], counts: dict[str, int]) -> set[str] | None:

@@ -14,7 +14,7 @@ _FILE = re.compile(r"(?:[\"']|file://|: )(?P<file>/[^\"']*\.(?:parquet|avro|json
 _ESCAPED = re.compile(r"\[([*?\[])\]")  # how a path with a wildcard in it is given to the engine
 _DAMAGED = re.compile(
     r"no magic bytes|magic number|footer|corrupt|invalid parquet|thrift|decompress|snappy|zstd|deserializ|unexpected end"
-    r"|not a parquet file|avro",
+    r"|not a parquet file|avro|protocolexception|out of buffer|page header",
     re.I,
 )
 
@@ -22,6 +22,11 @@ _DAMAGED = re.compile(
 def is_full(error: Exception) -> bool:
     """Whether a full disk, a quota or a limit of the size of files is what broke something off."""
     return (isinstance(error, OSError) and error.errno in _FULL) or _FULL_TEXT.search(str(error)) is not None
+
+
+def speaks_of_damage(text: str) -> bool:
+    """Whether an engine's message is about a file whose content is not what it should be."""
+    return _DAMAGED.search(text) is not None
 
 
 def cause(error: Exception) -> str:
