@@ -146,23 +146,26 @@ class Mending(OpenLake):
         self.settle_releases()
         return snapshots_of_run(histories(self.declared, self.context(trigger="query").peek), self.declared, run)
 
-    def plan_forget(self, car: str) -> ErasurePlan:
-        """What `forget` would take out of each table. Changes nothing."""
+    def plan_forget(self, car: str, *, unknown: bool = False) -> ErasurePlan:
+        """What `forget` would take out of each table. Changes nothing. Raises NotFoundError as it does."""
         from carlake.upkeep.erasure.erase import plan_erasure
 
-        return plan_erasure(cast("Lakehouse", self), car)
+        return plan_erasure(cast("Lakehouse", self), car, unknown)
 
-    def forget(self, car: str, *, progress: Callable[[str], None] = lambda step: None) -> Erasure:
+    def forget(
+        self, car: str, *, unknown: bool = False, progress: Callable[[str], None] = lambda step: None
+    ) -> Erasure:
         """Remove a car from every table and snapshot, the archive, landing and the logs, refuse its records from now on,
         and search for what is left. There is no way back. Given again after a crash, it goes on.
 
-        car  its chassis number as it is landed
+        car      its chassis number as it is landed
+        unknown  also a car that the lake does not have: its records are refused from now on
 
-        Raises CarlakeError where it cannot be done now; nothing is lost by that.
+        Raises NotFoundError for a car that the lake does not have, CarlakeError where it cannot be done now; nothing is lost by that.
         """
         from carlake.upkeep.erasure.erase import as_run, forget
 
-        done = forget(cast("Lakehouse", self), car, progress)
+        done = forget(cast("Lakehouse", self), car, progress, unknown)
         self._noted(as_run(done))
         return done
 

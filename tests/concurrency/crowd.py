@@ -101,7 +101,7 @@ def _maintain(house: Lakehouse, folder: Path) -> None:
 
 
 def _forget(house: Lakehouse, folder: Path) -> None:
-    house.forget("gone")
+    house.forget("gone", unknown=True)
 
 
 OTHERS: dict[str, Callable[[Lakehouse, Path], None]] = {
@@ -137,7 +137,7 @@ def writer_against(name: str, folder: Path, objects: int = 20) -> Crowded:
         landed += [(text, MODIFIED + timedelta(seconds=number)) for text in _texts(number)]
     with lakehouse(folder / "lake", _TIDY) as house:
         if name == "forget":
-            house.forget("gone")
+            house.forget("gone", unknown=True)
             landed = [each for each in landed if '"gone"' not in each[0]]
         house.resume()
         house.run()

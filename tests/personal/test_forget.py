@@ -159,17 +159,44 @@ def test_records_that_come_again_are_refused_and_counted(house: Lakehouse) -> No
 def test_a_car_that_the_lake_never_had(house: Lakehouse) -> None:
     put(house.lake.landing / "a.json", *OTHERS)
     house.run()
-    done = house.forget(CAR)
+    before = heads(house), sorted(house.lake.root.rglob("*.*"))
+    for name, hint in ((CAR, f"Did you mean {LIKE}?"), (OTHER[:-1] + "3", f"Did you mean {OTHER}?"), ("NOTHING", "To")):
+        for _ in range(2):  # nor does the refusal itself leave its name in the lake
+            for refusing in (house.plan_forget, house.forget):
+                with pytest.raises(NotFoundError, match="has no car") as refused:
+                    refusing(name)
+                assert refused.value.advice.startswith(hint) and "--unknown" in refused.value.advice
+    assert (heads(house), sorted(house.lake.root.rglob("*.*"))) == before
+    assert not house.plan_forget(CAR, unknown=True).known
+    done = house.forget(CAR, unknown=True)
     assert done.ok and not done.known and sum(table.rows for table in done.tables) == 0
-    assert house.forget(CAR).known
+    again = house.plan_forget(CAR)
+    assert again.known and again.forgotten_before
+    assert house.forget(CAR).forgotten_before
     put(house.lake.landing / "b.json", *OWN)
     assert house.run().forgotten == 3
     with pytest.raises(NotFoundError, match="no car"):
         house.forget(" ")
 
 
+def test_a_car_that_only_files_name_is_known(house: Lakehouse) -> None:
+    """In landing, or in the archive after its rows were removed, or in a broken record that no table has a car of."""
+    put(house.lake.landing / "a.json", *OTHERS)
+    house.run()
+    put(house.lake.landing / "b.json.gz", gzip.compress(OWN[0].encode()))
+    plan = house.plan_forget(CAR)
+    assert plan.known and not plan.forgotten_before and plan.waiting == 1
+    (house.lake.landing / "b.json.gz").unlink()
+    put(house.lake.landing / "c.json", BROKEN_OWN)
+    house.run()
+    plan = house.plan_forget(CAR)
+    assert plan.known and not plan.forgotten_before
+    done = house.forget(CAR)
+    assert done.ok and done.known and not done.forgotten_before
+
+
 def test_an_empty_lake(house: Lakehouse) -> None:
-    assert house.forget(CAR).ok
+    assert house.forget(CAR, unknown=True).ok
     put(house.lake.landing / "a.json", OWN[0], OTHERS[0])
     report = house.run()
     assert (report.status, report.accepted, report.forgotten) == ("succeeded", 1, 1)
@@ -300,7 +327,7 @@ def test_a_search_that_does_not_find_the_control_everywhere_proves_nothing(
     from carlake.upkeep.erasure import erase
 
     monkeypatch.setattr(erase, "control", lambda house: set(KINDS) - {"avro"})
-    done = house.forget(CAR)
+    done = house.forget(CAR, unknown=True)
     assert not done.proved and not done.ok and not done.left
     for kind in KINDS:
         assert not replace(done, control=tuple(each for each in KINDS if each != kind)).ok
@@ -324,3 +351,20 @@ def test_the_needle_is_a_whole_word_in_any_writing() -> None:
     for codec in ("utf-16-le", "utf-16-be"):
         assert Needle(["AB1"]).in_bytes("x AB1,".encode(codec)) and not Needle(["AB1"]).in_bytes("AB12".encode(codec))
     assert needle.masked('{"a": "A/\\"1é"}'.encode()) == b'{"a": "#######"}'
+
+
+def test_the_command_refuses_a_car_that_the_lake_has_not(house: Lakehouse) -> None:
+    from tests.cli.command_line import say
+
+    put(house.lake.landing / "a.json", *OTHERS)
+    house.run()
+    at = ("--lake", house.lake.root)
+    before = heads(house)
+    for more in (("--yes",), ("--dry-run",)):
+        said = say("forget", OTHER[:-1] + "3", *more, *at)
+        assert said.code == 2 and OTHER in said.err and "--unknown" in said.err
+    assert heads(house) == before
+    plan = say("forget", OTHER, "--dry-run", "--json", *at).json
+    assert plan["known"] and not plan["forgotten_before"]
+    assert say("forget", CAR, "--yes", "--unknown", *at).code == 0
+    assert say("forget", CAR, "--yes", "--json", *at).json["forgotten_before"]

@@ -227,7 +227,7 @@ class LakeMachine(RuleBasedStateMachine):
     def forget(self, car: str) -> None:
         """Take a car out of everything."""
         self.run()
-        self.house.forget(car)
+        self.house.forget(car, unknown=True)
         self.model.forget(car)
 
     # -- what must hold ----------------------------------------------------------------------------------------------

@@ -29,20 +29,23 @@ def forget(
     car: Annotated[str, typer.Argument(metavar="CAR", help="A car, by its chassis number as it is landed.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    unknown: Annotated[
+        bool, typer.Option("--unknown", help="Also a car that the lake does not have: refuse it from now on.")
+    ] = False,
 ) -> None:
     """Remove a car for good, and prove that it is gone.
 
     It goes from every table, every older snapshot and release, the archive, landing and the logs. What stays is a keyed
     tombstone that does not tell the car: records of it that come again are refused and counted. At the end the whole
     lake is searched, packed and encoded files too, by a search that has first found a control car. Exit code 1 if
-    anything is left.
+    anything is left. A car that the lake does not have is refused, exit code 2, unless --unknown is given.
 
       carlake forget WVWZZZ1JZXW000001 --dry-run     what would go
       carlake forget WVWZZZ1JZXW000001
     """
     with invocation.open() as house:
         if dry_run or not yes:
-            plan = house.plan_forget(car)
+            plan = house.plan_forget(car, unknown=unknown)
             if dry_run and invocation.json:
                 invocation.document({"dry_run": True, "car": car, **_plan_document(plan)})
             if dry_run:
@@ -53,7 +56,7 @@ def forget(
             _show_plan(invocation, plan)
             typer.confirm("Forget this car? There is no way back.", abort=True, err=True)
         with invocation.working("Forgetting") as change:
-            done = house.forget(car, progress=change)
+            done = house.forget(car, unknown=unknown, progress=change)
     if invocation.json:
         invocation.document({"dry_run": False, **_document(done)})
     _show(invocation, done)
@@ -62,7 +65,12 @@ def forget(
 
 
 def _plan_document(plan: ErasurePlan) -> dict[str, Any]:
-    return {"known": plan.known, "waiting": plan.waiting, "tables": plan.tables}
+    return {
+        "known": plan.known,
+        "forgotten_before": plan.forgotten_before,
+        "waiting": plan.waiting,
+        "tables": plan.tables,
+    }
 
 
 def _document(done: Erasure) -> dict[str, Any]:
@@ -71,6 +79,7 @@ def _document(done: Erasure) -> dict[str, Any]:
         "ok": done.ok,
         "tombstone": done.tombstone,
         "known": done.known,
+        "forgotten_before": done.forgotten_before,
         "tables": done.tables,
         "objects": done.objects,
         "logs": done.logs,

@@ -20,6 +20,7 @@ from carlake.refresh.refresh import refresh_table
 from carlake.refresh.report import RunReport, Status, Step
 from carlake.upkeep.erasure.control import control
 from carlake.upkeep.erasure.files import clean_logs, clean_objects, clean_tables, running, search_lake
+from carlake.upkeep.erasure.known import is_known, unknown_car
 from carlake.upkeep.erasure.rows import Erasing, erase_table, holding
 from carlake.upkeep.erasure.search import KINDS, Kind, Place, Searched
 from carlake.upkeep.erasure.tombstones import bury
@@ -43,10 +44,15 @@ class ErasedTable:
 
 @dataclass(frozen=True)
 class ErasurePlan:
-    """What forgetting a car would take out now. Objects that wait in landing are taken in first, and are not counted."""
+    """What forgetting a car would take out now. Objects that wait in landing are taken in first, and are not counted.
+
+    known             the lake has the car: a row, a tombstone, or its name in any file
+    forgotten_before  it has a tombstone already
+    """
 
     tables: tuple[ErasedTable, ...]
     known: bool
+    forgotten_before: bool
     waiting: int
 
 
@@ -55,7 +61,8 @@ class Erasure:
     """What forgetting a car did.
 
     tombstone   what is kept: the keyed hash of the car
-    known       the car was forgotten before
+    known       the lake had the car: a row, a tombstone, or its name in any file
+    forgotten_before  it had a tombstone already
     objects     archived and landed objects that were written anew without it
     logs        log files in which its name was overwritten
     searched    what the search at the end went through
@@ -69,6 +76,7 @@ class Erasure:
     started_at: datetime
     tombstone: str
     known: bool
+    forgotten_before: bool
     tables: tuple[ErasedTable, ...]
     objects: tuple[str, ...]
     logs: tuple[str, ...]
@@ -90,8 +98,8 @@ class Erasure:
         return self.proved and not self.left
 
 
-def plan_erasure(house: Lakehouse, car: str) -> ErasurePlan:
-    """What `forget` would take out. Changes nothing."""
+def plan_erasure(house: Lakehouse, car: str, unknown: bool = False) -> ErasurePlan:
+    """What `forget` would take out. Changes nothing. Raises NotFoundError as it does."""
     context = house.context(trigger="forget")
     erasing = Erasing(context, house.identities(_checked(car)))
     with context.engine.session():
@@ -104,17 +112,20 @@ def plan_erasure(house: Lakehouse, car: str) -> ErasurePlan:
             older = len(iceberg.metadata.snapshots) - 1 if iceberg.current_snapshot() else 0
             tags = tuple(sorted(name for name in iceberg.metadata.refs if name != "main"))
             found.append(ErasedTable(table.name, rows, max(older, 0), tags))
-        graves = tombstones(context)
-        known = any(graves.any_of((name,)) for name in erasing.names)
-    return ErasurePlan(tuple(found), known, len(house.plan().objects))
+        buried, known = is_known(house.lake, erasing)
+        if not known and not unknown:
+            raise unknown_car(erasing)
+    return ErasurePlan(tuple(found), known, buried, len(house.plan().objects))
 
 
-def forget(house: Lakehouse, car: str, progress: Progress = lambda step: None) -> Erasure:
+def forget(house: Lakehouse, car: str, progress: Progress = lambda step: None, unknown: bool = False) -> Erasure:
     """Remove a car from the lake, for good, and prove it by a search.
 
-    car  its chassis number as it is landed, also where the lake holds a pseudonym of it
+    car      its chassis number as it is landed, also where the lake holds a pseudonym of it
+    unknown  do it for a car that the lake does not have, too: its records are refused from now on
 
-    Raises CarlakeError where its tombstone cannot be written or a table cannot be committed: nothing is half-told, and
+    Raises NotFoundError, with nothing changed, for a car that the lake does not have: older snapshots and releases go
+    with any erasure, and a misspelt name is no reason for that. Raises CarlakeError where its tombstone cannot be written or a table cannot be committed: nothing is half-told, and
     the same command goes on from there.
     """
     started = time.perf_counter()
@@ -122,8 +133,10 @@ def forget(house: Lakehouse, car: str, progress: Progress = lambda step: None) -
     context = house.context(trigger="forget")
     started_at = context.clock()
     with context.engine.session():
-        before = tombstones(context)
-        known = any(before.any_of((name,)) for name in names)
+        asked = Erasing(context, names)
+        buried, known = is_known(house.lake, asked)
+        if not known and not unknown:
+            raise unknown_car(asked)
     tombstone = bury(context, names[0])
     progress("taking in what waits in landing")
     house.run()
@@ -166,6 +179,7 @@ def forget(house: Lakehouse, car: str, progress: Progress = lambda step: None) -
         started_at=started_at,
         tombstone=tombstone,
         known=known,
+        forgotten_before=buried,
         tables=tuple(tables.values()),
         objects=tuple(dict.fromkeys(objects)),
         logs=tuple(logs),
