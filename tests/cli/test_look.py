@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ def test_status_is_the_lake_at_a_glance(carlake: Callable, lake: Path) -> None:
     assert all(name in said.out for name in TABLES)
     assert said.out.index(f"carlake run --lake {lake}") < said.out.index(f"carlake quarantine --lake {lake}")
     document = carlake("status", "--lake", lake, "--json").json
-    assert set(document) == {"lake", "run", "tables", "landing", "quarantined", "changed", "circuits"}
+    assert set(document) == {"lake", "run", "tables", "landing", "quarantined", "changed", "circuits", "watched"}
     assert document["landing"] == {"files": 1, "bytes": 21, "unreadable": []} and document["quarantined"] == 6
 
 
@@ -218,3 +219,24 @@ def test_a_damaged_data_file_is_said_with_what_mends_it(carlake: Callable, fresh
     said = carlake("verify", "--lake", fresh)
     assert said.code == 1 and "is damaged" in said.out and "magic" not in said.out
     assert f"carlake doctor --lake {fresh}" in said.out and f"carlake recover --lake {fresh}" in said.out
+
+
+@pytest.mark.parametrize("width", [40, 60, 79])
+def test_a_narrow_screen_cuts_neither_figures_nor_ids(
+    carlake: Callable, lake: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    [run] = carlake("runs", "--lake", lake, "--json").json
+    tables = carlake("tables", "--lake", lake, "--json").json
+    monkeypatch.setenv("COLUMNS", str(width))
+    said = {words: carlake(*words.split(), "--lake", lake).out for words in ("status", "tables", "runs", "runs last")}
+    for words, text in said.items():
+        lists = [line for line in text.splitlines() if line.startswith("  ") and "carlake " not in line]
+        assert all(len(line) <= width for line in lists if "last run" not in line), words
+        # An ellipsis stands at the beginning of a snapshot's short id alone.
+        assert text.count("…") == len(re.findall(r"…\d{7}\b", text)), words
+    assert run["run_id"] in said["runs"]
+    for table in tables:
+        assert all(table["table"] in said[words] for words in ("status", "tables"))
+    assert f"…{str(tables[1]['snapshot_id'])[-7:]}" in said["tables"]
+    if width == 60:
+        assert "Too narrow for: defined, day." in said["tables"] and "Too narrow" not in said["status"]

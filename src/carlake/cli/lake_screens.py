@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from carlake.look.verify import Verification
     from carlake.refresh.circuits import Circuit
     from carlake.tables.table import Table
+    from carlake.watch.presence import Watching
 
 _QUARANTINE = "quarantine_car_data"
 _TIMES_FIT = 100
+_NAMED = 3
 
 
 def show_status(
@@ -49,6 +51,7 @@ def show_status(
     waiting: Listing,
     waiting_bytes: int,
     failing: Sequence[Circuit] = (),
+    watched: Sequence[Watching] = (),
 ) -> None:
     """One glance at a lake, and what to do next."""
     screen = invocation.screen
@@ -74,7 +77,9 @@ def show_status(
     objects = f"{count(len(waiting.objects), 'object')}, {size(waiting_bytes)}" if waiting.objects else ""
     facts.append(("landing", f"{objects} waiting" if objects else ("nothing waits", QUIET)))
     if waiting.unreadable:
-        facts.append(("", (f"{count(len(waiting.unreadable), 'object')} cannot be read: see carlake run", WARN)))
+        facts.append(("", (f"{count(len(waiting.unreadable), 'object')} cannot be read: {_names(waiting)}", WARN)))
+    for each in watched:
+        facts.append(("watched", f"by process {each.pid} since {each.started_at.replace('T', ' ')}"))
     facts.append(("quarantine", (count(quarantined, "record"), WARN) if quarantined else ("empty", QUIET)))
     if changed:
         facts.append(("definitions", (f"changed for {', '.join(changed)}", WARN)))
@@ -85,10 +90,10 @@ def show_status(
     screen.line()
     screen.table(
         [
-            Column("table"),
+            Column("table", whole=True),
             Column("rows", right=True),
             Column("behind", right=True),
-            Column("updated"),
+            Column("updated", whole=True, less=1),
         ],
         [
             (info.name, info.rows if info.exists and info.readable else None, _behind(info), info.updated)
@@ -97,13 +102,14 @@ def show_status(
     )
     _show_trouble(screen, infos, failing)
     steps = []
-    if failing or any(info.trouble for info in infos):
+    if failing or waiting.unreadable or any(info.trouble for info in infos):
         steps.append((invocation.hint("doctor"), "what is wrong, and what mends it"))
     if changed:
         steps.append((invocation.hint("rebuild", "--dry-run"), "what adopting the changed definitions would do"))
     if held:
         steps.append((invocation.hint("resume"), "let the held tables be refreshed again"))
-    if waiting.objects or (behind and not held):
+    undone = waiting.objects or (behind and not held)
+    if undone and not watched:
         steps.append((invocation.hint("run"), "take in what waits" if waiting.objects else "catch up"))
     if quarantined:
         steps.append((invocation.hint("quarantine"), "why records were put aside"))
@@ -112,9 +118,15 @@ def show_status(
         steps.append((invocation.hint("simulate"), "write files of a simulated fleet into landing"))
     if steps:
         screen.next(steps)
-    else:
+    elif not undone:
         screen.line()
         screen.line(("Everything is up to date.", GOOD))
+
+
+def _names(waiting: Listing) -> str:
+    """The first of the objects that cannot be read, without their folders."""
+    names = [one_line(item.uri.rstrip("/").rpartition("/")[2]) for item in waiting.unreadable]
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
 def _show_trouble(screen: Screen, infos: Sequence[TableInfo], failing: Sequence[Circuit]) -> None:
@@ -150,7 +162,12 @@ def changed_tables(infos: Sequence[TableInfo]) -> list[str]:
 def show_tables(screen: Screen, infos: Sequence[TableInfo]) -> None:
     """Every table in two lists, each narrow enough for a small terminal: what it holds, and how far it has read."""
     screen.table(
-        [Column("table"), Column("rows", right=True), Column("created"), Column("updated")],
+        [
+            Column("table", whole=True),
+            Column("rows", right=True),
+            Column("created", whole=True, less=2),
+            Column("updated", whole=True, less=1),
+        ],
         [
             (
                 info.name,
@@ -164,12 +181,12 @@ def show_tables(screen: Screen, infos: Sequence[TableInfo]) -> None:
     screen.line()
     screen.table(
         [
-            Column("bookmark"),
-            Column("snapshot"),
-            Column("has read"),
+            Column("bookmark", whole=True),
+            Column("snapshot", whole=True),
+            Column("has read", whole=True),
             Column("behind", right=True),
-            Column("day"),
-            Column("defined"),
+            Column("day", whole=True, less=1),
+            Column("defined", whole=True, less=2),
         ],
         [
             (
@@ -256,13 +273,13 @@ def show_runs(invocation: Invocation, rows: Sequence[Mapping[str, Any]]) -> None
     when = [Column("started")] if screen.width >= _TIMES_FIT else []
     screen.table(
         [
-            Column("run"),
+            Column("run", whole=True),
             *when,
-            Column("trigger"),
-            Column("status"),
+            Column("trigger", whole=True, less=3),
+            Column("status", whole=True),
             Column("tables", right=True),
-            Column("seconds", right=True),
-            Column("files", right=True),
+            Column("seconds", right=True, less=2),
+            Column("files", right=True, less=1),
             Column("records", right=True),
         ],
         [
@@ -294,12 +311,12 @@ def show_one_run(screen: Screen, run_id: str, rows: Sequence[Mapping[str, Any]])
     screen.line()
     screen.table(
         [
-            Column("table"),
-            Column("status"),
+            Column("table", whole=True),
+            Column("status", whole=True),
             Column("rows in", right=True),
             Column("written", right=True),
-            Column("seconds", right=True),
-            Column("snapshot"),
+            Column("seconds", right=True, less=2),
+            Column("snapshot", whole=True, less=1),
         ],
         [
             (

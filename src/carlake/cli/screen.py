@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -20,6 +20,8 @@ from carlake.cli.terminal import colored
 
 NOTHING = "-"
 _PIPE_WIDTH = 160  # of what is no terminal: wide enough that tables are whole
+_GAP = 2  # between columns
+_LEAST = 10  # what is left of a text that may be cut or wrapped
 
 STRONG, QUIET, GOOD, BAD, WARN, COMMAND = "bold", "dim", "green", "bold red", "yellow", "cyan"
 
@@ -28,13 +30,18 @@ STRONG, QUIET, GOOD, BAD, WARN, COMMAND = "bold", "dim", "green", "bold red", "y
 class Column:
     """One column of a table on the screen.
 
-    wrap  its text may take several lines; the text of other columns is cut where the screen is too narrow
+    wrap   its text may take several lines; the text of other columns is cut where the screen is too narrow
+    whole  it is never cut, for it tells things apart; neither are figures (`right`) and times
+    less   how well one can do without it: where the screen is too narrow, the column with the highest goes first, as a
+           whole; 0 never goes
     """
 
     title: str
     right: bool = False
     wrap: bool = False
     style: str = ""
+    whole: bool = False
+    less: int = 0
 
 
 class Screen:
@@ -82,19 +89,38 @@ class Screen:
         self._padded(grid, indent)
 
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[Any]], indent: int = 2) -> None:
-        """Rows under the columns' titles; values are shown as `shown` shows them."""
-        grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=QUIET, show_edge=False)
-        for column in columns:
-            grid.add_column(
-                column.title,
-                justify="right" if column.right else "left",
-                no_wrap=not column.wrap,
-                overflow="fold" if column.wrap else "ellipsis",
-                style=column.style,
+        """Rows under the columns' titles; values are shown as `shown` shows them.
+
+        Where the screen is too narrow, times lose year and seconds, then columns go that one can do without (a line says
+        which), and then each row is a block of lines. Figures and times are never cut.
+        """
+        rows, columns = [tuple(row) for row in rows], list(columns)
+        left_out: list[str] = []
+        short = not self._fits(columns, rows, indent)
+        if short:
+            rows = [tuple(short_time(cell) if isinstance(cell, datetime) else cell for cell in row) for row in rows]
+        while not self._fits(columns, rows, indent) and (least := max(column.less for column in columns)):
+            place = next(place for place, column in enumerate(columns) if column.less == least)
+            left_out.append(columns.pop(place).title)
+            rows = [(*row[:place], *row[place + 1 :]) for row in rows]
+        if not self._fits(columns, rows, indent):
+            for row in rows:
+                self.line(" " * indent, _cell(row[0]))
+                self.facts(
+                    [(c.title, _cell(value)) for c, value in zip(columns[1:], row[1:], strict=False)], indent + 2
+                )
+        else:
+            self._padded(_grid(columns, rows), indent)
+        if left_out:
+            self.prose(
+                (f"Too narrow for: {', '.join(left_out)}. A wider screen and --json have them.", QUIET), indent=indent
             )
-        for row in rows:
-            grid.add_row(*(value if isinstance(value, Text) else Text.assemble(_part(shown(value))) for value in row))
-        self._padded(grid, indent)
+
+    def _fits(self, columns: Sequence[Column], rows: Sequence[Sequence[Any]], indent: int) -> bool:
+        needed = indent + _GAP * (len(columns) - 1)
+        for column, width, kept in _widths(columns, rows):
+            needed += max(width if kept else min(width, _LEAST), cell_len(column.title))
+        return needed <= self.width
 
     def next(self, commands: Iterable[tuple[str, str]], title: str = "Next") -> None:
         """Commands to paste, each with what it is for."""
@@ -120,6 +146,34 @@ class Screen:
             self._console.print(what, **how)
         # Rich fills every line up; what is copied or sent to a file shall have no spaces at its ends.
         self._stream.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Iterator[tuple[Column, int, bool]]:
+    """Each column with the width of its widest value, and whether it must have that."""
+    for place, column in enumerate(columns):
+        values = [row[place] for row in rows if place < len(row)]
+        kept = column.right or column.whole or any(isinstance(value, datetime) for value in values)
+        yield column, max((_cell(value).cell_len for value in values), default=0), kept and not column.wrap
+
+
+def _grid(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Table:
+    grid = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style=QUIET, show_edge=False)
+    for column, width, kept in _widths(columns, rows):
+        grid.add_column(
+            column.title,
+            justify="right" if column.right else "left",
+            no_wrap=not column.wrap,
+            overflow="fold" if column.wrap else "ellipsis",
+            style=column.style,
+            min_width=max(width, cell_len(column.title)) if kept else None,
+        )
+    for row in rows:
+        grid.add_row(*map(_cell, row))
+    return grid
+
+
+def _cell(value: Any) -> Text:
+    return value if isinstance(value, Text) else Text.assemble(_part(shown(value)))
 
 
 def shown(value: Any) -> str | tuple[str, str]:
@@ -153,6 +207,12 @@ def time(value: datetime) -> str:
     """`2026-11-21 04:00:12Z`."""
     aware = value if value.tzinfo else value.replace(tzinfo=UTC)
     return f"{aware.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def short_time(value: datetime) -> str:
+    """`11-21 04:00Z`, for where there is no room."""
+    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+    return f"{aware.astimezone(UTC):%m-%d %H:%M}Z"
 
 
 def seconds(value: float) -> str:
