@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from carlake.cli.invocation import Invocation, Shared
 
 
 @pytest.mark.parametrize(
@@ -111,3 +114,47 @@ def test_debug_shows_where_an_error_arose(tmp_path: Path, capfd: pytest.CaptureF
     assert call(["status", "--lake", str(tmp_path / "none"), "--debug"]) == 1
     shown = capfd.readouterr()
     assert "Traceback" in shown.err and "LakeError" in shown.err
+
+
+def test_a_command_that_an_error_names_is_for_this_lake(
+    carlake: Callable, fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pasted as it is, it must not reach another lake."""
+    (fresh / "warehouse" / "table").mkdir()
+    (fresh / "catalog.db").unlink(missing_ok=True)
+    spaced = tmp_path / "a link"
+    spaced.symlink_to(fresh)
+    for given in (fresh, spaced):
+        for said in (carlake("status", "--lake", given), carlake("--lake", given, "status")):
+            assert said.code == 1 and said.err.endswith(f": carlake recover --lake {shlex.quote(str(given))}\n")
+    monkeypatch.chdir(tmp_path)
+    assert carlake("status").err.endswith(": carlake recover\n")
+
+
+def test_commands_in_an_advice() -> None:
+    here = Invocation(Shared(lake="wl/lake")).on_this_lake
+    assert here("Use `carlake doctor`, or `carlake resume x`.") == (
+        "Use `carlake doctor --lake wl/lake`, or `carlake resume x --lake wl/lake`."
+    )
+    assert here("Do it: carlake recover.\nOr: carlake run") == (
+        "Do it: carlake recover --lake wl/lake\nOr: carlake run --lake wl/lake"
+    )
+    for text in ("Make one: carlake init --lake other", "carlake is well", ""):
+        assert here(text) == text
+    assert Invocation(Shared(lake="./lake")).on_this_lake("`carlake run`") == "`carlake run`"
+
+
+def test_a_file_that_cannot_be_had_is_said_with_what_to_do(carlake: Callable, lake: Path, tmp_path: Path) -> None:
+    at = ("--lake", lake)
+    calls = {
+        "Check the path": carlake("query", "--file", tmp_path / "no.sql", *at),
+        f"make the folder {tmp_path / 'no'} first": carlake("query", "SELECT 1", "-o", tmp_path / "no" / "x.csv", *at),
+        "or give another": carlake("quarantine", "export", "/proc/x", *at),
+    }
+    for advice, said in calls.items():
+        assert said.code == 1 and advice in said.err and "--debug" not in said.err
+
+
+def test_recover_names_the_lake_that_is_meant(carlake: Callable, fresh: Path) -> None:
+    said = carlake("recover", "--lake", fresh.with_name("lakee"))
+    assert said.code == 1 and f"Did you mean {fresh}?" in said.err

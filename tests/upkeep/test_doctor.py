@@ -296,9 +296,9 @@ def test_what_people_read(lake: Path) -> None:
     planned = " ".join(say("recover", "--lake", lake, "--dry-run").out.split())
     assert f"{STATE}: make it again from silver_car_telemetry" in planned and "is missing" in planned
     assert "gives up: queries as of those moments" in planned
-    asked = say("recover", "--lake", lake, stdin="n\n")
-    assert asked.code == 1 and not gone.exists()
-    done = say("recover", "--lake", lake, stdin="y\n")
+    asked = say("recover", "--lake", lake, stdin="y\n")
+    assert asked.code == 2 and "where nobody can answer, give --yes" in asked.err and not gone.exists()
+    done = say("recover", "--lake", lake, "--yes")
     assert done.code == 0 and "Verified." in done.out
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import textwrap
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -102,7 +103,7 @@ def call(arguments: list[str]) -> int:
         if debug:
             _trace()
         file = f"{error.filename}: " if error.filename else ""
-        _say(f"{file}{error.strerror or error}.", "Add --debug to see where this arose.", as_json)
+        _say(f"{file}{error.strerror or error}.", _mend(error), as_json)
         return FAILED
     except Exception as error:  # noqa: BLE001  (the last place where an error can be told in a person's words)
         if debug:
@@ -110,6 +111,18 @@ def call(arguments: list[str]) -> int:
         what = " ".join(str(error).split()) or "no message"
         _say(f"Unexpected {type(error).__name__}: {what[:500]}", "Add --debug to see where this arose.", as_json)
         return FAILED
+
+
+def _mend(error: OSError) -> str:
+    """What to do about a file that cannot be had."""
+    if not isinstance(error.filename, str):
+        return "Add --debug to see where this arose."
+    folder = Path(error.filename).absolute().parent
+    if isinstance(error, FileNotFoundError) and not folder.is_dir():
+        return f"Check the path, or make the folder {folder} first."
+    if isinstance(error, PermissionError):
+        return "Check who may read and write there, or give another path."
+    return "Check the path, or give another."
 
 
 def _wrong_usage(error: TyperException) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -96,8 +97,11 @@ def recover(
 
       carlake recover --dry-run    the steps, each with its reason
     """
+    from carlake import lake as lakes
     from carlake.lakehouse import Lakehouse
 
+    if not invocation.folder.is_dir():
+        lakes.open(invocation.lake)  # says what is there instead, and which lake is meant
     with invocation.working("Looking at every file"):
         plan = Lakehouse.plan_recovery(invocation.lake, settings_file=invocation.settings)
     if dry_run or plan.blocked:
@@ -108,6 +112,8 @@ def recover(
             raise typer.Exit(1)
         return
     if plan.losses and not yes:
+        if invocation.json or not sys.stdin.isatty():
+            raise typer.BadParameter("recover asks before it gives up history; where nobody can answer, give --yes.")
         show_recovery_plan(invocation, plan)
         typer.confirm("Go on?", abort=True, err=True)
     with invocation.working("Recovering") as change:
@@ -184,7 +190,7 @@ def show_diagnosis(invocation: Invocation, found: Diagnosis) -> None:
         if len(findings) > 20:
             screen.prose(f"... and {len(findings) - 20} more (--json has them all)", indent=2)
         screen.prose((check.meaning, QUIET), indent=4)
-        screen.prose((f"Mend: {check.mends}", QUIET), indent=4)
+        screen.prose((f"Mend: {invocation.on_this_lake(check.mends)}", QUIET), indent=4)
     if found.commands:
         screen.next([(_here(invocation, command), "") for command in found.commands])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from carlake.errors import CarlakeError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,6 +47,9 @@ _SHARED = (
     inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, _JSON]),
     inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, _DEBUG]),
 )
+
+
+_COMMAND = re.compile(r"(?<=`)carlake [^`\n]+(?=`)|(?<=: )carlake [^`:\n]+$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,19 @@ class Invocation:
         options += ["--settings", str(self.settings)] if self.settings else []
         return " ".join(map(shlex.quote, [program(), *words, *options]))
 
+    def on_this_lake(self, advice: str) -> str:
+        """Advice with this lake's options put into every carlake command that it names, so that it can be pasted.
+
+        A command stands in back quotes, or after the last colon of a line up to its end. One that says where the lake
+        is, and every one where the lake is the usual one, stays as it is.
+        """
+        options = self.hint().removeprefix(shlex.quote(program()))
+
+        def here(found: re.Match[str]) -> str:
+            return found[0] if "--lake" in found[0] else f"{found[0].rstrip('.')}{options}"
+
+        return _COMMAND.sub(here, advice) if options else advice
+
     def working(self, what: str) -> AbstractContextManager[Callable[[str], None]]:
         """Say on a terminal what is being done, once it has lasted a second. Gives a function that changes the text."""
         from carlake.cli.progress import working
@@ -159,9 +178,13 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         shared = ctx.obj = before.then(*(given.pop(name) for name in SHARED))
         if ctx.invoked_subcommand is None:
             try:
-                function(Invocation(shared), **given)
+                invocation = Invocation(shared)
+                function(invocation, **given)
             except BrokenPipeError:
                 raise NobodyReadsError from None
+            except CarlakeError as error:
+                error.advice = invocation.on_this_lake(error.advice)
+                raise
 
     del callback.__wrapped__  # Typer shall see the signature below, not the function's own
     callback.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
