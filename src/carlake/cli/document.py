@@ -11,6 +11,9 @@ from enum import Enum
 from os import PathLike, fspath
 from typing import Any
 
+WATCHING = ("pid", "host", "started_at", "http")
+"""What is told of a process that watches a lake."""
+
 
 def plain(value: Any) -> Any:
     """`value` in JSON's own types.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from carlake.cli.document import WATCHING
 from carlake.cli.help import Command
 from carlake.cli.invocation import Invocation, command
 from carlake.cli.names import FORMATS, complete_formats, complete_tables
@@ -38,10 +39,11 @@ def status(invocation: Invocation) -> None:
     """The lake at a glance, and what to do next.
 
     The newest run, what waits in landing, what is in quarantine, and every table: its rows, how many source rows it
-    is behind, and when it was updated. Tables that keep failing are named, with the cause.
+    is behind, and when it was updated. Tables that keep failing are named, with the cause; so is who watches the lake.
     """
     from carlake.cli.lake_screens import changed_tables, show_status
     from carlake.landing.listing import list_landing
+    from carlake.watch.presence import folder, watching
 
     with invocation.open() as house:
         infos = house.tables()
@@ -49,6 +51,7 @@ def status(invocation: Invocation) -> None:
         failing = house.circuits()
         now = house.clock()
         waiting = list_landing(house.lake.landing)
+        watched = watching(folder(house.lake))
         root = house.lake.root
     run = newest[0] if newest else None
     size = sum(landed.size for landed in waiting.objects)
@@ -62,9 +65,10 @@ def status(invocation: Invocation) -> None:
                 "quarantined": next(info.rows for info in infos if info.name == "quarantine_car_data"),
                 "changed": changed_tables(infos),
                 "circuits": [circuit_document(circuit, now) for circuit in failing],
+                "watched": [{name: getattr(each, name) for name in WATCHING} for each in watched],
             }
         )
-    show_status(invocation, root, infos, run, waiting, size, failing)
+    show_status(invocation, root, infos, run, waiting, size, failing, watched)
 
 
 @command
@@ -269,12 +273,13 @@ def query(
     with invocation.open() as house:
         with invocation.working("Querying"):
             rows = house.query(text, as_of=as_of, snapshot=snapshot, as_of_run=as_of_run, timeout_seconds=timeout)
+        from carlake.cli.screen import count
         from carlake.look import formats
 
         if output is not None:
             with output.open("wb") as stream:
                 formats.write(rows, wanted, stream)
-            sys.stderr.write(f"{rows.num_rows:,} rows in {output}\n")
+            sys.stderr.write(f"{count(rows.num_rows, 'row')} in {output}\n")
             return
         sys.stdout.flush()
         formats.write(rows, wanted, sys.stdout.buffer, styled=colored(sys.stdout))
@@ -304,6 +309,12 @@ def _format(invocation: Invocation, given: str | None, output: Path | None) -> s
         return "json"
     if given is None and output is not None and output.suffix[1:].lower() in FORMATS:
         return output.suffix[1:].lower()
+    if given is None and output is not None and output.suffix and not output.is_dir():
+        endings = ", ".join(f".{name}" for name in FORMATS if name != "table")
+        raise typer.BadParameter(
+            f"--output {output}: the ending {output.suffix} names no format; end it in {endings}, "
+            f"or add --format ({', '.join(FORMATS)})."
+        )
     chosen = given or "table"
     if chosen == "parquet" and output is None and sys.stdout.isatty():
         raise typer.BadParameter("Parquet is not for a terminal; add --output FILE, or send it to a file.")
@@ -313,7 +324,7 @@ def _format(invocation: Invocation, given: str | None, output: Path | None) -> s
 @command
 def trace(
     invocation: Invocation,
-    key: Annotated[str, typer.Argument(metavar="EVENT|CAR", help="An event's id, or a car's chassis number.")],
+    key: Annotated[str, typer.Argument(metavar="EVENT|CAR|FILE", help="An event's id, a car's chassis number, or a landed file.")],
 ) -> None:
     """Follow an event or a car from gold back to its files.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from carlake.cli.document import WATCHING
 from carlake.cli.help import Command
 from carlake.cli.invocation import Invocation, command
 
@@ -167,12 +168,11 @@ def stop(
     lake = lakes.open(invocation.lake)
     ended, left = ask(lake, timeout)
     if invocation.json:
-        names = ("pid", "host", "started_at", "http")
         invocation.document(
             {
                 "lake": str(lake.root),
-                "stopped": [{name: getattr(each, name) for name in names} for each in ended],
-                "running": [{name: getattr(each, name) for name in names} for each in left],
+                "stopped": [{name: getattr(each, name) for name in WATCHING} for each in ended],
+                "running": [{name: getattr(each, name) for name in WATCHING} for each in left],
             }
         )
     screen = invocation.screen
