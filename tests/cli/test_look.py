@@ -240,3 +240,36 @@ def test_a_narrow_screen_cuts_neither_figures_nor_ids(
     assert f"…{str(tables[1]['snapshot_id'])[-7:]}" in said["tables"]
     if width == 60:
         assert "Too narrow for: defined, day." in said["tables"] and "Too narrow" not in said["status"]
+
+
+def test_the_trace_of_a_file_names_cars_and_counts_what_it_leaves_out(carlake: Callable, fresh: Path) -> None:
+    assert carlake("simulate", "--lake", fresh, "--events", 300, "--cars", 30, "--files", 1).code == 0
+    [landed] = [path for path in (fresh / "landing").iterdir() if path.is_file()]
+    assert carlake("run", "--lake", fresh).code == 0
+    found = carlake("trace", landed.name, "--lake", fresh, "--json").json
+    said = carlake("trace", landed.name, "--lake", fresh).out
+    alerts = [row["values"] for row in found["gold"] if row["table"] == "gold_performance_alerts_log"]
+    assert f"    {alerts[0]['car_chassis']} event {alerts[0]['event_id']}: {alerts[0]['alert_type']}" in said
+    states = [row["values"] for row in found["gold"] if row["table"] == "gold_car_current_state"]
+    assert all(f"    {state['car_chassis']}: " in said for state in states)
+    assert f"    and {found['counts']['cars'] - 10} more: --json has the first 10\n" in said
+    assert f"    and {found['counts']['alerts'] - 10} more: --json has the first {len(alerts)}\n" in said
+    assert f"  and {found['counts']['records'] - 20} more: --json has the first 100\n" in said
+    listed = said.split("\nrecords\n")[1]
+    assert all(record["car_chassis"] in listed for record in found["records"][:20] if record["car_chassis"])
+
+
+def test_a_name_that_is_nearly_a_tables(carlake: Callable, lake: Path) -> None:
+    said = carlake("tables", "alertz", "--lake", lake)
+    assert said.code != 0 and "Did you mean gold_performance_alerts_log?" in said.err
+    said = carlake("tables", "gold", "--lake", lake)
+    assert "It could be gold_car_current_state, " in said.err and said.err.count("gold_car_current_state") == 1
+    assert "silver" not in said.err
+
+
+def test_an_ending_that_names_no_format_is_wrong_usage(carlake: Callable, lake: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "x.foo"
+    said = carlake("query", "SELECT 1 AS a", "-o", odd, "--lake", lake)
+    assert said.code == 2 and ".foo" in said.err and ".parquet" in said.err and not odd.exists()
+    said = carlake("query", "SELECT 1 AS a", "-o", odd, "--format", "csv", "--lake", lake)
+    assert said.code == 0 and odd.read_text().split() == ["a", "1"] and said.err.startswith("1 row in ")

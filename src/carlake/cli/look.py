@@ -324,7 +324,9 @@ def _format(invocation: Invocation, given: str | None, output: Path | None) -> s
 @command
 def trace(
     invocation: Invocation,
-    key: Annotated[str, typer.Argument(metavar="EVENT|CAR|FILE", help="An event's id, a car's chassis number, or a landed file.")],
+    key: Annotated[
+        str, typer.Argument(metavar="EVENT|CAR|FILE", help="An event's id, a car's chassis number, or a landed file.")
+    ],
 ) -> None:
     """Follow an event or a car from gold back to its files.
 

@@ -25,8 +25,7 @@ def show_trace(invocation: Invocation, found: Trace) -> None:
     screen.heading(f"{found.kind.capitalize()} {one_line(found.key)}", _counts(found.counts))
     if found.gold:
         _section(screen, "gold")
-        for written, rows in groupby(found.gold, lambda row: (row.table, row.written)):
-            _show_gold(screen, written[0], list(rows), written[1])
+        _show_gold_tables(screen, found)
     if found.kind == "car":
         _show_latest(invocation, found.events)
     else:
@@ -36,7 +35,7 @@ def show_trace(invocation: Invocation, found: Trace) -> None:
         _section(screen, "file")
         _show_file(screen, file, indent=2)
     if found.records:
-        _show_records(screen, "records", found.records)
+        _show_records(screen, "records", found.records, found.counts.get("records", 0), cars=True)
     if found.quarantined:
         _show_records(screen, "in quarantine", found.quarantined)
 
@@ -46,14 +45,34 @@ def _section(screen: Screen, title: str) -> None:
     screen.line((title, STRONG))
 
 
-def _show_gold(screen: Screen, table: str, rows: Sequence[TracedRow], written: Written) -> None:
-    screen.line("  ", table)
-    tell = _TELL.get(table, _all)
-    for row in rows[:_GOLD_SHOWN]:
-        screen.prose(tell(row.values), indent=4)
-    if len(rows) > _GOLD_SHOWN:
-        screen.line((f"    and {number(len(rows) - _GOLD_SHOWN)} more: see --json", QUIET))
-    screen.line("    ", (_written(written), QUIET))
+def _show_gold_tables(screen: Screen, found: Trace) -> None:
+    """The rows of gold, those of one run together; of a file each with its car, of which there may be many."""
+    of_file = found.kind == "file"
+    groups = [
+        (table, written, list(rows))
+        for (table, written), rows in groupby(found.gold, lambda row: (row.table, row.written))
+    ]
+    for place, (table, written, rows) in enumerate(groups):
+        screen.line("  ", table)
+        for row in rows[:_GOLD_SHOWN]:
+            screen.prose((_whose(row) if of_file else "") + _TELL.get(table, _all)(row.values), indent=4)
+        screen.line("    ", (_written(written), QUIET))
+        if all(other[0] != table for other in groups[place + 1 :]):
+            kept = [len(group) for name, _, group in groups if name == table]
+            shown = sum(min(rows_of_run, _GOLD_SHOWN) for rows_of_run in kept)
+            _show_more(screen, shown, sum(kept), found.counts.get(_COUNTED.get(table, ""), 0) if of_file else 0, 4)
+
+
+def _show_more(screen: Screen, shown: int, kept: int, total: int, indent: int) -> None:
+    """How many are not shown; a trace does not keep all of a large file's."""
+    if (more := max(total, kept) - shown) > 0:
+        where = "see --json" if total <= kept else f"--json has the first {number(kept)}"
+        screen.line(" " * indent, (f"and {number(more)} more: {where}", QUIET))
+
+
+def _whose(row: TracedRow) -> str:
+    event = f" event {one_line(str(row.values['event_id']))}" if row.table == "gold_performance_alerts_log" else ""
+    return f"{one_line(str(row.values['car_chassis']))}{event}: "
 
 
 def _show_latest(invocation: Invocation, events: Sequence[Event]) -> None:
@@ -114,22 +133,28 @@ def _show_file(screen: Screen, file: LandedFile, indent: int) -> None:
     screen.line(before, (_written(file.written), QUIET))
 
 
-def _show_records(screen: Screen, title: str, records: Sequence[Record]) -> None:
+def _show_records(screen: Screen, title: str, records: Sequence[Record], total: int = 0, *, cars: bool = False) -> None:
     _section(screen, title)
     screen.table(
-        [Column("row", right=True), Column("outcome"), Column("event"), Column("why", wrap=True, style=QUIET)],
+        [
+            Column("row", right=True),
+            Column("outcome", whole=True),
+            *([Column("car", whole=True, less=1)] if cars else []),
+            Column("event", whole=True),
+            Column("why", wrap=True, style=QUIET),
+        ],
         [
             (
                 record.source_row,
                 Text(record.outcome, style=_OUTCOME.get(record.outcome, "")),
+                *([record.car_chassis] if cars else []),
                 record.event_id,
                 Text(one_line(record.why)),
             )
             for record in records[:_RECORDS_SHOWN]
         ],
     )
-    if len(records) > _RECORDS_SHOWN:
-        screen.line((f"  and {number(len(records) - _RECORDS_SHOWN)} more: see --json", QUIET))
+    _show_more(screen, min(len(records), _RECORDS_SHOWN), len(records), total, 2)
 
 
 def _counts(counts: Mapping[str, int]) -> str:
@@ -169,6 +194,9 @@ _TELL: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "gold_fuel_efficiency_monthly": _month,
     "gold_performance_alerts_log": _alert,
 }
+
+# What a trace counts the rows of a file by.
+_COUNTED = {"gold_car_current_state": "cars", "gold_performance_alerts_log": "alerts"}
 
 
 def _all(values: Mapping[str, Any]) -> str:

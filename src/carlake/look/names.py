@@ -30,7 +30,8 @@ def resolve_table(name: str, known: Sequence[str]) -> str:
     """The table that a person means, one of `known`.
 
     Takes the table's name in any case, what the old lake called it, and any part of the name that only one table has
-    (`bronze`, `silver`, `alerts`, `current_state`). Raises NotFoundError naming the nearest and all tables.
+    (`bronze`, `silver`, `alerts`, `current_state`). Raises NotFoundError naming the tables that it could be; where it is
+    none of them, the nearest and all tables.
     """
     # A namespace before the name may be there: it is the lake's only one.
     wanted = name.strip().strip('"').lower().rpartition(".")[2]
@@ -42,8 +43,10 @@ def resolve_table(name: str, known: Sequence[str]) -> str:
     matches = _tables_with(wanted, known)
     if len(matches) == 1:
         return matches[0]
-    hint = f"It could be {_either(matches)}." if matches else did_you_mean(wanted, known)
-    raise NotFoundError(f"There is no table {name!r}.", " ".join(filter(None, [hint, f"Tables: {', '.join(known)}."])))
+    if matches:
+        raise NotFoundError(f"There is no table {name!r}.", f"It could be {_either(matches)}.")
+    advice = " ".join(filter(None, [_nearest_table(wanted, known), f"Tables: {', '.join(known)}."]))
+    raise NotFoundError(f"There is no table {name!r}.", advice)
 
 
 def unknown_table(name: str, known: Sequence[str], where: str = "") -> NotFoundError:
@@ -59,7 +62,7 @@ def unknown_table(name: str, known: Sequence[str], where: str = "") -> NotFoundE
     elif matches:
         hint = f"Did you mean {_either(matches)}?"
     else:
-        hint = did_you_mean(wanted, known)
+        hint = _nearest_table(wanted, known)
     advice = " ".join(filter(None, [hint, f"Tables: {', '.join(known)}."]))
     return NotFoundError("\n".join(filter(None, [f"There is no table {name!r}.", where])), advice)
 
@@ -123,6 +126,16 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     """`Did you mean ...?` for the nearest option, empty if none is near."""
     close = difflib.get_close_matches(name, list(options), n=1, cutoff=0.55)
     return f"Did you mean {close[0]}?" if close else ""
+
+
+def _nearest_table(name: str, known: Sequence[str]) -> str:
+    """`Did you mean ...?` for the table nearest to a name, or to a misspelt part of one; empty if none is near."""
+    if near := did_you_mean(name, known):
+        return near
+    words = [table.split("_") for table in known]
+    parts = {"_".join(w[i:j]): None for w in words for i in range(len(w)) for j in range(i + 1, len(w) + 1)}
+    close = difflib.get_close_matches(name, list(parts), n=1, cutoff=0.75)
+    return f"Did you mean {_either(_tables_with(close[0], known))}?" if close else ""
 
 
 def _tables_with(part: str, known: Sequence[str]) -> list[str]:
