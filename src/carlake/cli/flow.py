@@ -71,7 +71,7 @@ def run(
             plan = house.plan(paths or (), today=today)
             if invocation.json:
                 invocation.document(plan_document(plan))
-            show_plan(screen, plan)
+            show_plan(invocation, plan)
             return
         with invocation.working("Landing") as change:
             report = house.run(paths or (), today=today, progress=progress_text(change))
@@ -105,4 +105,4 @@ def _plan_without_lake(invocation: Invocation, paths: list[str]) -> None:
     if invocation.json:
         invocation.document(plan_document(plan))
     invocation.screen.line(f"A lake would be made at {invocation.folder.absolute()}")
-    show_plan(invocation.screen, plan)
+    show_plan(invocation, plan)

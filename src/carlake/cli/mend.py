@@ -93,7 +93,7 @@ def _show_plan(invocation: Invocation, house: Any, anew: frozenset[str], today: 
             {"again": len(archive.again), "missing": len(archive.missing), "notes": archive.notes} if archive else None
         )
         invocation.document({**plan_document(plan), "archive": again})
-    show_plan(invocation.screen, plan, landing=False)
+    show_plan(invocation, plan, landing=False)
     if archive is not None:
         screen = invocation.screen
         screen.line()

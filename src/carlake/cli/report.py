@@ -191,8 +191,9 @@ def plan_document(plan: RunPlan) -> dict[str, Any]:
     }
 
 
-def show_plan(screen: Screen, plan: RunPlan, *, landing: bool = True) -> None:
+def show_plan(invocation: Invocation, plan: RunPlan, *, landing: bool = True) -> None:
     """What a run would do, for people. `landing`: it would take objects in, too."""
+    screen = invocation.screen
     screen.line(("Plan", STRONG), ("  nothing is changed", QUIET))
     screen.line()
     waiting = bool(plan.objects) and landing
@@ -203,7 +204,7 @@ def show_plan(screen: Screen, plan: RunPlan, *, landing: bool = True) -> None:
         rows.append(("landing", what))
     for table, refresh in plan.refreshes:
         if refresh is not None and refresh.held:
-            rows.append((table, (f"nothing: held since {time(refresh.held.since)}; carlake resume", WARN)))
+            rows.append((table, (f"nothing: held since {time(refresh.held.since)}; {invocation.hint('resume')}", WARN)))
         elif refresh is not None:
             changed = f": {', '.join(refresh.changed)}" if refresh.changed else ""
             extent = "all of it" if refresh.full else "what changed"
