@@ -15,6 +15,7 @@ from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
 from carlake.upkeep.maintenance.maintain import maintain_slice
 from carlake.watch.loop import Watch
+from crashes.matrix import a_minute_passes
 from crashes.operations import problems
 from crashes.processes import finish, killed, start
 from lakes import MODIFIED, Landed, expected, flat, held, lakehouse, nested, put
@@ -96,6 +97,7 @@ def kill_often(folder: Path, kills: int, seed: int = 0, longest_seconds: float =
     if (code := finish(start(watching, str(folder / "lake"), True), seconds=600)) != 0:
         outcome.problems.append(f"the last watch ended with {code}")
     outcome.seconds = time.monotonic() - began
+    a_minute_passes(folder / "lake")
     with lakehouse(folder / "lake", _BUSY) as house:
         house.run()
         outcome.problems += problems(house)

@@ -347,6 +347,16 @@ def test_after_a_crash_on_the_way_out_of_landing(place: Place) -> None:
     assert list(place.archive_files().values()) == ["newer, never read"]
 
 
+def test_an_empty_folder_on_the_way_out_that_a_crash_left_goes_in_time(place: Place) -> None:
+    landed, source_id = place.land("a.json")
+    old, young = place.landing / f"{MOVING}0123", place.landing / f"{MOVING}4567"
+    for folder in (old, young):
+        folder.mkdir()
+    os.utime(old, (1, 1))
+    assert archive(landed, source_id, place.archive, DAY).outcome == "moved"
+    assert [path.name for path in place.landing.iterdir()] == [young.name]
+
+
 # --- links, rights, several at once -----------------------------------------------------------------------------------
 
 

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
@@ -20,6 +22,7 @@ NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, 
 """A hard link is not possible: another file system, a file system without links, a file of another user."""
 
 _NAME_BYTES, _SUFFIX_BYTES = 255, 32
+_LEFT_SECONDS = 3600
 
 
 class NotAsReadError(Exception):
@@ -81,6 +84,20 @@ class Removal:
                     os.rmdir(empty)
                 except OSError:
                     continue  # not empty: what lies there is listed at a later run
+        for parent in self._parents:
+            _clear(parent)
+
+
+def _clear(parent: str) -> None:
+    """Remove the empty folders that processes which died have left; one that is younger may be about to be used."""
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            if (
+                entry.name.startswith(MOVING)
+                and time.time() - entry.stat(follow_symlinks=False).st_mtime > _LEFT_SECONDS
+            ):
+                with contextlib.suppress(OSError):  # not empty
+                    os.rmdir(entry.path)
 
 
 def _put_back(taken: str, path: str) -> None:
