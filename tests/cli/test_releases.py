@@ -56,7 +56,8 @@ def test_held_tables_are_said_and_are_no_failure(carlake: Callable[..., Said], f
     tables = carlake("tables", "--lake", fresh, "--json").json
     assert sum(1 for table in tables if table["held"]) == HELD
     held = carlake("run", "--dry-run", "--lake", fresh).out
-    assert "nothing: held since" in held and f"carlake resume --lake {fresh}" in " ".join(held.split())
+    # The lake's path may be longer than a line.
+    assert "nothing: held since" in held and f"carlakeresume--lake{fresh}" in "".join(held.split())
     assert carlake("rebuild", "--all", "--lake", fresh).code == 0
     assert carlake("verify", "--lake", fresh).code == 0
 
