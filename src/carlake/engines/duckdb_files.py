@@ -12,19 +12,17 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyiceberg.io.pyarrow import (
-    compute_statistics_plan,
-    data_file_statistics_from_parquet_metadata,
-    parquet_path_to_id_mapping,
-)
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.typedef import Record
 
 from carlake.checksums import seal
+from carlake.engines.data_files import arrow_schema as arrow_schema
+from carlake.engines.data_files import data_file as data_file
+from carlake.engines.data_files import local_path as local_path
 from carlake.engines.protocol import Relation
-from carlake.engines.schemas import ARROW, DUCKDB
+from carlake.engines.schemas import DUCKDB
 from carlake.storage import settle_later
 from carlake.tables.table import Table
 
@@ -42,11 +40,6 @@ _PARTITION_SQL = {
     "day": "CAST(epoch_us({0}) // 86400000000 AS INTEGER)",
     "month": "CAST((year({0}) - 1970) * 12 + month({0}) - 1 AS INTEGER)",
 }
-
-
-def local_path(location: str) -> str:
-    """The path that an Iceberg location of the local file system names."""
-    return location.removeprefix("file://")
 
 
 def quoted(text: str) -> str:
@@ -191,14 +184,6 @@ def _repetitive(rows: pa.Table) -> Any:
     return [name for name in rows.column_names if 4 * pc.count_distinct(first[name]).as_py() < _LOOKED_AT]
 
 
-def arrow_schema(iceberg: IcebergTable, table: Table) -> pa.Schema:
-    """The table's Arrow schema with Iceberg's field ids, as Parquet files carry them."""
-    ids = {field.name: field.field_id for field in iceberg.schema().fields}
-    return pa.schema(
-        [pa.field(c.name, ARROW[c.type], metadata={"PARQUET:field_id": str(ids[c.name])}) for c in table.columns]
-    )
-
-
 def _new_path(iceberg: IcebergTable, table: Table, values: Sequence[object]) -> str:
     """A new data file's path, named by its partition as other engines name it."""
     parts = [
@@ -209,27 +194,3 @@ def _new_path(iceberg: IcebergTable, table: Table, values: Sequence[object]) -> 
     folder = Path(local_path(iceberg.location()), "data", *(f.replace("/", "_") for f in folders))
     folder.mkdir(parents=True, exist_ok=True)
     return str(folder / f"{uuid.uuid4().hex[:12]}.parquet")
-
-
-def data_file(iceberg: IcebergTable, path: str, partition: Record) -> DataFile:
-    """Describe a written Parquet file for a manifest: counts, sizes and column bounds from its own footer."""
-    footer = pq.read_metadata(path)
-    statistics = data_file_statistics_from_parquet_metadata(
-        parquet_metadata=footer,
-        stats_columns=compute_statistics_plan(iceberg.schema(), iceberg.properties),
-        parquet_column_mapping=parquet_path_to_id_mapping(iceberg.schema()),
-    )
-    file = DataFile.from_args(
-        content=DataFileContent.DATA,
-        file_path=path if iceberg.location().startswith("/") else f"file://{path}",
-        file_format=FileFormat.PARQUET,
-        partition=partition,
-        file_size_in_bytes=Path(path).stat().st_size,
-        sort_order_id=None,
-        spec_id=iceberg.metadata.default_spec_id,
-        equality_ids=None,
-        key_metadata=None,
-        **statistics.to_serialized_dict(),
-    )
-    file.spec_id = iceberg.metadata.default_spec_id
-    return file
