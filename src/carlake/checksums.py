@@ -46,6 +46,22 @@ def checksum_of_file(path: str | os.PathLike[str]) -> UUID:
     return _uuid(digest.intdigest())
 
 
+class Digest:
+    """The checksum of a content that comes in pieces."""
+
+    def __init__(self) -> None:
+        self._digest = xxhash.xxh3_128()
+
+    def update(self, piece: bytes) -> None:
+        """Take the next piece."""
+        self._digest.update(piece)
+
+    @property
+    def uuid(self) -> UUID:
+        """The checksum of all pieces so far."""
+        return _uuid(self._digest.intdigest())
+
+
 def _uuid(number: int) -> UUID:
     return UUID(int=number & ~(0xF << 76) & ~(0x3 << 62) | 0x8 << 76 | 0x2 << 62)
 

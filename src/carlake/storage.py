@@ -2,7 +2,7 @@
 
 PyIceberg syncs nothing but the catalog's own database: after a power cut the catalog may name metadata that never
 reached the disk. `DurableFileIO` closes that gap. POSIX rule: a file is durable once it and every folder entry on the
-way to it are fsynced. Object stores are durable by themselves once a write returns.
+way to it are fsynced. Object stores are durable by themselves once a put returns, so there is nothing to settle there.
 
 Files only have to be durable when the catalog is about to name them, so they are noted as they are closed and settled
 together: a table's metadata JSON is the last file before the swap, and closing it settles all files noted before. One
@@ -26,40 +26,60 @@ from typing import Any
 import pyarrow as pa
 from pyiceberg.io import FileIO, InputFile, OutputFile
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
+from pyiceberg.typedef import EMPTY_DICT, Properties
 
 from carlake.checksums import check_content, checksum, recorded
+from carlake.places import Places, is_remote
+from carlake.store_files import READ_WHOLE, Kept, StoreFile, store_options
 
 Pathish = str | os.PathLike[str]
 
 # From this many files and folders on, one flush of the whole file system is cheaper than one fsync each.
 _FLUSH_ALL_FROM = 3
 _LAST_BEFORE_THE_SWAP = ".metadata.json"
-_READ_WHOLE = (".avro", ".metadata.json")
 
 _unsettled: set[str] = set()
 _unsettled_lock = threading.Lock()
 
 
 class DurableFileIO(PyArrowFileIO):  # type: ignore[misc]  # PyIceberg's FileIO is untyped here
-    """PyIceberg's file access by pyarrow; local files are on the disk once the metadata file that names them is closed.
+    """PyIceberg's file access; local files are on the disk once the metadata file that names them is closed.
 
-    Set by the catalog property `py-io-impl = carlake.storage.DurableFileIO`. Locations of other schemes than `file`
-    behave as in PyArrowFileIO.
+    Set by the catalog property `py-io-impl = carlake.storage.DurableFileIO`. Files of an object store are read and
+    written as a whole, with one request each; whoever asks for a file system of them (PyIceberg's own scans) gets
+    pyarrow's, as from PyArrowFileIO.
     """
 
-    def new_output(self, location: str) -> PyArrowFile:
+    def __init__(self, properties: Properties = EMPTY_DICT) -> None:
+        super().__init__(properties)
+        self.places = Places(store_options(self.properties))
+
+    def new_output(self, location: str) -> OutputFile:
         """A file to write; on the local file system a `DurableFile`."""
+        return self._file(location)
+
+    def new_input(self, location: str) -> InputFile:
+        """A file to read; on the local file system a `DurableFile`."""
+        return self._file(location)
+
+    def _file(self, location: str) -> Any:
+        if is_remote(location):
+            return StoreFile(location, self.places)
         scheme, netloc, path = self.parse_location(location, self.properties)
-        if scheme != "file":
-            return super().new_output(location)
         return DurableFile(location=location, path=path, fs=self.fs_by_scheme(scheme, netloc))
 
-    def new_input(self, location: str) -> PyArrowFile:
-        """A file to read; on the local file system a `DurableFile`."""
-        scheme, netloc, path = self.parse_location(location, self.properties)
-        if scheme != "file":
-            return super().new_input(location)
-        return DurableFile(location=location, path=path, fs=self.fs_by_scheme(scheme, netloc))
+    def delete(self, location: str | InputFile | OutputFile) -> None:
+        """Remove a file. Raises FileNotFoundError where it is not there, as far as a store tells."""
+        name = location if isinstance(location, str) else location.location
+        if is_remote(name):
+            self.places.remove([name])
+        else:
+            super().delete(location)
+
+
+def places_of(file_io: FileIO) -> Places:
+    """What reads and writes the files that a table's own FileIO does."""
+    return file_io.places if isinstance(file_io, DurableFileIO) else Places(store_options(file_io.properties))
 
 
 class DurableFile(PyArrowFile):  # type: ignore[misc]  # PyIceberg's PyArrowFile is untyped here
@@ -71,7 +91,7 @@ class DurableFile(PyArrowFile):  # type: ignore[misc]  # PyIceberg's PyArrowFile
         """Open the file for reading. Manifests, their lists and metadata are small: they are read at once and compared
         with the checksum in their name. Raises DamagedError, FileNotFoundError, OSError.
         """
-        if not self.location.endswith(_READ_WHOLE) or recorded(self.location) is None:
+        if not self.location.endswith(READ_WHOLE) or recorded(self.location) is None:
             return super().open(seekable)
         try:
             content = Path(self._path).read_bytes()
@@ -124,7 +144,7 @@ class NamedByContent(OutputFile):  # type: ignore[misc]  # PyIceberg is untyped 
 
     def create(self, overwrite: bool = False) -> io.BytesIO:
         """Memory to write to; closing it writes the file."""
-        return _Kept(self._write)
+        return Kept(self._write)
 
     def _write(self, content: bytes) -> None:
         before, _, after = self._pattern.rpartition("{}")
@@ -143,26 +163,6 @@ class NamedByContent(OutputFile):  # type: ignore[misc]  # PyIceberg is untyped 
     def to_input_file(self) -> InputFile:
         """The file, to read it."""
         return self._io.new_input(self._location)
-
-
-class _Kept(io.BytesIO):
-    """Memory that gives its content when it is closed."""
-
-    def __init__(self, done: Callable[[bytes], None]) -> None:
-        super().__init__()
-        self._done = done
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is not None:
-            self._done = lambda content: None
-        self.close()
-
-    def close(self) -> None:
-        # Once only: where writing fails, the garbage collector closes the stream again.
-        done, self._done = self._done, lambda content: None
-        content = b"" if self.closed else self.getvalue()
-        super().close()
-        done(content)
 
 
 def settle_later(path: Pathish) -> None:

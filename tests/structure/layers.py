@@ -21,7 +21,8 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("engines.duckdb*",), ("engines.spark*",), ("refresh", "refresh.*")),
     (("engines", "engines.*"),),
     (("landing", "landing.*"), ("simulator", "simulator.*"), ("catalogs",), ("hooks",)),
-    (("tables", "tables.*", "contracts", "contracts.*", "rules", "rules.*"), ("lake",), ("storage",)),
+    (("tables", "tables.*", "contracts", "contracts.*", "rules", "rules.*"), ("lake",), ("storage", "store_files")),
+    (("places",),),
     (("settings", "settings_*"), ("",), ("checksums",)),
     (("errors",), ("version",), ("lazy",)),
 )
@@ -30,9 +31,9 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
 ONLY_FROM: dict[str, tuple[str, ...]] = {
     "duckdb": ("engines.duckdb*",),
     "pyspark": ("engines.spark*", "aws.*"),
-    "pyiceberg": ("catalogs", "storage", "engines.*", "refresh.*", "look.*", "upkeep.*"),
+    "pyiceberg": ("catalogs", "storage", "store_files", "engines.*", "refresh.*", "look.*", "upkeep.*"),
     "sqlalchemy": ("catalogs",),
-    "obstore": ("landing.*",),
+    "obstore": ("landing.*", "places"),
     "cryptography": ("landing.*",),
     "typer": ("cli.*",),
     "rich": ("cli.*",),

@@ -1,0 +1,360 @@
+"""Files by location, wherever they lie: on the local file system by plain calls, in object stores by obstore.
+
+A location is what Iceberg records: a bare path, a `file://` URI (not encoded), or `scheme://bucket/key`. One `Places` has
+the options of the stores that it reaches; credentials come from the platform's own chain where no option gives them.
+
+A put that returned is durable, and an object is there whole or not at all, so nothing has to be synced in a store.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from carlake.checksums import Digest, check_content, recorded
+
+SCHEMES = ("s3", "s3a", "s3n", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss", "wasb", "wasbs", "memory")
+"""The schemes of object stores."""
+
+_SAME = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "azure": "az", "adl": "az", "abfs": "az", "abfss": "az"} | {
+    "wasb": "az",
+    "wasbs": "az",
+}
+_AT_ONCE = 8 << 20
+_DELETED_AT_ONCE = 500
+_KEPT_BYTES = 32 << 20
+_KEPT_LARGEST = 2 << 20
+_TRIES = 4
+_CLIENT = ("allow_http", "allow_invalid_certificates", "connect_timeout", "timeout", "proxy_url", "user_agent")
+"""Options of the HTTP client, and not of a store."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One file in a store; `modified` is seconds since 1970 by the store's clock."""
+
+    path: str
+    size: int
+    modified: float
+
+
+def is_remote(location: str) -> bool:
+    """Whether a location is one of an object store."""
+    scheme, mark, _ = location.partition("://")
+    return bool(mark) and scheme in SCHEMES
+
+
+def path_of(location: str) -> str:
+    """A location as listings give it: a bare path, or `scheme://bucket/key` with one scheme for each kind of store."""
+    if not is_remote(location):
+        return re.sub(r"^file:(?://)?(?=/)", "", location)
+    base, key = parts(location)
+    return f"{base}/{key}"
+
+
+def parts(location: str) -> tuple[str, str]:
+    """Bucket, as `scheme://name`, and key of a location in a store."""
+    url = urlsplit(location.replace("#", "%23").replace("?", "%3F"))
+    scheme = _SAME.get(url.scheme, url.scheme)
+    # abfss://container@account.dfs.core.windows.net/key: the container is what others call a bucket.
+    key = url.path.lstrip("/").replace("%23", "#").replace("%3F", "?")
+    return f"{scheme}://{url.netloc.rpartition('@')[0] or url.netloc}", key
+
+
+class Places:
+    """Reads and writes files by location.
+
+    options  of the stores, as obstore names them (`endpoint`, `region`, `access_key_id`, `allow_http` ...)
+    Errors are OSError: FileNotFoundError where there is no such file, FileExistsError where one must not be there,
+    PermissionError, and StoreError for all else that a store answers.
+    """
+
+    def __init__(self, options: Mapping[str, str] | None = None) -> None:
+        self._options = tuple(sorted((options or {}).items()))
+
+    def _at(self, location: str) -> tuple[Any, str]:
+        base, key = parts(location)
+        return client(base, self._options), key
+
+    # -- one file ----------------------------------------------------------------------------------------------------
+
+    def read(self, location: str) -> bytes:
+        """The whole content."""
+        if not is_remote(location):
+            return Path(path_of(location)).read_bytes()
+        import obstore
+
+        def get() -> bytes:
+            store, key = self._at(location)
+            return bytes(obstore.get(store, key).bytes())
+
+        content: bytes = _asked(location, get)
+        return content
+
+    def read_range(self, location: str, start: int, end: int) -> bytes:
+        """The bytes from `start` up to `end`, which it does not hold; fewer where the file ends before."""
+        if not is_remote(location):
+            with open(path_of(location), "rb", buffering=0) as file:  # noqa: PTH123  (a plain path costs less)
+                return os.pread(file.fileno(), end - start, start)
+        import obstore
+
+        def get() -> bytes:
+            store, key = self._at(location)
+            return bytes(obstore.get_range(store, key, start=start, end=end))
+
+        content: bytes = _asked(location, get) if end > start else b""
+        return content
+
+    def chunks(self, location: str) -> Iterator[bytes]:
+        """The whole content in pieces, so that memory does not grow with it."""
+        if not is_remote(location):
+            with open(path_of(location), "rb", buffering=0) as file:  # noqa: PTH123
+                while piece := file.read(_AT_ONCE):
+                    yield piece
+            return
+        if (found := self.stat(location)) is None:
+            raise _gone(location)
+        for start in range(0, found.size, _AT_ONCE):
+            yield self.read_range(location, start, min(start + _AT_ONCE, found.size))
+
+    def stat(self, location: str) -> Stored | None:
+        """Size and time of a file; None where there is none."""
+        if not is_remote(location):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                status = os.stat(path_of(location))  # noqa: PTH116
+                return Stored(path_of(location), status.st_size, status.st_mtime)
+            return None
+        import obstore
+
+        def head() -> Stored:
+            store, key = self._at(location)
+            found = obstore.head(store, key)
+            return Stored(path_of(location), found["size"], found["last_modified"].timestamp())
+
+        with suppress(FileNotFoundError):
+            stored: Stored = _asked(location, head)
+            return stored
+        return None
+
+    def exists(self, location: str) -> bool:
+        """Whether there is such a file."""
+        return self.stat(location) is not None
+
+    def write(self, location: str, content: bytes, *, new: bool = False) -> None:
+        """Put an object as a whole. `new`: raise FileExistsError where it is there, as far as the store can tell."""
+        import obstore
+
+        def put() -> None:
+            store, key = self._at(location)
+            obstore.put(store, key, content, mode="create" if new else "overwrite", use_multipart=False)
+
+        _asked(location, put)
+
+    def upload(self, file: Path, location: str) -> None:
+        """Put a local file into a store, in parts where it is large."""
+        import obstore
+
+        def put() -> None:
+            store, key = self._at(location)
+            obstore.put(store, key, file, chunk_size=_AT_ONCE, max_concurrency=4)
+
+        _asked(location, put)
+
+    def remove(self, locations: Sequence[str]) -> int:
+        """Remove files; gives how many were there, as far as the store tells: one that is gone is fine."""
+        removed = 0
+        remote: dict[str, list[str]] = {}
+        for location in locations:
+            if is_remote(location):
+                remote.setdefault(parts(location)[0], []).append(location)
+                continue
+            with suppress(FileNotFoundError):
+                os.unlink(path_of(location))  # noqa: PTH108  (thousands at once)
+                removed += 1
+        for group in remote.values():
+            for first in range(0, len(group), _DELETED_AT_ONCE):
+                removed += self._delete(group[first : first + _DELETED_AT_ONCE])
+        return removed
+
+    def _delete(self, locations: Sequence[str]) -> int:
+        import obstore
+
+        store, _ = self._at(locations[0])
+        keys = [parts(location)[1] for location in locations]
+        try:
+            _asked(locations[0], lambda: obstore.delete(store, keys))
+        except FileNotFoundError:
+            # Some stores refuse the whole for one that is gone.
+            for key in keys:
+                with suppress(FileNotFoundError):
+                    _asked(key, lambda key=key: obstore.delete(store, key))  # type: ignore[misc]
+        return len(keys)
+
+    # -- many --------------------------------------------------------------------------------------------------------
+
+    def below(self, folder: str) -> Iterator[Stored]:
+        """Every file in a folder, sub-folders too; none where there is no such folder."""
+        if not is_remote(folder):
+            yield from _walk(path_of(folder))
+            return
+        import obstore
+
+        store, key = self._at(folder)
+        base = parts(folder)[0]
+        pages = iter(obstore.list(store, key.rstrip("/") or None))
+        while (page := _asked(folder, lambda: next(pages, None))) is not None:
+            for found in page:
+                yield Stored(f"{base}/{found['path']}", found["size"], found["last_modified"].timestamp())
+
+    # -- contents that are compared with their names ----------------------------------------------------------------
+
+    def read_checked(self, location: str) -> bytes:
+        """A small file that never changes: read once, and compared with the checksum in its name. Raises DamagedError.
+
+        What was read from a store or written to it is kept for a while, for reading it again costs a round trip.
+        """
+        kept = _kept.get(path_of(location)) if is_remote(location) else None
+        if kept is not None:
+            return kept
+        content = self.read(location)
+        check_content(location, content)
+        if is_remote(location):
+            _kept.put(path_of(location), content)
+        return content
+
+    def is_whole(self, location: str) -> bool | None:
+        """Whether a file's content is what its name says; None where the name holds no checksum."""
+        name = recorded(location)
+        if name is None:
+            return None
+        digest = Digest()
+        for piece in self.chunks(location):
+            digest.update(piece)
+        return digest.uuid == name
+
+    def download(self, location: str, to: Path) -> bool | None:
+        """Fetch a file of a store; whether its content is what its name says, as `is_whole`."""
+        digest = Digest()
+        with to.open("wb") as file:
+            for piece in self.chunks(location):
+                file.write(piece)
+                digest.update(piece)
+        name = recorded(location)
+        return None if name is None else digest.uuid == name
+
+
+def keep(location: str, content: bytes) -> None:
+    """Know the content of a file in a store that this process has just written, and that never changes."""
+    _kept.put(path_of(location), content)
+
+
+def forget_kept() -> None:
+    """Read every file of a store from there again: for checks of what really lies there."""
+    _kept.clear()
+
+
+class _Kept:
+    """The newest small files, up to some size in all."""
+
+    def __init__(self) -> None:
+        self._contents: OrderedDict[str, bytes] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def get(self, path: str) -> bytes | None:
+        with self._lock:
+            if path in self._contents:
+                self._contents.move_to_end(path)
+            return self._contents.get(path)
+
+    def put(self, path: str, content: bytes) -> None:
+        if len(content) > _KEPT_LARGEST:
+            return
+        with self._lock:
+            self._size += len(content) - len(self._contents.pop(path, b""))
+            self._contents[path] = content
+            while self._size > _KEPT_BYTES:
+                self._size -= len(self._contents.popitem(last=False)[1])
+
+    def clear(self) -> None:
+        with self._lock:
+            self._contents.clear()
+            self._size = 0
+
+
+_kept = _Kept()
+
+
+class StoreError(OSError):
+    """A store gave no good answer within the tries; the text names the file."""
+
+
+def _asked(location: str, ask: Callable[[], Any]) -> Any:
+    """What a store answers; asked again a few times where the connection or the store fails. Raises OSError.
+
+    The client itself repeats single requests; what it leaves is an answer that was cut off in its middle.
+    """
+    import obstore.exceptions as failures
+    import stamina
+
+    def may_pass(failure: Exception) -> bool:
+        return isinstance(failure, failures.GenericError) and not re.search(r"\b4\d\d\b", _first_line(failure))
+
+    try:
+        for attempt in stamina.retry_context(on=may_pass, attempts=_TRIES, wait_initial=0.1, wait_max=2.0):
+            with attempt:
+                return ask()
+    except FileNotFoundError:
+        raise _gone(location) from None
+    except failures.AlreadyExistsError:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), location) from None
+    except (failures.PermissionDeniedError, failures.UnauthenticatedError) as failure:
+        raise PermissionError(errno.EACCES, f"the store refuses: {_first_line(failure)}", location) from None
+    except (failures.BaseError, ValueError) as failure:
+        raise StoreError(f"{location} cannot be reached: {_first_line(failure)}") from failure
+    raise AssertionError
+
+
+def _first_line(failure: Exception) -> str:
+    # obstore's errors go on with a dump of its own data; the first line says what happened.
+    return (str(failure).splitlines() or [type(failure).__name__])[0].strip().rstrip(".:")
+
+
+def _gone(location: str) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path_of(location))
+
+
+@functools.lru_cache(maxsize=64)
+def client(base: str, options: tuple[tuple[str, str], ...] = ()) -> Any:
+    """The client for one bucket, `scheme://name`. Raises obstore's errors where it cannot be made."""
+    from obstore.store import MemoryStore, from_url
+
+    if base.startswith("memory://"):
+        return MemoryStore()
+    given = dict(options)
+    own = {name: given.pop(name) for name in _CLIENT if name in given}
+    return from_url(base, config=given, client_options=own)
+
+
+def _walk(folder: str) -> Iterator[Stored]:
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path)
+        elif entry.is_file(follow_symlinks=False):
+            with suppress(FileNotFoundError):  # another process was faster
+                status = entry.stat(follow_symlinks=False)
+                yield Stored(entry.path, status.st_size, status.st_mtime)
