@@ -6,18 +6,14 @@ different versions cannot undo each other's rows. `carlake rebuild` adds it with
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 from pyiceberg.table import Table as IcebergTable
 
 from carlake.engines.schemas import check_schema
-from carlake.errors import CommitRefusedError
-from carlake.refresh.causes import cause
 from carlake.refresh.context import Context
-from carlake.refresh.lease import Turn
 from carlake.refresh.plan import Bookmark, Refresh, changed_parts, head_of
-from carlake.refresh.refresh import publish
+from carlake.refresh.refresh import in_turn, publish
 from carlake.refresh.report import Step
 from carlake.tables.table import Table
 
@@ -49,28 +45,20 @@ def plan_declaration(context: Context, table: Table) -> Refresh | None:
 
 def adopt_declaration(context: Context, table: Table) -> Step | None:
     """Bring such a table to its declaration: its columns, and a bookmark that says so; None where nothing is to do."""
-    started_at, started = context.clock(), time.perf_counter()
-    step = Step(table.name, "succeeded", why="definition", started_at=started_at)
-    with Turn(context.lease_folder, table.name) as turn:
-        while True:
-            try:
-                turn.wait()
-                refresh = plan_declaration(context, table)
-                if refresh is None:
-                    return None
-                mark = Bookmark.of(ready(context, table.name).current_snapshot())
-                assert mark is not None
-                own = replace(mark, definition=table.definition, parts=table.parts)
-                properties = context.properties(table, "rebuild", own, why="definition")
-                staged = context.engine.stage(table, refresh.base, None, None, properties)
-                publish(context, staged)
-                step = replace(step, snapshot_id=staged.snapshot_id)
-                break
-            except CommitRefusedError as refused:
-                if not turn.again():
-                    step = replace(step, status="failed", error=str(refused))
-                    break
-            except Exception as error:  # noqa: BLE001  (whatever is wrong with one table stays with it)
-                step = replace(step, status="failed", error=cause(error))
-                break
-    return replace(step, refusals=turn.refusals, seconds=time.perf_counter() - started)
+    step = in_turn(context, table.name, lambda: _adopt(context, table))
+    return None if step.status == "skipped" else step
+
+
+def _adopt(context: Context, table: Table) -> Step:
+    """One try: raises CommitRefusedError when main moved meanwhile."""
+    refresh = plan_declaration(context, table)
+    if refresh is None:
+        return Step(table.name, "skipped")
+    mark = Bookmark.of(ready(context, table.name).current_snapshot())
+    assert mark is not None
+    own = replace(mark, definition=table.definition, parts=table.parts)
+    staged = context.engine.stage(
+        table, refresh.base, None, None, context.properties(table, "rebuild", own, why="definition")
+    )
+    publish(context, staged)
+    return Step(table.name, "succeeded", why="definition", snapshot_id=staged.snapshot_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -27,29 +28,34 @@ def refresh_table(context: Context, table: Table, *, adopt: bool = False, anew: 
 
     Never raises for what is wrong with this table alone, so that one failing table does not stop the others.
     """
-    started_at, started = context.clock(), time.perf_counter()
-    step = Step(table.name, "skipped", started_at=started_at)
-    if (waits := waiting(context, table.name, started_at)) is not None:
+    if (waits := waiting(context, table.name, context.clock())) is not None:
         return waits
-    with Turn(context.lease_folder, table.name) as turn:
+    step = in_turn(context, table.name, lambda: _once(context, table, adopt, anew))
+    noted(context, step)
+    return step
+
+
+def in_turn(context: Context, table: str, once: Callable[[], Step]) -> Step:
+    """Try `once` until no other writer is faster, or the turn is over; whatever goes wrong stays with the table's step."""
+    started_at, started = context.clock(), time.perf_counter()
+    failed = Step(table, "failed", started_at=started_at)
+    with Turn(context.lease_folder, table) as turn:
         while True:
             try:
                 turn.wait()
-                step = _once(context, table, adopt, anew)
+                step = once()
                 break
             except DefinitionChangedError as left:
-                step = replace(step, status="left", why="definition", error=str(left))
+                step = replace(failed, status="left", why="definition", error=str(left))
                 break
             except CommitRefusedError as refused:
                 if not turn.again():
-                    step = replace(step, status="failed", error=str(refused))
+                    step = replace(failed, error=str(refused))
                     break
             except Exception as error:  # noqa: BLE001  (whatever is wrong with one table stays with it)
-                step = replace(step, status="failed", error=cause(error))
+                step = replace(failed, error=cause(error))
                 break
-    step = replace(step, refusals=turn.refusals, started_at=started_at, seconds=time.perf_counter() - started)
-    noted(context, step)
-    return step
+    return replace(step, refusals=turn.refusals, started_at=started_at, seconds=time.perf_counter() - started)
 
 
 def waiting(context: Context, table: str, now: datetime) -> Step | None:
