@@ -12,10 +12,9 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from carlake.engines import duckdb_land
+from carlake.engines import bronze_files, landed_objects
 from carlake.landing import compression
 from carlake.landing import records as landed_records
-from carlake.refresh import land
 from carlake.settings import Settings
 from carlake.simulator.files import write
 from carlake.simulator.fleet import Fleet, records
@@ -43,16 +42,16 @@ FLEET = Fleet(
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 200 records or 64 KiB, files of 1,000 rows: what a million events meet, a few thousand meet."""
     monkeypatch.setattr(landed_records, "BATCH_RECORDS", 70)
-    monkeypatch.setattr(duckdb_land, "_CHUNK_ROWS", 200)
-    monkeypatch.setattr(duckdb_land, "_CHUNK_BYTES", 64 << 10)
-    monkeypatch.setattr(duckdb_land, "_FILE_ROWS", 1000)
+    monkeypatch.setattr(bronze_files, "_CHUNK_ROWS", 200)
+    monkeypatch.setattr(bronze_files, "_CHUNK_BYTES", 64 << 10)
+    monkeypatch.setattr(bronze_files, "_FILE_ROWS", 1000)
 
 
 @pytest.fixture
 def broken_off(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Lets another program write to the first objects after so many batches of their records; 0 is not at all."""
     left: list[int] = []
-    split = land.split
+    split = landed_objects.split
 
     def split_and_change(stream: Any, **options: Any) -> Iterator[Any]:
         after = left.pop(0) if left else 0
@@ -61,8 +60,8 @@ def broken_off(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             if number == after:
                 os.utime(stream.name)
 
-    monkeypatch.setattr(land, "split", split_and_change)
-    monkeypatch.setattr(land, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(landed_objects, "split", split_and_change)
+    monkeypatch.setattr(landed_objects, "_SMALL_BYTES", 0)
     return left
 
 
@@ -140,7 +139,7 @@ def test_a_compressed_object_that_changes_meanwhile_stops_no_neighbour(
 ) -> None:
     """A gzip that was whole when it was looked through, and is not when it is read again."""
     monkeypatch.setattr(compression, "KEPT_BYTES", 0)
-    monkeypatch.setattr(land, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(landed_objects, "_SMALL_BYTES", 0)
     lines = "\n".join(nested("A", f"e{number:05}", "2025-10-01T00:00:00Z") for number in range(30_000))
     put(small_folder / "in" / "a.gz", gzip.compress(lines.encode(), 1))
     put(small_folder / "in" / "b.json", nested("B", "b", "2025-10-01T00:00:00Z"))
@@ -170,15 +169,15 @@ def test_a_short_object_with_long_content_is_cut_in_chunks_too(
 ) -> None:
     """Compressed objects unpack to many times their size: what counts is what is in memory."""
     monkeypatch.setattr(landed_records, "BATCH_RECORDS", 100)
-    monkeypatch.setattr(duckdb_land, "_CHUNK_ROWS", 500)
+    monkeypatch.setattr(bronze_files, "_CHUNK_ROWS", 500)
     taken: list[int] = []
-    flush = duckdb_land.Landing._flush
+    flush = bronze_files.BronzeFiles._flush
 
     def counted(landing: Any) -> None:
         taken.append(landing._pending_rows)
         flush(landing)
 
-    monkeypatch.setattr(duckdb_land.Landing, "_flush", counted)
+    monkeypatch.setattr(bronze_files.BronzeFiles, "_flush", counted)
     lines = "\n".join(nested("A", f"e{number:05}", "2025-10-01T00:00:00Z") for number in range(5000))
     before = put(small_folder / "in" / "a.json", nested("A", "before", "2025-10-01T00:00:00Z"))
     put(small_folder / "in" / "b.gz", gzip.compress(lines.encode(), 1))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from carlake.engines import landed_objects
 from carlake.lakehouse import Lakehouse
-from carlake.refresh import land
 from lakes import BRONZE, MODIFIED, SILVER, heads, lakehouse, nested, put, rows_of
 from landing.ordinary_user import ordinary_user
 
@@ -90,7 +90,9 @@ def test_an_object_that_vanishes_while_others_are_read(
     lake: Lakehouse, small_folder: Path, monkeypatch: pytest.MonkeyPatch, size: str
 ) -> None:
     if size == "long":
-        monkeypatch.setattr(land, "_SMALL_BYTES", 0)  # now each is read twice: for its hash, then for its records
+        monkeypatch.setattr(
+            landed_objects, "_SMALL_BYTES", 0
+        )  # now each is read twice: for its hash, then for its records
     for name in "abc":
         put(small_folder / "in" / name, event(name))
     report = lake.run([str(small_folder / "in")], progress=after_first((small_folder / "in" / "b").unlink))
@@ -107,7 +109,7 @@ def test_an_object_that_vanishes_while_others_are_read(
 def test_an_object_that_grows_while_others_are_read(
     lake: Lakehouse, small_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(land, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(landed_objects, "_SMALL_BYTES", 0)
     for name in "abc":
         put(small_folder / "in" / name, event(name))
 
@@ -125,7 +127,7 @@ def test_an_object_that_grows_while_others_are_read(
 
 def test_a_copy_of_what_could_not_be_read_stays_in_landing(lake: Lakehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal contents are read once, so that a copy must not be archived for what its twin did not bring."""
-    monkeypatch.setattr(land, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(landed_objects, "_SMALL_BYTES", 0)
     put(lake.lake.landing / "a", event("a"))
     older = put(lake.lake.landing / "b", event("b"), modified=MODIFIED.replace(year=2024))
     twin = put(lake.lake.landing / "c", event("b"))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
@@ -21,7 +22,7 @@ from carlake.contracts.contract import ContractSet
 from carlake.engines import duckdb_reads
 from carlake.engines.duckdb_files import local_path, read_files, write_files
 from carlake.engines.duckdb_judge import judged_chunks
-from carlake.engines.duckdb_land import Landing
+from carlake.engines.duckdb_land import DuckDBLanding
 from carlake.engines.duckdb_parse import create_accepted, create_quarantined, parse
 from carlake.engines.duckdb_rewrite import Rewriting
 from carlake.engines.duckdb_stream import ParseStream
@@ -30,7 +31,12 @@ from carlake.engines.protocol import Changed, Parsed, Relation, Staged
 from carlake.engines.schemas import DUCKDB, check_schema
 from carlake.engines.snapshots import stage_snapshot
 from carlake.errors import NotFoundError, SchemaError
+from carlake.places import is_remote
+from carlake.storage import places_of
 from carlake.tables.table import Table
+
+if TYPE_CHECKING:
+    from carlake.engines.duckdb_stores import StoreFiles
 
 _PARSE_ROWS = 50_000
 
@@ -87,6 +93,7 @@ class DuckDBEngine:
         self._number = 0
         self._diffs: dict[tuple[str, int | None, int | None], Changed | None] = {}
         self._loaded: dict[str, IcebergTable] = {}
+        self._stores: StoreFiles | None = None
 
     def close(self) -> None:
         """End the session and remove its scratch files."""
@@ -153,6 +160,8 @@ class DuckDBEngine:
         self._made.clear()
         self._diffs.clear()
         self._loaded.clear()
+        if self._stores is not None:
+            self._stores.forget()
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -188,7 +197,23 @@ class DuckDBEngine:
 
     def files(self, table: Table, files: Sequence[DataFile], iceberg: IcebergTable, located: bool = False) -> str:
         """SQL that reads `files` as rows of `table`."""
+        self.reach(files, iceberg)
         return read_files(table, [local_path(f.file_path) for f in files], iceberg.schema(), located)
+
+    def reach(self, files: Sequence[DataFile], iceberg: IcebergTable) -> None:
+        """Let SQL of this session read data files of a table where they lie in a store."""
+        if any(is_remote(file.file_path) for file in files):
+            self._stores = self._stores or store_files(self.connection)
+            self._stores.know(files, iceberg.io)
+
+    def check(self, files: Sequence[DataFile], iceberg: IcebergTable) -> None:
+        """Compare files with their names before their rows are carried over into others. Raises DamagedError, OSError."""
+        self.reach(files, iceberg)
+        for file in files:
+            if self._stores is not None and is_remote(file.file_path):
+                self._stores.fetch(file.file_path, self._scratch)
+            else:
+                check_file(local_path(file.file_path))
 
     def scan(
         self,
@@ -223,9 +248,9 @@ class DuckDBEngine:
             stream.stop()
             raise
 
-    def land(self, bronze: Table, ingested_at: datetime, hints: Mapping[str, Sequence[str]]) -> Landing:
+    def land(self) -> DuckDBLanding:
         """See `Engine.land`."""
-        return Landing(self, bronze, ingested_at, hints)
+        return DuckDBLanding(self)
 
     def parsed_relations(self) -> tuple[Relation, Relation]:
         """Two empty relations that parsed rows go into."""
@@ -270,8 +295,8 @@ class DuckDBEngine:
             rows_removed = self.count(removed)
         writes = added
         if hit and not everything:
-            for path in hit:
-                check_file(path)  # Or a flipped bit would be carried over into a file with a good checksum.
+            # Or a flipped bit would be carried over into a file with a good checksum.
+            self.check([live[path] for path in sorted(hit)], iceberg)
             names = ", ".join(table.column_names)
             kept = read_files(table, sorted(hit), iceberg.schema(), located=True)
             writes = self.view(
@@ -280,7 +305,7 @@ class DuckDBEngine:
             )
         elif everything:
             rows_removed = sum(file.record_count for file in live.values())
-        new_files = write_files(self.connection, table, iceberg, writes, self.target_file_rows) if writes else []
+        new_files = self.write(table, iceberg, writes) if writes else []
         carried = sum(live[path].record_count for path in hit) - rows_removed
         rows_added = sum(file.record_count for file in new_files) - (0 if everything else carried)
         gone = [live[path] for path in hit]
@@ -310,10 +335,15 @@ class DuckDBEngine:
         """See `Engine.rewrite`."""
         return Rewriting(self, table, base, locations, select)
 
+    def write(self, table: Table, iceberg: IcebergTable, rows: Relation) -> list[DataFile]:
+        """Write rows as new data files of a table, in its order."""
+        return write_files(self.connection, table, iceberg, rows, self.target_file_rows, self._scratch)
+
     def remove_files(self, locations: Sequence[str]) -> None:
         """Remove data files of a snapshot that was surely never published."""
-        for location in locations:
-            Path(local_path(location)).unlink(missing_ok=True)
+        for iceberg in self._loaded.values():
+            own = [location for location in locations if location.startswith(f"{iceberg.location()}/")]
+            places_of(iceberg.io).remove(own)
 
     def _check_columns(self, table: Table, relation: Relation | None) -> None:
         """Refuse rows whose column names, order or types are not the declared ones, naming each."""
@@ -333,6 +363,15 @@ class DuckDBEngine:
             + "; ".join(wrong),
             "The table's SELECT must give the declared columns in their order and types.",
         )
+
+
+def store_files(connection: duckdb.DuckDBPyConnection) -> StoreFiles:
+    """A file system of this process, registered with a connection: imported only where a table lies in a store."""
+    from carlake.engines.duckdb_stores import StoreFiles
+
+    files = StoreFiles()
+    connection.register_filesystem(files)
+    return files
 
 
 def _shown(columns: Sequence[tuple[str, str]], place: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 from pyiceberg.table import Table as IcebergTable
 
+from carlake.landing.forgotten import Screen
+from carlake.landing.landed import LandedObject, UnreadableError
 from carlake.tables.table import Table
 
 Relation = str
@@ -67,28 +69,70 @@ class Source:
     modified_at: datetime
 
 
-class LandingBatch(Protocol):
-    """One batch of objects on its way into bronze. Nothing is visible until what `stage` gives is committed."""
+@dataclass
+class Identified:
+    """What objects hold: the hash of each one's content by its uri, and those that cannot be read."""
 
-    records: int
+    ids: dict[str, str] = field(default_factory=dict)
+    unread: list[UnreadableError] = field(default_factory=list)
 
-    def add(self, source: Source, batches: Iterable[pa.RecordBatch]) -> int:
-        """Take the records of one object (schema `landing.records.RECORDS`); gives their number. An object without
-        records leaves one marker row. An error while reading is passed on after what came from the object is taken out.
+
+@dataclass(frozen=True)
+class Reading:
+    """How objects become rows of bronze.
+
+    hints   the JSON keys that bronze's hint columns are looked for under
+    screen  takes out forgotten cars and makes pseudonyms; a worker elsewhere gets a copy
+    """
+
+    ingested_at: datetime
+    hints: Mapping[str, Sequence[str]]
+    screen: Screen
+    max_record_bytes: int
+
+
+class Landing(Protocol):
+    """Objects on their way into bronze; the engine reads them where it computes."""
+
+    def identify(self, objects: Sequence[LandedObject]) -> Identified:
+        """Hash the content of each object."""
+        ...
+
+    def read(
+        self, bronze: Table, new: Mapping[str, LandedObject], reading: Reading, progress: Callable[[int], None]
+    ) -> LandingBatch:
+        """Take the records of objects, by their source ids. May be called again after a refusal.
+
+        All rows of an object come, or none where it cannot be read to its end; an object without records leaves one
+        marker row. `progress` is called with the bytes taken in.
         """
         ...
 
-    def add_lone(self, sources: Sequence[Source], batch: pa.RecordBatch) -> None:
-        """Take objects of one record each, a row for each source."""
-        ...
+
+class LandingBatch(Protocol):
+    """One batch of objects that was read. Nothing is visible until what `stage` gives is committed.
+
+    records    how many were read
+    forgotten  records among them that were refused, of cars that were forgotten
+    unread     objects that could not be read
+    """
+
+    @property
+    def records(self) -> int: ...
+
+    @property
+    def forgotten(self) -> int: ...
+
+    @property
+    def unread(self) -> Sequence[UnreadableError]: ...
 
     def stage(self, base: int | None, properties: Mapping[str, str]) -> Staged:
         """Bronze's new snapshot on `base`, staged. May be called again on another base after a refusal."""
         ...
 
     @property
-    def parsed(self) -> Parsed:
-        """The records as the contracts judged them; complete once staged."""
+    def parsed(self) -> Parsed | None:
+        """The records as the contracts judged them, where that is at hand; complete once staged."""
         ...
 
     def abandon(self) -> None:
@@ -184,8 +228,8 @@ class Engine(Protocol):
         """Judge bronze rows by the contracts."""
         ...
 
-    def land(self, bronze: Table, ingested_at: datetime, hints: Mapping[str, Sequence[str]]) -> LandingBatch:
-        """Begin a batch. `hints` are the JSON keys that bronze's hint columns are looked for under."""
+    def land(self) -> Landing:
+        """Begin to take in a batch of objects."""
         ...
 
     def keep(self, sql: str) -> Relation:

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
+from carlake.engines.landed_objects import batches
 from carlake.engines.schemas import arrow_schema
 from carlake.errors import CommitRefusedError
 from carlake.landing.objects import LandedObject
 from carlake.refresh.adopted import adopt_declaration, ready
 from carlake.refresh.causes import cause
 from carlake.refresh.context import Context
-from carlake.refresh.land import Batch, batches, land
+from carlake.refresh.land import Batch, land
 from carlake.refresh.plan import Bookmark, head_of
 from carlake.refresh.refresh import noted, publish, refresh_table, waiting
 from carlake.refresh.report import DONE, Problem, RunReport, Status, Step
@@ -101,6 +102,7 @@ def run(
         steps.clear()
         steps.update({BRONZE: Step(BRONZE, "skipped", why="landing", started_at=started_at), **rest})
     silver, quarantine = steps.get(SILVER), steps.get(QUARANTINE)
+    declared = list(context.tables)
     accepted = silver.rows_out - silver.rows_removed if silver else 0
     report = RunReport(
         run_id=context.run_id,
@@ -116,7 +118,7 @@ def run(
         quarantined=quarantine.rows_out - quarantine.rows_removed if quarantine else 0,
         duplicates=(silver.rows_in if silver and silver.why == "source" else accepted) - accepted,
         forgotten=forgotten,
-        steps=tuple(steps.values()),
+        steps=tuple(sorted(steps.values(), key=lambda step: declared.index(step.table))),
         problems=tuple(found),
         passed_over=tuple(passed_over),
     )
@@ -180,8 +182,10 @@ def _refresh_all(
     anew: frozenset[str] = frozenset(),
     progress: Callable[[str, int], None],
 ) -> None:
-    """Refresh every table that has a source table, sources first."""
-    for table in context.tables.values():
+    """Refresh every table that has a source table, sources first; quarantine last, for no table reads it, and the moment
+    that people wait for is gold's.
+    """
+    for table in sorted(context.tables.values(), key=lambda table: table.name == QUARANTINE):
         if table.source is None or table.source not in context.tables:
             continue
         progress(table.name, 0)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from carlake.engines.duckdb_land import bronze_rows
+from carlake.engines.bronze_rows import bronze_rows
 from carlake.engines.protocol import Relation, Source
 from carlake.engines.schemas import arrow_schema
 from carlake.errors import CarlakeError, CommitRefusedError, LakeError, ReadError
