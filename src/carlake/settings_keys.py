@@ -14,7 +14,7 @@ CATALOGS = ("sqlite", "sql", "rest", "hive", "glue", "dynamodb", "bigquery", "in
 """`sqlite` is the lake's own file; the others are the catalog types of PyIceberg."""
 PATH_KEYS = ("contracts", "rules")
 KEY_FILES = ("pseudonym_key_file", "tombstone_key_file")
-SECRET_KEYS = ("catalog_uri", "catalog_properties", "hooks_webhook", "hooks_headers")
+SECRET_KEYS = ("catalog_uri", "catalog_properties", "spark_properties", "hooks_webhook", "hooks_headers")
 _NEED_URI = ("sql", "rest", "hive")
 _SIZE_KEYS = ("max_record_bytes", "memory_limit", "batch_bytes", "target_file_bytes", "log_bytes")
 _SIZE = re.compile(r"\s*\d+(\.\d+)?\s*([KMGT]i?B|B)?\s*", re.IGNORECASE)
@@ -76,7 +76,16 @@ class Keys(BaseModel):
     silver_partition: Literal["month", "day"] = Field(
         "month", description="Partition silver by month, or by day for a large fleet."
     )
-    engine: Literal["duckdb"] = Field("duckdb", description="What computes.")
+    engine: Literal["duckdb", "spark"] = Field(
+        "duckdb",
+        description='What computes runs: "duckdb" in this process, or "spark", on many machines (needs carlake[spark]).',
+    )
+    spark_master: str = Field(
+        "local[*]", description="Where Spark computes, if none runs already. A submitted job says it itself."
+    )
+    spark_properties: dict[str, SecretStr] = Field(
+        default_factory=dict, description="Further properties of Spark, as it names them (spark.executor.memory ...)."
+    )
     memory_limit: Annotated[ByteSize, Field(ge=128 * 2**20)] = Field(
         ByteSize(2**30), description="Memory that the engine may take before it spills to disk."
     )

@@ -18,7 +18,9 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("watch", "watch.*"),),
     (("lakehouse", "mending", "opened", "journal"),),
     (("look", "look.*"), ("upkeep", "upkeep.*")),
-    (("engines.duckdb*",), ("engines.spark*",), ("refresh", "refresh.*")),
+    # Spark's workers judge records by the embedded engine's own code.
+    (("engines.spark", "engines.spark.*"),),
+    (("engines.duckdb*",), ("refresh", "refresh.*")),
     (("engines", "engines.*"),),
     (("landing", "landing.*"), ("simulator", "simulator.*"), ("catalogs",), ("hooks",)),
     (("tables", "tables.*", "contracts", "contracts.*", "rules", "rules.*"), ("lake",), ("storage", "store_files")),
@@ -32,6 +34,7 @@ ONLY_FROM: dict[str, tuple[str, ...]] = {
     "duckdb": ("engines.duckdb*",),
     "pyspark": ("engines.spark*", "aws.*"),
     "pyiceberg": ("catalogs", "storage", "store_files", "engines.*", "refresh.*", "look.*", "upkeep.*"),
+    "sqlglot": ("engines.spark*",),
     "sqlalchemy": ("catalogs",),
     "obstore": ("landing.*", "places"),
     "cryptography": ("landing.*",),

@@ -15,7 +15,18 @@ from carlake.version import VERSION
 from structure.layers import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-DECLARED = [Requirement(text) for text in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"])]
+
+
+def declared(*texts: str) -> list[Requirement]:
+    """Requirements, with those of carlake's own extras in place of `carlake[extra]`."""
+    found = []
+    for requirement in map(Requirement, texts):
+        own = [PROJECT["optional-dependencies"][extra] for extra in requirement.extras if requirement.name == "carlake"]
+        found += declared(*(text for extra in own for text in extra)) if own else [requirement]
+    return found
+
+
+DECLARED = declared(*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"])
 
 
 def pin_lines() -> list[str]:

@@ -1,0 +1,156 @@
+"""The Spark session that an engine works in: a running one where there is one, else one of our own, with Iceberg in it.
+
+Every lake gets a session of its own on the one Spark context that a process may have, so that two lakes in one process
+have a catalog each under the same name. Only Spark's public Python API is used, no object of its virtual machine, so
+that the engine runs wherever DataFrames do.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from carlake.engines.spark.catalog_conf import catalog_packages, spark_catalog
+from carlake.errors import SettingsError
+from carlake.lake import Lake
+from carlake.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+RUNTIMES: dict[str, str] = {
+    "4.1": "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0",
+    "4.0": "org.apache.iceberg:iceberg-spark-runtime-4.0_2.13:1.11.0",
+    "3.5": "org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.11.0",
+}
+"""Iceberg's runtime for each version of Spark that has one."""
+
+EXTENSIONS = "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
+
+# What the SQL and the rows need to be the same as on the embedded engine; no property of the settings changes these.
+_NEEDED = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.timestampType": "TIMESTAMP_LTZ",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.caseSensitive": "false",
+    "spark.sql.adaptive.enabled": "true",
+    "spark.sql.legacy.timeParserPolicy": "CORRECTED",
+    # A record may have 16 MiB: a batch for Python is bounded by bytes, too, where this Spark knows how.
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(32 << 20),
+}
+
+_lock = threading.Lock()
+_users = 0
+_own = False
+
+
+def open_session(settings: Settings, lake: Lake) -> SparkSession:
+    """A session for this lake, with its catalog under the name that all engines use. Close it by `close_session`.
+
+    A context that runs already (a notebook's, or the one of a submitted job) is used as it is; else one is started with
+    `spark_master` and `spark_properties`, with Iceberg fetched by `spark.jars.packages`.
+    Raises SettingsError where Spark is not installed, or has a version that Iceberg has no runtime for.
+    """
+    global _users, _own
+    with _lock:
+        base = _running()
+        if base is None:
+            base = _start(settings)
+            _own = True
+        session = base.newSession()
+        for key, value in session_conf(settings, lake).items():
+            session.conf.set(key, value)
+        _users += 1
+        return session
+
+
+def close_session(session: SparkSession) -> None:
+    """Let go of a session. The context ends with the last one, if it was started here; a running one was used goes on."""
+    global _users, _own
+    with _lock:
+        _users -= 1
+        with suppress(Exception):
+            session.catalog.clearCache()
+        if _own and _users <= 0:
+            _own = False
+            session.stop()
+
+
+def runtime_for(version: str) -> str:
+    """Iceberg's runtime for a version of Spark, as `spark.jars.packages` names it. Raises SettingsError."""
+    series = ".".join(version.split(".")[:2])
+    if series not in RUNTIMES:
+        raise SettingsError(
+            f"Spark {version} has no Iceberg runtime that carlake is known to work with.",
+            f"Install one of the versions that have: pyspark {', '.join(f'{known}.*' for known in RUNTIMES)}.",
+        )
+    return RUNTIMES[series]
+
+
+def session_conf(settings: Settings, lake: Lake) -> dict[str, str]:
+    """What is set in each lake's own session: how SQL behaves, and the lake's catalog."""
+    return {**plain_spark_properties(settings, runtime=True), **_NEEDED, **spark_catalog(settings, lake)}
+
+
+def context_conf(settings: Settings, version: str) -> dict[str, str]:
+    """What a context is started with: by default small, on this machine, and heard by nobody else."""
+    given = plain_spark_properties(settings)
+    packages = [runtime_for(version), *catalog_packages(settings), *given.pop("spark.jars.packages", "").split(",")]
+    local = settings.spark_master.startswith("local")
+    address = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"} if local else {}
+    return {
+        "spark.app.name": "carlake",
+        "spark.master": settings.spark_master,
+        "spark.driver.memory": f"{int(settings.memory_limit) >> 20}m",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.log.level": "ERROR",
+        "spark.pyspark.python": sys.executable,
+        "spark.sql.extensions": EXTENSIONS,
+        **address,
+        **given,
+        **_NEEDED,
+        "spark.jars.packages": ",".join(package for package in packages if package),
+    }
+
+
+def plain_spark_properties(settings: Settings, runtime: bool = False) -> dict[str, str]:
+    """`spark_properties` with the secrets readable: for Spark, never for people. `runtime`: those that a session may set."""
+    plain = {key: value.get_secret_value() for key, value in settings.spark_properties.items()}
+    static = ("spark.sql.extensions", "spark.sql.warehouse.dir", "spark.sql.streaming.ui", "spark.sql.ui")
+    return {k: v for k, v in plain.items() if not runtime or (k.startswith("spark.sql.") and not k.startswith(static))}
+
+
+def _running() -> SparkSession | None:
+    """The session that this process has, or the one that a submitted job is to be."""
+    spark = _spark()
+    running: SparkSession | None = spark.getActiveSession()
+    if running is None and "PYSPARK_GATEWAY_PORT" in os.environ:
+        # spark-submit has started the virtual machine with its own properties, master and packages.
+        running = spark.builder.getOrCreate()
+    if running is not None:
+        runtime_for(running.version)
+    return running
+
+
+def _start(settings: Settings) -> SparkSession:
+    builder = _spark().builder
+    import pyspark
+
+    for key, value in context_conf(settings, pyspark.__version__).items():
+        builder = builder.config(key, value)
+    session: SparkSession = builder.getOrCreate()
+    return session
+
+
+def _spark() -> Any:
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise SettingsError(
+            "The engine 'spark' needs Spark, which is not installed.", "Install it: pip install 'carlake[spark]'"
+        ) from None
+    return SparkSession
