@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -99,12 +100,16 @@ class StoreFile(InputFile, OutputFile):  # type: ignore[misc]  # PyIceberg is un
 
 
 class RangeReader(io.RawIOBase):
-    """A file of a store, read range by range; nothing is asked for before it is needed."""
+    """A file of a store, read range by range; nothing is asked for before it is needed.
+
+    Each thread has a place of its own in the file: an engine shares a stream among its threads, and each seeks before
+    it reads.
+    """
 
     def __init__(self, location: str, size: int, places: Places) -> None:
         self.location, self.size = location, size
         self._places = places
-        self._at = 0
+        self._own = threading.local()
 
     def readable(self) -> bool:
         return True
@@ -113,21 +118,30 @@ class RangeReader(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self.size}[whence]
         if start + offset < 0:
             raise ValueError("negative seek position")
-        self._at = start + offset
-        return self._at
+        self._own.at = start + offset
+        return start + offset
 
     def tell(self) -> int:
-        return self._at
+        at: int = getattr(self._own, "at", 0)
+        return at
+
+    def read(self, size: int = -1, /) -> bytes:
+        at = self.tell()
+        content = self._range(at, self.size if size < 0 else min(at + size, self.size))
+        self._own.at = at + len(content)
+        return content
 
     def readinto(self, buffer: Any, /) -> int:
         target = memoryview(buffer).cast("B")
-        content = self._places.read_range(self.location, self._at, min(self._at + len(target), self.size))
+        content = self.read(len(target))
         target[: len(content)] = content
-        self._at += len(content)
         return len(content)
+
+    def _range(self, start: int, end: int) -> bytes:
+        return self._places.read_range(self.location, start, end)
 
 
 class Kept(io.BytesIO):

@@ -109,10 +109,14 @@ def test_every_file_of_a_commit_is_on_the_disk_before_the_catalog_names_it(tmp_p
         assert str(Path(path).parent) in synced[synced.index(path) :]
 
 
-def test_other_schemes_are_left_to_pyiceberg() -> None:
+def test_a_file_of_a_store_is_put_when_it_is_closed_and_there_is_nothing_to_sync(synced: list[str]) -> None:
     files = DurableFileIO({"s3.region": "us-east-1"})
-    output = files.new_output("s3://bucket/key")
-    assert type(output).__name__ == "PyArrowFile" and output.location == "s3://bucket/key"
+    with files.new_output("memory://durable/key").create() as stream:
+        stream.write(b"content")
+        assert not files.new_input("memory://durable/key").exists()
+    assert files.new_input("memory://durable/key").open().read() == b"content"
+    assert len(files.new_input("memory://durable/key")) == 7
+    assert synced == []
 
 
 def test_an_atomic_write_replaces_the_whole_file(tmp_path: Path, synced: list[str]) -> None:

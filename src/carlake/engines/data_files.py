@@ -33,8 +33,13 @@ def arrow_schema(iceberg: IcebergTable, table: Table) -> pa.Schema:
 
 
 def data_file(iceberg: IcebergTable, path: str, partition: Record) -> DataFile:
-    """Describe a written Parquet file for a manifest: counts, sizes and column bounds from its own footer."""
-    footer = pq.read_metadata(path)
+    """Describe a written local Parquet file for a manifest: counts, sizes and column bounds from its own footer."""
+    location = path if iceberg.location().startswith("/") else f"file://{path}"
+    return described(iceberg, location, Path(path).stat().st_size, pq.read_metadata(path), partition)
+
+
+def described(iceberg: IcebergTable, location: str, size: int, footer: pq.FileMetaData, partition: Record) -> DataFile:
+    """Describe a Parquet file for a manifest: counts, sizes and column bounds from its footer."""
     statistics = data_file_statistics_from_parquet_metadata(
         parquet_metadata=footer,
         stats_columns=compute_statistics_plan(iceberg.schema(), iceberg.properties),
@@ -42,10 +47,10 @@ def data_file(iceberg: IcebergTable, path: str, partition: Record) -> DataFile:
     )
     file = DataFile.from_args(
         content=DataFileContent.DATA,
-        file_path=path if iceberg.location().startswith("/") else f"file://{path}",
+        file_path=location,
         file_format=FileFormat.PARQUET,
         partition=partition,
-        file_size_in_bytes=Path(path).stat().st_size,
+        file_size_in_bytes=size,
         sort_order_id=None,
         spec_id=iceberg.metadata.default_spec_id,
         equality_ids=None,

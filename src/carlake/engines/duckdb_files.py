@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.typedef import Record
 
-from carlake.checksums import seal
 from carlake.engines.data_files import arrow_schema as arrow_schema
 from carlake.engines.data_files import data_file as data_file
 from carlake.engines.data_files import local_path as local_path
+from carlake.engines.new_files import NewFile
 from carlake.engines.protocol import Relation
 from carlake.engines.schemas import DUCKDB
-from carlake.storage import settle_later
+from carlake.storage import places_of
 from carlake.tables.table import Table
 
 # Small enough that one car's rows are found by reading little, large enough that columns compress.
@@ -83,9 +83,16 @@ def read_files(
 
 
 def write_files(
-    connection: duckdb.DuckDBPyConnection, table: Table, iceberg: IcebergTable, rows: Relation, target_file_rows: int
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    iceberg: IcebergTable,
+    rows: Relation,
+    target_file_rows: int,
+    scratch: Path,
 ) -> list[DataFile]:
     """Write the rows of a relation as sorted Parquet files, none across partitions, to be made durable by the commit.
+
+    scratch  where files are made that go to a store
 
     The rows are sorted once, by partition first, and stream into one file after the other; a file ends with its
     partition, or after about `target_file_rows` rows, so that the files of a partition hardly overlap.
@@ -108,14 +115,13 @@ def write_files(
                 # The batches of a file wait while as many are written as there are writers; no more are in memory.
                 while sum(not job.done() for job in writing) >= _WRITERS:
                     wait([job for job in writing if not job.done()], return_when=FIRST_COMPLETED)
-                path = _new_path(iceberg, table, values)
-                writing.append(pool.submit(_write, iceberg, path, batches, schema, Record(*values)))
+                file = NewFile(iceberg, _folders(iceberg, values), scratch)
+                writing.append(pool.submit(_write, iceberg, file, batches, schema, Record(*values)))
         return [job.result() for job in writing]
     except BaseException:
         # No commit names them, and where the disk is full they are what fills it.
-        for job in writing:
-            if not job.exception():
-                Path(local_path(job.result().file_path)).unlink(missing_ok=True)
+        with suppress(OSError):  # what broke it off is to be told
+            places_of(iceberg.io).remove([job.result().file_path for job in writing if not job.exception()])
         raise
 
 
@@ -157,23 +163,21 @@ def _pieces(batch: pa.RecordBatch, parts: Sequence[str]) -> Iterator[tuple[list[
 
 
 def _write(
-    iceberg: IcebergTable, path: str, batches: Sequence[pa.RecordBatch], schema: pa.Schema, partition: Record
+    iceberg: IcebergTable, file: NewFile, batches: Sequence[pa.RecordBatch], schema: pa.Schema, partition: Record
 ) -> DataFile:
     """Write one file; nothing is left of it if that fails."""
     try:
         # Pieces of one row group at the cuts between partitions are put together again.
         rows = pa.Table.from_batches(batches).cast(schema)
         with pq.ParquetWriter(
-            path, schema, compression="zstd", compression_level=1, use_dictionary=_repetitive(rows),
+            file.path, schema, compression="zstd", compression_level=1, use_dictionary=_repetitive(rows),
             store_schema=False, store_decimal_as_integer=True,
         ) as writer:  # fmt: skip
             writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
-        sealed = str(seal(path))
+        return file.finish().described(iceberg, partition)
     except BaseException:
-        Path(path).unlink(missing_ok=True)
+        file.discard()
         raise
-    settle_later(sealed)
-    return data_file(iceberg, sealed, partition)
 
 
 def _repetitive(rows: pa.Table) -> Any:
@@ -184,13 +188,9 @@ def _repetitive(rows: pa.Table) -> Any:
     return [name for name in rows.column_names if 4 * pc.count_distinct(first[name]).as_py() < _LOOKED_AT]
 
 
-def _new_path(iceberg: IcebergTable, table: Table, values: Sequence[object]) -> str:
-    """A new data file's path, named by its partition as other engines name it."""
-    parts = [
-        field.transform.to_human_string(iceberg.schema().find_type(field.source_id), value)
+def _folders(iceberg: IcebergTable, values: Sequence[object]) -> list[str]:
+    """The folders of a partition, named as other engines name them."""
+    return [
+        f"{field.name}={field.transform.to_human_string(iceberg.schema().find_type(field.source_id), value)}"
         for field, value in zip(iceberg.spec().fields, values, strict=True)
     ]
-    folders = [f"{field.name}={part}" for field, part in zip(iceberg.spec().fields, parts, strict=True)]
-    folder = Path(local_path(iceberg.location()), "data", *(f.replace("/", "_") for f in folders))
-    folder.mkdir(parents=True, exist_ok=True)
-    return str(folder / f"{uuid.uuid4().hex[:12]}.parquet")

@@ -64,6 +64,7 @@ def find(engine: DuckDBEngine, table: Table, snapshot: int | None, keys: Relatio
     paths = [local_path(file.file_path) for file in files]
     if not paths:
         return None
+    engine.reach(files, iceberg)
     narrow = f"({read_files(table, paths, iceberg.schema(), located=True, only={*table.scope, *table.key})})"
     if keys is not None:
         narrow = f"({semi_join('s.*', narrow, keys, on)})"

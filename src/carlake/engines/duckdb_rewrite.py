@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 from pyiceberg.manifest import DataFile
 
-from carlake.checksums import check_file
-from carlake.engines.duckdb_files import local_path, write_files
 from carlake.engines.manifests import live_files
 from carlake.engines.protocol import Staged
 from carlake.engines.snapshots import stage_snapshot
@@ -42,15 +40,12 @@ class Rewriting:
         self.engine = engine
         self.table = table
         self._gone = self._live(base, locations)
-        for file in self._gone:
-            check_file(local_path(file.file_path))  # Or a flipped bit would get a file with a good checksum.
         iceberg = engine.load(table.name)
+        engine.check(self._gone, iceberg)  # Or a flipped bit would get a file with a good checksum.
         rows = engine.view(engine.files(table, self._gone, iceberg))
         # What has no order of its own gets its key's, so that the bounds of its files and row groups tell keys apart.
         ordered = replace(table, sort=table.sort or table.key)
-        self._new = write_files(
-            engine.connection, ordered, iceberg, engine.view(select.replace("{rows}", rows)), engine.target_file_rows
-        )
+        self._new = engine.write(ordered, iceberg, engine.view(select.replace("{rows}", rows)))
         self.rows_before = sum(int(file.record_count) for file in self._gone)
         self.rows_after = sum(int(file.record_count) for file in self._new)
         self.bytes_before = sum(int(file.file_size_in_bytes) for file in self._gone)
