@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
@@ -13,16 +12,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.typedef import Record
 
-from carlake.checksums import seal
 from carlake.engines.bronze_rows import Pending, Texts, bronze_columns, hint_pattern, marker
-from carlake.engines.data_files import arrow_schema, data_file, local_path
+from carlake.engines.data_files import arrow_schema
+from carlake.engines.new_files import NewFile, WrittenFile
 from carlake.engines.protocol import Source
 from carlake.landing.defects import defects
-from carlake.storage import settle_later
+from carlake.storage import places_of
 from carlake.tables.table import Table
 
 # A chunk is what is parsed at once: enough rows to keep both cores busy, few enough to stay in the processor's caches.
@@ -41,6 +39,7 @@ class BronzeFiles:
     While one thread reads on, another writes, and gives each chunk of bronze rows (with the splitter's `reason` and
     `detail`) to `feed` first. `drop` hears of each object whose chunks were fed and that broke off after that.
 
+    scratch    where files are written if the table lies in a store
     records    how many were taken in
     """
 
@@ -52,6 +51,7 @@ class BronzeFiles:
         hints: Mapping[str, Sequence[str]],
         max_record_bytes: int,
         *,
+        scratch: Path | None = None,
         feed: Callable[[pa.Table], None] = lambda chunk: None,
         drop: Callable[[str], None] = lambda source_id: None,
     ) -> None:
@@ -59,6 +59,7 @@ class BronzeFiles:
         self._iceberg = iceberg
         self._ingested_at = ingested_at
         self._max_record_bytes = max_record_bytes
+        self._scratch = scratch
         self._feed, self._drop = feed, drop
         self._hints = {column: hint_pattern(names) for column, names in hints.items()}
         self._schema = arrow_schema(iceberg, table)
@@ -67,7 +68,8 @@ class BronzeFiles:
         self._pending_bytes = 0
         self._writer: pq.ParquetWriter | None = None
         self._writer_rows = 0
-        self._paths: list[Path] = []
+        self._open: NewFile | None = None
+        self._done: list[WrittenFile] = []
         self._writing = ThreadPoolExecutor(1)
         self._running: list[Future[None]] = []
 
@@ -77,7 +79,7 @@ class BronzeFiles:
         An object without records leaves one marker row, so that bronze knows it. An error while reading is passed on
         after everything that came from the object has been taken out again.
         """
-        first_pending, first_path = len(self._pending), -1
+        first_pending, first_file = len(self._pending), -1
         rows = size = 0
         try:
             for batch in batches:
@@ -85,18 +87,18 @@ class BronzeFiles:
                 rows += batch.num_rows
                 size += batch.nbytes
                 # Not the object's own size: what it unpacks to can be many times as much.
-                if first_path < 0 and (rows >= _CHUNK_ROWS or size > _CHUNK_BYTES // 4):
-                    first_path, first_pending = self._set_apart(first_pending), 0
-                if first_path >= 0 and self._is_chunk:
+                if first_file < 0 and (rows >= _CHUNK_ROWS or size > _CHUNK_BYTES // 4):
+                    first_file, first_pending = self._set_apart(first_pending), 0
+                if first_file >= 0 and self._is_chunk:
                     self._flush()
         except BaseException:
-            if first_path >= 0:
-                self._drop_files(source, first_path)
+            if first_file >= 0:
+                self._drop_files(source, first_file)
             self._drop_pending(first_pending)
             raise
         if not rows:
             self._take([source], 0, marker())
-        if first_path >= 0:
+        if first_file >= 0:
             self._flush()
             self._close_file()
         elif self._is_chunk:
@@ -126,7 +128,7 @@ class BronzeFiles:
         self._close_file()
         for sources, row, batch in own:
             self._take(sources, row, batch)
-        return len(self._paths)
+        return len(self._done)
 
     def _take(self, sources: Sequence[Source], first_row: int, batch: pa.RecordBatch) -> None:
         self._pending.append((sources, first_row, batch))
@@ -142,9 +144,7 @@ class BronzeFiles:
     def _drop_files(self, source: Source, first: int) -> None:
         """Take out what a long object has left in files of its own, and tell of it."""
         self._close_file()
-        for path in self._paths[first:]:
-            path.unlink(missing_ok=True)
-        del self._paths[first:]
+        self._remove(first)
         self._drop(source.source_id)
 
     # -- chunks ------------------------------------------------------------------------------------------------------
@@ -201,16 +201,11 @@ class BronzeFiles:
 
     def _write(self, chunk: pa.Table) -> None:
         if self._writer is None:
-            folder = Path(
-                local_path(self._iceberg.location()),
-                "data",
-                f"ingested_at_day={self._ingested_at.astimezone(UTC):%Y-%m-%d}",
+            self._open = NewFile(
+                self._iceberg, [f"ingested_at_day={self._ingested_at.astimezone(UTC):%Y-%m-%d}"], self._scratch
             )
-            folder.mkdir(parents=True, exist_ok=True)
-            path = folder / f"{uuid.uuid4().hex[:12]}.parquet"
-            self._paths.append(path)
             self._writer = pq.ParquetWriter(
-                path, self._schema, compression="zstd", compression_level=1,
+                self._open.path, self._schema, compression="zstd", compression_level=1,
                 use_dictionary=_DICTIONARY, write_statistics=True, store_schema=False,
             )  # fmt: skip
             self._writer_rows = 0
@@ -223,8 +218,9 @@ class BronzeFiles:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-            self._paths[-1] = seal(self._paths[-1])
-            settle_later(self._paths[-1])
+        if self._open is not None:
+            self._done.append(self._open.finish())
+            self._open = None
 
     def _close_file(self) -> None:
         """End the file under way after all chunks so far."""
@@ -233,23 +229,22 @@ class BronzeFiles:
 
     # -- outcome -----------------------------------------------------------------------------------------------------
 
-    def finish(self) -> list[Path]:
-        """Write what is pending; gives all files, each closed and complete. May be called again."""
+    def finish(self) -> list[WrittenFile]:
+        """Write what is pending; gives all files, each complete where the table lies. May be called again."""
         self._flush()
         self._close_file()
-        return list(self._paths)
+        return list(self._done)
 
     def abandon(self) -> None:
         """Remove all files."""
         self._pending = []
         self._close_file()
-        self.remove()
+        self._remove()
 
-    def remove(self) -> None:
-        """Remove the files that are closed."""
-        for path in self._paths:
-            path.unlink(missing_ok=True)
-        self._paths = []
+    def _remove(self, first: int = 0) -> None:
+        """Remove the files that are complete, from that place on."""
+        places_of(self._iceberg.io).remove([file.location for file in self._done[first:]])
+        del self._done[first:]
 
     def stop(self) -> None:
         """Begin no more work; for after an error."""
@@ -265,14 +260,11 @@ class BronzeFiles:
                 self._writer.close()
         if remove:
             # No commit names them, and where the disk is full they are what fills it.
-            self.remove()
+            if self._open is not None:
+                self._open.discard()
+            self._remove()
 
 
-def day_of(ingested_at: datetime) -> int:
-    """The partition of what is ingested at a time: days since 1970, in UTC."""
-    return (ingested_at.astimezone(UTC).date() - date(1970, 1, 1)).days
-
-
-def bronze_files(iceberg: IcebergTable, paths: Sequence[Path], ingested_at: datetime) -> list[DataFile]:
-    """Written files, as a manifest has them."""
-    return [data_file(iceberg, str(path), Record(day_of(ingested_at))) for path in paths]
+def partition_of(ingested_at: datetime) -> Record:
+    """The partition of what is ingested at a time: bronze's day, in UTC, counted from 1970."""
+    return Record((ingested_at.astimezone(UTC).date() - date(1970, 1, 1)).days)

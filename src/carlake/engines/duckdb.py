@@ -250,7 +250,7 @@ class DuckDBEngine:
 
     def land(self) -> DuckDBLanding:
         """See `Engine.land`."""
-        return DuckDBLanding(self)
+        return DuckDBLanding(self, self._scratch)
 
     def parsed_relations(self) -> tuple[Relation, Relation]:
         """Two empty relations that parsed rows go into."""

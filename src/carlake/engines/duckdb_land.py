@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from carlake.engines.bronze_files import BronzeFiles, bronze_files
+from carlake.engines.bronze_files import BronzeFiles, partition_of
 from carlake.engines.duckdb_stream import ParseStream
 from carlake.engines.landed_objects import Contents, identify, read_objects
 from carlake.engines.protocol import Identified, Parsed, Reading, Staged
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 class DuckDBLanding:
     """See `Landing`: objects are read in this process."""
 
-    def __init__(self, engine: DuckDBEngine) -> None:
+    def __init__(self, engine: DuckDBEngine, scratch: Path) -> None:
         self._engine = engine
+        self._scratch = scratch
         self._contents = Contents()
 
     def identify(self, objects: Sequence[LandedObject]) -> Identified:
@@ -33,7 +34,7 @@ class DuckDBLanding:
         self, bronze: Table, new: Mapping[str, LandedObject], reading: Reading, progress: Callable[[int], None]
     ) -> DuckDBBatch:
         """See `Landing.read`."""
-        batch = DuckDBBatch(self._engine, bronze, reading)
+        batch = DuckDBBatch(self._engine, bronze, reading, self._scratch)
         try:
             batch.read(new, self._contents, progress)
         except BaseException:
@@ -50,7 +51,7 @@ class DuckDBBatch:
     third.
     """
 
-    def __init__(self, engine: DuckDBEngine, bronze: Table, reading: Reading) -> None:
+    def __init__(self, engine: DuckDBEngine, bronze: Table, reading: Reading, scratch: Path) -> None:
         self.unread: list[UnreadableError] = []
         self.forgotten = 0
         self._engine = engine
@@ -63,10 +64,10 @@ class DuckDBBatch:
             reading.ingested_at,
             reading.hints,
             reading.max_record_bytes,
+            scratch=scratch,
             feed=self._stream.feed,
             drop=self._stream.drop,
         )
-        self._paths: list[Path] = []
         self._parsed: Parsed | None = None
         self._staged = self._stopped = False
 
@@ -87,7 +88,8 @@ class DuckDBBatch:
     def stage(self, base: int | None, properties: Mapping[str, str]) -> Staged:
         """Bronze's new snapshot on `base`, staged. May be called again on another base if the commit was refused."""
         iceberg = self._engine.load(self._table.name)
-        files = bronze_files(iceberg, self._files.finish(), self._reading.ingested_at)
+        day = partition_of(self._reading.ingested_at)
+        files = [file.described(iceberg, day) for file in self._files.finish()]
         rows = sum(file.record_count for file in files)
         staged = stage_snapshot(
             iceberg, self._table.name, files, [], properties, base=base, rows_added=rows, rows_removed=0
