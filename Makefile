@@ -5,22 +5,23 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c "$(USABLE)" 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 READY := .venv/.setup-done
+COMPLETE := .venv/.tests-setup-done
 WORKERS ?= 2
 
 # An environment works only where it was made: if this folder was moved or copied, it is made again.
 ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
-$(shell rm -f $(READY))
+$(shell rm -f $(READY) $(COMPLETE))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs bench bench-peers torture clean
+.PHONY: help setup setup-tests servers demo test lint docs bench bench-peers torture clean
 
 help: ## show this
 	@echo "carlake: files of car events in, three right tables out, exactly once"
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-setup: $(READY) ## build .venv with everything that carlake and its tests need
+setup: $(READY) ## build .venv with what carlake needs on one machine, and what checks it
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" && "$(PYTHON)" -c "$(USABLE)" 2>/dev/null || { \
@@ -34,6 +35,17 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib src || true
 	@printf '%s' "$(CURDIR)" > $@
 
+setup-tests: $(COMPLETE) ## add Spark, the drivers of catalogs and stores, and what else the tests need
+
+$(COMPLETE): $(READY)
+	@echo "Adding Spark and the other extras to .venv; this takes some minutes."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,spark,postgres,aws,servers]'
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
+	@touch $@
+
+servers: setup-tests ## fetch or build the servers that the tests start (PostgreSQL, catalogs, stores, engines) in .envs
+	@PYTHONPATH=tests $(BIN)/python -m servers.provide
+
 demo: setup ## a simulated fleet with faults, from landing to the three gold tables
 	@$(BIN)/carlake demo $(ARGS)
 
@@ -42,8 +54,8 @@ lint: setup ## ruff and mypy
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-test: lint ## lint, then every test
-	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+test: lint servers ## lint, then every test
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 docs: setup ## the reference from the code, and in every other page what its commands print now
 	@$(BIN)/python docs/make_reference.py

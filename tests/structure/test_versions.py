@@ -26,7 +26,9 @@ def declared(*texts: str) -> list[Requirement]:
     return found
 
 
-DECLARED = declared(*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"])
+DECLARED = declared(
+    *PROJECT["dependencies"], *(text for extra in PROJECT["optional-dependencies"].values() for text in extra)
+)
 
 
 def pin_lines() -> list[str]:
@@ -40,7 +42,7 @@ def pins() -> dict[str, Version]:
 
 
 def needed(*, here: bool) -> dict[str, list[Requirement]]:
-    """Every package that `.[dev]` needs, with who asks for it: on this platform, or on any (`here` False)."""
+    """Every package that carlake and its extras need, with who asks for it: on this platform, or on any (`here` False)."""
     asked: dict[str, list[Requirement]] = {}
     seen: set[tuple[str, str]] = set()
     waiting = list(DECLARED)
@@ -55,7 +57,7 @@ def needed(*, here: bool) -> dict[str, list[Requirement]]:
             try:
                 texts = metadata.requires(requirement.name) or []
             except metadata.PackageNotFoundError:
-                assert not here, f"{requirement.name} is needed and not installed: run make setup"
+                assert not here, f"{requirement.name} is needed and not installed: run make setup-tests"
                 continue
             for inner in map(Requirement, texts):
                 wants_extra = "extra" in str(inner.marker)
