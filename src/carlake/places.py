@@ -9,10 +9,10 @@ A put that returned is durable, and an object is there whole or not at all, so n
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from carlake.checksums import Digest, check_content, recorded
+from carlake.store_clients import client
 
 SCHEMES = ("s3", "s3a", "s3n", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss", "wasb", "wasbs", "memory")
 """The schemes of object stores."""
@@ -35,8 +36,10 @@ _DELETED_AT_ONCE = 500
 _KEPT_BYTES = 32 << 20
 _KEPT_LARGEST = 2 << 20
 _TRIES = 4
-_CLIENT = ("allow_http", "allow_invalid_certificates", "connect_timeout", "timeout", "proxy_url", "user_agent")
-"""Options of the HTTP client, and not of a store."""
+YOUNGEST_ORPHAN_SECONDS = 120.0
+"""A file in a store that nothing refers to is never removed while it is younger than this."""
+_SURE_SECONDS = YOUNGEST_ORPHAN_SECONDS / 2
+_PUT_KNOWN = 10_000
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,15 @@ class Places:
         """Whether there is such a file."""
         return self.stat(location) is not None
 
+    def has(self, location: str) -> bool:
+        """Whether there is such a file; one that this process has just put into a store is not asked for again.
+
+        Nothing removes files of a table that are younger than `YOUNGEST_ORPHAN_SECONDS`.
+        """
+        if (put := _put.get(path_of(location))) is not None and _clock() - put < _SURE_SECONDS:
+            return True
+        return self.exists(location)
+
     def write(self, location: str, content: bytes, *, new: bool = False) -> None:
         """Put an object as a whole. `new`: raise FileExistsError where it is there, as far as the store can tell."""
         import obstore
@@ -168,7 +180,11 @@ class Places:
             store, key = self._at(location)
             obstore.put(store, key, file, chunk_size=_AT_ONCE, max_concurrency=4)
 
+        began = _clock()
         _asked(location, put)
+        _put[path_of(location)] = began
+        while len(_put) > _PUT_KNOWN:
+            _put.pop(next(iter(_put)), None)
 
     def remove(self, locations: Sequence[str]) -> int:
         """Remove files; gives how many were there, as far as the store tells: one that is gone is fine."""
@@ -176,6 +192,7 @@ class Places:
         remote: dict[str, list[str]] = {}
         for location in locations:
             if is_remote(location):
+                _put.pop(path_of(location), None)
                 remote.setdefault(parts(location)[0], []).append(location)
                 continue
             with suppress(FileNotFoundError):
@@ -294,6 +311,14 @@ class _Kept:
 
 _kept = _Kept()
 
+# When this process put which files.
+_put: dict[str, float] = {}
+
+
+def _clock() -> float:
+    """Seconds that go on while the machine sleeps, where it has such a clock."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
 
 class StoreError(OSError):
     """A store gave no good answer within the tries; the text names the file."""
@@ -332,18 +357,6 @@ def _first_line(failure: Exception) -> str:
 
 def _gone(location: str) -> FileNotFoundError:
     return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path_of(location))
-
-
-@functools.lru_cache(maxsize=64)
-def client(base: str, options: tuple[tuple[str, str], ...] = ()) -> Any:
-    """The client for one bucket, `scheme://name`. Raises obstore's errors where it cannot be made."""
-    from obstore.store import MemoryStore, from_url
-
-    if base.startswith("memory://"):
-        return MemoryStore()
-    given = dict(options)
-    own = {name: given.pop(name) for name in _CLIENT if name in given}
-    return from_url(base, config=given, client_options=own)
 
 
 def _walk(folder: str) -> Iterator[Stored]:

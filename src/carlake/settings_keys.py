@@ -14,10 +14,19 @@ CATALOGS = ("sqlite", "sql", "rest", "hive", "glue", "dynamodb", "bigquery", "in
 """`sqlite` is the lake's own file; the others are the catalog types of PyIceberg."""
 PATH_KEYS = ("contracts", "rules")
 KEY_FILES = ("pseudonym_key_file", "tombstone_key_file")
-SECRET_KEYS = ("catalog_uri", "catalog_properties", "spark_properties", "hooks_webhook", "hooks_headers")
+SECRET_KEYS = (
+    "catalog_uri",
+    "catalog_properties",
+    "store_properties",
+    "spark_properties",
+    "hooks_webhook",
+    "hooks_headers",
+)
 _NEED_URI = ("sql", "rest", "hive")
 _SIZE_KEYS = ("max_record_bytes", "memory_limit", "batch_bytes", "target_file_bytes", "log_bytes")
 _SIZE = re.compile(r"\s*\d+(\.\d+)?\s*([KMGT]i?B|B)?\s*", re.IGNORECASE)
+STORE_SCHEMES = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "memory")
+_PREFIX = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://[^/\s]+(/.*)?")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,127}")
 
 
@@ -38,6 +47,21 @@ class Keys(BaseModel):
     catalog_uri: SecretStr | None = Field(None, description="Address of the catalog, where it is not the lake's own.")
     catalog_properties: dict[str, SecretStr] = Field(
         default_factory=dict, description="Further properties of the catalog, as PyIceberg names them."
+    )
+    landing: str = Field(
+        "",
+        description="Where objects arrive, where that is not the lake's own folder: a prefix in an object store "
+        "(s3://BUCKET/PREFIX, gs://, az://).",
+    )
+    archive: str = Field(
+        "",
+        description="Where objects go after their rows are committed, where that is not the lake's own folder: a prefix in "
+        "an object store, the same or another.",
+    )
+    store_properties: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description="Options of object stores, as obstore names them (endpoint, region, virtual_hosted_style_request ...), "
+        "and profile, max_retries, retry_seconds. Credentials come from the platform's own chain if not from here.",
     )
     contracts: tuple[Path, ...] = Field(
         (), description="Contract files of your own, after the shipped ones. Relative to the file that names them."
@@ -202,6 +226,18 @@ class Keys(BaseModel):
         if isinstance(value, str) and not _SIZE.fullmatch(value):  # ByteSize would take "16 MiBs" for 16 MiB
             raise ValueError('a size is a number of bytes, or text such as "16 MiB"')
         return value
+
+    @field_validator("landing", "archive")
+    @classmethod
+    def _prefix_in_a_store(cls, value: str) -> str:
+        if not value:
+            return value
+        if (found := _PREFIX.fullmatch(value)) is None or found[1].lower() not in STORE_SCHEMES:
+            schemes = ", ".join(f"{scheme}://" for scheme in ("s3", "gs", "az"))
+            raise ValueError(
+                f"it is a prefix in an object store ({schemes}BUCKET/PREFIX), or not set: the lake's own folder"
+            )
+        return value.rstrip("/")
 
     @field_validator("hooks_webhook")
     @classmethod

@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("landing", "landing.*"), ("simulator", "simulator.*"), ("catalogs",), ("hooks",)),
     (("tables", "tables.*", "contracts", "contracts.*", "rules", "rules.*"), ("lake",), ("storage", "store_files")),
     (("places",),),
-    (("settings", "settings_*"), ("",), ("checksums",)),
+    (("settings", "settings_*"), ("",), ("checksums",), ("store_clients",)),
     (("errors",), ("version",), ("lazy",)),
 )
 
@@ -36,12 +36,12 @@ ONLY_FROM: dict[str, tuple[str, ...]] = {
     "pyiceberg": ("catalogs", "storage", "store_files", "engines.*", "refresh.*", "look.*", "upkeep.*"),
     "sqlglot": ("engines.spark*",),
     "sqlalchemy": ("catalogs",),
-    "obstore": ("landing.*", "places"),
+    "obstore": ("landing.*", "places", "store_clients"),
     "cryptography": ("landing.*",),
     "typer": ("cli.*",),
     "rich": ("cli.*",),
     "pydantic": ("settings", "settings_*"),
-    "boto3": ("aws.*",),
+    "boto3": ("aws.*", "store_clients"),
     "watchfiles": ("watch.hints",),
     "prometheus_client": ("watch.*",),
 }
