@@ -19,8 +19,8 @@ from pathlib import Path
 
 PROGRAMS = Path(__file__).parents[2] / ".envs"
 
-SERVERS = ("java",)
-"""The modules here with a `provide()` that `make servers` calls, in this order."""
+SERVERS = ("java", "postgres", "rest_catalog", "versitygw", "trino")
+"""The modules here whose `provide()`, or `program()`, `make servers` calls, in this order."""
 
 
 def once(name: str, make: Callable[[Path], None]) -> Path:
@@ -78,7 +78,8 @@ def main() -> int:
     """Provide every program; says how long those took that were not there."""
     for name in SERVERS:
         begun = time.monotonic()
-        importlib.import_module(f"servers.{name}").provide()
+        module = importlib.import_module(f"servers.{name}")
+        (module.provide if hasattr(module, "provide") else module.program)()
         if (took := time.monotonic() - begun) > 2:
             print(f"provided {name} ({took:.0f} s)", flush=True)
     return 0
