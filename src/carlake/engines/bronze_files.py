@@ -40,6 +40,7 @@ class BronzeFiles:
     `detail`) to `feed` first. `drop` hears of each object whose chunks were fed and that broke off after that.
 
     scratch    where files are written if the table lies in a store
+    named      what is in the files' names beside checksum and random part
     records    how many were taken in
     """
 
@@ -52,6 +53,7 @@ class BronzeFiles:
         max_record_bytes: int,
         *,
         scratch: Path | None = None,
+        named: str = "",
         feed: Callable[[pa.Table], None] = lambda chunk: None,
         drop: Callable[[str], None] = lambda source_id: None,
     ) -> None:
@@ -59,7 +61,7 @@ class BronzeFiles:
         self._iceberg = iceberg
         self._ingested_at = ingested_at
         self._max_record_bytes = max_record_bytes
-        self._scratch = scratch
+        self._scratch, self._named = scratch, named
         self._feed, self._drop = feed, drop
         self._hints = {column: hint_pattern(names) for column, names in hints.items()}
         self._schema = arrow_schema(iceberg, table)
@@ -201,9 +203,8 @@ class BronzeFiles:
 
     def _write(self, chunk: pa.Table) -> None:
         if self._writer is None:
-            self._open = NewFile(
-                self._iceberg, [f"ingested_at_day={self._ingested_at.astimezone(UTC):%Y-%m-%d}"], self._scratch
-            )
+            day = f"ingested_at_day={self._ingested_at.astimezone(UTC):%Y-%m-%d}"
+            self._open = NewFile(self._iceberg, [day], self._scratch, self._named)
             self._writer = pq.ParquetWriter(
                 self._open.path, self._schema, compression="zstd", compression_level=1,
                 use_dictionary=_DICTIONARY, write_statistics=True, store_schema=False,

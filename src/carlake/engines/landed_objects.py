@@ -21,7 +21,7 @@ from carlake.landing.records import BATCH_BYTES, BATCH_RECORDS, lone_record, lon
 from carlake.landing.rewriting import original_id
 
 _SMALL_BYTES = 1 << 20
-_KEPT_BYTES = 64 << 20
+KEPT_BYTES = 64 << 20
 
 
 class Contents(dict[str, bytes]):
@@ -33,7 +33,7 @@ class Contents(dict[str, bytes]):
 
     def has_room(self, landed: LandedObject) -> bool:
         """Whether the object's content may be kept."""
-        return landed.size <= _SMALL_BYTES and self.size + landed.size <= _KEPT_BYTES
+        return landed.size <= _SMALL_BYTES and self.size + landed.size <= KEPT_BYTES
 
     def keep(self, uri: str, content: bytes) -> None:
         """Keep a content."""

@@ -15,8 +15,10 @@ from pyiceberg.typedef import Record
 
 from carlake.checksums import seal
 from carlake.engines.data_files import described, local_path
-from carlake.places import is_remote
+from carlake.places import is_remote, keep
 from carlake.storage import places_of, settle_later
+
+_KEPT_BYTES = 512 << 10
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,18 @@ class NewFile:
     iceberg  its table
     folders  of its partition, below the table's data
     scratch  where it is written if the table lies in a store; by default this machine's folder for temporary files
+    named    what is in its name beside the checksum and a random part
     """
 
-    def __init__(self, iceberg: IcebergTable, folders: Sequence[str], scratch: Path | None = None) -> None:
+    def __init__(
+        self, iceberg: IcebergTable, folders: Sequence[str], scratch: Path | None = None, named: str = ""
+    ) -> None:
         self._iceberg = iceberg
         self._folder = "/".join([iceberg.location().rstrip("/"), "data", *(f.replace("/", "_") for f in folders)])
         self._remote = is_remote(self._folder)
         where = Path(scratch or tempfile.gettempdir()) if self._remote else Path(local_path(self._folder))
         where.mkdir(parents=True, exist_ok=True)
-        self.path = where / f"{uuid.uuid4().hex[:12]}.parquet"
+        self.path = where / f"{named}{uuid.uuid4().hex[:12]}.parquet"
 
     def finish(self) -> WrittenFile:
         """Name the file, which is closed, by its content, and put it in its place. Raises OSError."""
@@ -55,6 +60,8 @@ class NewFile:
         location = f"{self._folder}/{self.path.name}"
         if self._remote:
             places_of(self._iceberg.io).upload(self.path, location)
+            if size <= _KEPT_BYTES:
+                keep(location, self.path.read_bytes())  # what is small is often read by the next run, or by this one
             self.path.unlink()
         else:
             settle_later(self.path)

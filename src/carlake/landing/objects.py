@@ -48,7 +48,8 @@ __all__ = [
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _HASHED_AT_ONCE = 4 << 20
-_RETRY = "It is tried again at the next run."
+CHANGED = "has changed since it was listed"
+RETRY = "It is tried again at the next run."
 
 
 @contextmanager
@@ -66,7 +67,7 @@ def open_object(landed: LandedObject) -> Iterator[BinaryIO]:
             yield stream
         return
     with _LocalFile(landed.uri, path) as file, io.BufferedReader(file) as stream:
-        _check(landed, os.fstat(file.fileno()), "has changed since it was listed")
+        _check(landed, os.fstat(file.fileno()), CHANGED)
         yield stream
         with _naming(landed.uri):
             _check(landed, os.stat(path), "changed while it was read")
@@ -84,7 +85,7 @@ def read_object(landed: LandedObject) -> bytes:
     with _naming(landed.uri):
         descriptor = _open_regular(path, os.O_RDONLY)
         try:
-            _check(landed, os.fstat(descriptor), "has changed since it was listed")
+            _check(landed, os.fstat(descriptor), CHANGED)
             # One byte more than there should be: the end is seen by the same call.
             content = os.read(descriptor, landed.size + 1)
             while 0 < len(content) < landed.size and (more := os.read(descriptor, landed.size + 1 - len(content))):
@@ -104,7 +105,7 @@ def check_unchanged(landed: LandedObject) -> None:
         stores.check_unchanged(landed)
         return
     with _naming(landed.uri):
-        _check(landed, os.stat(path), "has changed since it was listed")
+        _check(landed, os.stat(path), CHANGED)
 
 
 def hash_object(landed: LandedObject) -> str:
@@ -189,8 +190,8 @@ def why(error: OSError) -> str:
 def advice(error: OSError) -> str:
     """What to do about a file system error."""
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"Give this user the right to read it. {_RETRY}"
-    return _RETRY
+        return f"Give this user the right to read it. {RETRY}"
+    return RETRY
 
 
 class _LocalFile(io.FileIO):
@@ -232,7 +233,7 @@ def _naming(uri: str) -> Iterator[None]:
 
 def _check(landed: LandedObject, status: os.stat_result, change: str) -> None:
     if not is_as_listed(landed, status):
-        raise UnreadableError(Unreadable(landed.uri, change, _RETRY))
+        raise UnreadableError(Unreadable(landed.uri, change, RETRY))
 
 
 def _version(status: os.stat_result) -> str:

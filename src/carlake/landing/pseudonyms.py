@@ -55,6 +55,9 @@ class Pseudonyms:
                         "Declare it as text, leave it out of the contract, or do not set pseudonym_key_file.",
                     )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Pseudonyms, (self._key, self._contracts)  # what is made from them is made again elsewhere
+
     @property
     def key_id(self) -> str:
         """What tells one key from another, and nothing about the key."""
