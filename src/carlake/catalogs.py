@@ -10,6 +10,7 @@ its commit is known, so a commit must outlive a power cut, and only EXTRA syncs 
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from collections import OrderedDict
 from pathlib import Path
@@ -27,11 +28,13 @@ from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from carlake.checksums import checksum, is_whole
+from carlake.checksums import checksum
 from carlake.errors import LakeError
 from carlake.lake import Lake, exclusive
+from carlake.places import forget_kept, is_remote
 from carlake.settings import Settings
-from carlake.storage import settle
+from carlake.storage import places_of, settle
+from carlake.store_files import as_properties
 
 CATALOG_NAME = "carlake"
 """The catalog's name. A SQL catalog records it in every row, so all engines must use this one."""
@@ -43,6 +46,7 @@ _FILE_IO = "carlake.storage.DurableFileIO"
 _FILE = "carlake.catalog-file"
 _TABLES = {"iceberg_tables", "iceberg_namespace_properties"}
 _KNOWN_METADATA = 32
+_SECRET = re.compile("key|secret|token|password")
 _IMMUTABLE_LISTS = ("snapshots", "snapshot_log", "metadata_log", "schemas", "partition_specs", "sort_orders")
 _CUT_FROM_A_URI = "#?\t\r\n"  # PyIceberg takes a location apart as a URL, and would lose these and what follows
 
@@ -55,7 +59,8 @@ def open_catalog(settings: Settings, lake: Lake) -> Catalog:
     """
     try:
         if settings.catalog == "sqlite":
-            return SqliteCatalog.of(lake, settings.namespace, plain_properties(settings))
+            properties = {**file_io_properties(settings), **plain_properties(settings)}
+            return SqliteCatalog.of(lake, settings.namespace, properties)
         catalog = load_catalog(CATALOG_NAME, **_pass_through(settings, lake))
         make_namespace(catalog, settings.namespace)
     except NotInstalledError as error:
@@ -70,6 +75,7 @@ def open_catalog(settings: Settings, lake: Lake) -> Catalog:
 
 def forget_metadata(catalog: Catalog) -> None:
     """Parse every metadata file again when it is next needed: for checks of what really lies there."""
+    forget_kept()
     if isinstance(catalog, SqliteCatalog):
         catalog.known_metadata.clear()
 
@@ -80,10 +86,13 @@ def sqlite_uri(lake: Lake) -> str:
 
 
 def warehouse_location(lake: Lake) -> str:
-    """The location of the warehouse, as tables record it: a `file://` URI, not encoded, as Iceberg has them.
+    """The location of the warehouse, as tables record it: a `file://` URI, not encoded, as Iceberg has them, or the URI
+    of a place in an object store.
 
     A path with a character that would end or vanish from a URI (`#`, `?`, a line break) is recorded bare.
     """
+    if lake.warehouse_uri:
+        return lake.warehouse_uri
     path = str(lake.warehouse)
     return path if any(character in path for character in _CUT_FROM_A_URI) else f"file://{path}"
 
@@ -91,6 +100,14 @@ def warehouse_location(lake: Lake) -> str:
 def plain_properties(settings: Settings) -> dict[str, str]:
     """`catalog_properties` with the secrets readable: for the catalog, never for people."""
     return {key: value.get_secret_value() for key, value in settings.catalog_properties.items()}
+
+
+def file_io_properties(settings: Settings) -> dict[str, str]:
+    """What lets a catalog's tables reach an object store as `store_properties` say, secrets readable.
+
+    PyIceberg's own names, which other programs' FileIO and Spark's S3FileIO know too, and carlake's.
+    """
+    return as_properties({name.lower(): value.get_secret_value() for name, value in settings.store_properties.items()})
 
 
 def make_namespace(catalog: Catalog, namespace: str) -> None:
@@ -176,17 +193,18 @@ class SqliteCatalog(SqlCatalog):  # type: ignore[misc]  # PyIceberg is untyped h
     @staticmethod
     def _write_metadata(metadata: TableMetadata, io: FileIO, metadata_path: str) -> None:
         """Called by PyIceberg in a commit. The same commit, sent again, finds the file of the try before."""
-        file = Path(metadata_path.removeprefix("file://"))
+        places = places_of(io)
         try:
             SqlCatalog._write_metadata(metadata, io, metadata_path)
         except FileExistsError:
-            if not is_whole(str(file)):
+            if not places.is_whole(metadata_path):
                 # Cut short, so no catalog names it: a try that was broken off names no file.
-                file.unlink(missing_ok=True)
+                places.remove([metadata_path])
                 SqlCatalog._write_metadata(metadata, io, metadata_path)
             settle()
         except OSError:
-            file.unlink(missing_ok=True)  # where the disk is full, half a file is in the way
+            if not is_remote(metadata_path):
+                places.remove([metadata_path])  # where the disk is full, half a file is in the way
             raise
 
     def _know(self, location: str, metadata: TableMetadata) -> None:
@@ -238,19 +256,21 @@ def _is_made(file: Path, namespace: str) -> bool:
 
 
 def _pass_through(settings: Settings, lake: Lake) -> dict[str, str]:
-    properties = {"type": settings.catalog, **plain_properties(settings)}
+    properties = {"type": settings.catalog, **file_io_properties(settings), **plain_properties(settings)}
     if settings.catalog_uri is not None:
         properties["uri"] = settings.catalog_uri.get_secret_value()
     if settings.catalog in ("sql", "in-memory"):  # these have no warehouse of their own
         properties.setdefault("warehouse", warehouse_location(lake))
-    if properties.get("warehouse", "").startswith(("file:", "/")):
-        properties.setdefault("py-io-impl", _FILE_IO)
+    properties.setdefault("py-io-impl", _FILE_IO)
     return properties
 
 
 def _redacted(error: Exception, settings: Settings) -> str:
     """The error's text without any secret of the settings; its cause is not shown either, for it holds them too."""
     secrets = list(plain_properties(settings).values())
+    secrets += [
+        value.get_secret_value() for name, value in settings.store_properties.items() if _SECRET.search(name.lower())
+    ]
     if settings.catalog_uri is not None:
         uri = settings.catalog_uri.get_secret_value()
         secrets += [uri, urlsplit(uri).password or ""]

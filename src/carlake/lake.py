@@ -17,7 +17,7 @@ import tomllib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,17 @@ class Lake:
 
     id              hexadecimal, made once; a copy of a lake has the same
     format_version  version of the folder's format
+    warehouse_uri   where the tables lie, where that is in an object store; see `with_warehouse`
     """
 
     root: Path
     id: str
     format_version: int = FORMAT
+    warehouse_uri: str = ""
+
+    def with_warehouse(self, uri: str) -> Lake:
+        """The lake with its tables in an object store, where the setting `warehouse` says so."""
+        return replace(self, warehouse_uri=uri) if uri else self
 
     @property
     def landing(self) -> Path:

@@ -53,7 +53,7 @@ class OpenLake:
     """
 
     def __init__(self, lake: lakes.Lake, settings: Settings, clock: Clock | None = None) -> None:
-        self.lake = lake
+        self.lake = lake.with_warehouse(settings.warehouse)
         self.settings = settings
         self.clock: Clock = clock or (lambda: datetime.now(UTC))
         self._engine: DuckDBEngine | None = None

@@ -118,17 +118,19 @@ class Places:
         content: bytes = _asked(location, get) if end > start else b""
         return content
 
-    def chunks(self, location: str) -> Iterator[bytes]:
-        """The whole content in pieces, so that memory does not grow with it."""
+    def chunks(self, location: str, size: int | None = None) -> Iterator[bytes]:
+        """The whole content in pieces, so that memory does not grow with it; `size`, where it is known."""
         if not is_remote(location):
             with open(path_of(location), "rb", buffering=0) as file:  # noqa: PTH123
                 while piece := file.read(_AT_ONCE):
                     yield piece
             return
-        if (found := self.stat(location)) is None:
-            raise _gone(location)
-        for start in range(0, found.size, _AT_ONCE):
-            yield self.read_range(location, start, min(start + _AT_ONCE, found.size))
+        if size is None:
+            if (found := self.stat(location)) is None:
+                raise _gone(location)
+            size = found.size
+        for start in range(0, size, _AT_ONCE):
+            yield self.read_range(location, start, min(start + _AT_ONCE, size))
 
     def stat(self, location: str) -> Stored | None:
         """Size and time of a file; None where there is none."""
@@ -165,10 +167,14 @@ class Places:
     def write(self, location: str, content: bytes, *, new: bool = False) -> None:
         """Put an object as a whole. `new`: raise FileExistsError where it is there, as far as the store can tell."""
         import obstore
+        from obstore.exceptions import NotSupportedError
 
         def put() -> None:
             store, key = self._at(location)
-            obstore.put(store, key, content, mode="create" if new else "overwrite", use_multipart=False)
+            try:
+                obstore.put(store, key, content, mode="create" if new else "overwrite", use_multipart=False)
+            except (NotSupportedError, NotImplementedError):
+                obstore.put(store, key, content, use_multipart=False)
 
         _asked(location, put)
 
@@ -249,21 +255,21 @@ class Places:
             _kept.put(path_of(location), content)
         return content
 
-    def is_whole(self, location: str) -> bool | None:
+    def is_whole(self, location: str, size: int | None = None) -> bool | None:
         """Whether a file's content is what its name says; None where the name holds no checksum."""
         name = recorded(location)
         if name is None:
             return None
         digest = Digest()
-        for piece in self.chunks(location):
+        for piece in self.chunks(location, size):
             digest.update(piece)
         return digest.uuid == name
 
-    def download(self, location: str, to: Path) -> bool | None:
+    def download(self, location: str, size: int, to: Path) -> bool | None:
         """Fetch a file of a store; whether its content is what its name says, as `is_whole`."""
         digest = Digest()
         with to.open("wb") as file:
-            for piece in self.chunks(location):
+            for piece in self.chunks(location, size):
                 file.write(piece)
                 digest.update(piece)
         name = recorded(location)

@@ -58,6 +58,11 @@ class Keys(BaseModel):
         description="Where objects go after their rows are committed, where that is not the lake's own folder: a prefix in "
         "an object store, the same or another.",
     )
+    warehouse: str = Field(
+        "",
+        description="Where the tables lie, where that is not the lake's own folder: a prefix in an object store. Set it "
+        "before anything is landed: tables stay where they were made.",
+    )
     store_properties: dict[str, SecretStr] = Field(
         default_factory=dict,
         description="Options of object stores, as obstore names them (endpoint, region, virtual_hosted_style_request ...), "
@@ -227,7 +232,7 @@ class Keys(BaseModel):
             raise ValueError('a size is a number of bytes, or text such as "16 MiB"')
         return value
 
-    @field_validator("landing", "archive")
+    @field_validator("landing", "archive", "warehouse")
     @classmethod
     def _prefix_in_a_store(cls, value: str) -> str:
         if not value:

@@ -50,7 +50,8 @@ def store_options(properties: Properties) -> dict[str, str]:
 
 def as_properties(options: Mapping[str, str]) -> dict[str, str]:
     """`store_options`, the other way round: what gives a catalog's tables these options."""
-    found = {key: options[name] for key, name in _OPTIONS.items() if name in options and not key.startswith("client.")}
+    plain = {name.removeprefix("aws_"): value for name, value in options.items()}
+    found = {key: plain[name] for key, name in _OPTIONS.items() if name in plain and not key.startswith("client.")}
     if "s3.endpoint" in found:
         virtual = str(options.get("virtual_hosted_style_request", "false")).lower()
         found["s3.force-virtual-addressing"] = "true" if virtual == "true" else "false"

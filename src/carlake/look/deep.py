@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,8 +12,9 @@ from pyiceberg.manifest import ManifestFile, read_manifest_list
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import Table as IcebergTable
 
-from carlake.checksums import is_whole
 from carlake.errors import CarlakeError
+from carlake.places import Places, path_of
+from carlake.storage import places_of
 
 Damage = tuple[str, str]
 """A file, and what is wrong with it."""
@@ -46,18 +46,21 @@ def damaged_files(iceberg: IcebergTable) -> Iterator[Damage]:
                 files[entry.data_file.file_path] = entry.data_file.file_size_in_bytes
         except Exception as error:  # noqa: BLE001
             yield path, _cause(error)
+    places = places_of(iceberg.io)
     for location, size in files.items():
-        if (what := _damage(location.removeprefix("file://"), size)) is not None:
-            yield location, what
+        if (what := _damage(places, location, size)) is not None:
+            yield path_of(location), what
 
 
-def _damage(path: str, size: int) -> str | None:
+def _damage(places: Places, location: str, size: int) -> str | None:
     """What is wrong with a data file; None where nothing is."""
     try:
-        there = os.stat(path).st_size  # noqa: PTH116  (a plain path costs less)
-        if there != size:
-            return f"has {there} bytes and not {size}"
-        return "is not what was written: its checksum differs" if is_whole(path) is False else None
+        found = places.stat(location)
+        if found is None:
+            return "is missing"
+        if found.size != size:
+            return f"has {found.size} bytes and not {size}"
+        return "is not what was written: its checksum differs" if places.is_whole(location, size) is False else None
     except FileNotFoundError:
         return "is missing"
     except OSError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +17,7 @@ from carlake.engines.manifests import entries_of, manifests_of
 from carlake.engines.schemas import arrow_schema
 from carlake.look.traced import Written
 from carlake.refresh.context import RUN_PROPERTY
+from carlake.storage import places_of
 from carlake.tables.table import Table
 
 
@@ -54,7 +54,8 @@ def origin(
     same = " AND ".join(f"r.{name} IS NOT DISTINCT FROM w.{name}" for name in columns)
     while (snapshot := iceberg.metadata.snapshot_by_id(writer) if writer is not None else None) is not None:
         before = _taken_out(iceberg, snapshot)
-        if not all(Path(local_path(file.file_path)).exists() for file in before):
+        places = places_of(iceberg.io)
+        if not all(places.exists(file.file_path) for file in before):
             return Written()
         files = engine.files(table, before, iceberg, located=True)
         found = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from pyiceberg.catalog import Catalog, MetastoreCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ValidationException
@@ -15,8 +14,9 @@ from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, TableRe
 from carlake.engines.manifests import ancestry
 from carlake.engines.protocol import Staged
 from carlake.errors import CarlakeError, CommitRefusedError, CommitUnknownError, LakeError
+from carlake.places import path_of
 from carlake.refresh.causes import cause, is_full
-from carlake.storage import settle
+from carlake.storage import places_of, settle
 
 _TRIES = 6
 
@@ -36,7 +36,7 @@ def commit(
     A catalog's answer can be lost on the way. The snapshot id was chosen before the first try, so finding it in main's
     ancestry tells that a try landed; sending the same commit again is safe, since it asserts the same base.
     """
-    if (missing := _missing(staged)) is not None:
+    if (missing := _missing(iceberg, staged)) is not None:
         # A writer that stood still for a day finds its files removed as orphans, or those that it brings back expired.
         raise CommitRefusedError(f"Table {staged.table}: the data file {missing} is gone before its commit.")
     identifier = ".".join(iceberg.name())
@@ -95,10 +95,10 @@ def commit(
     ) from trouble
 
 
-def _missing(staged: Staged) -> str | None:
-    """A local data file that the commit would add and that is not there; None where all are."""
-    paths = (location.removeprefix("file://") for location in staged.data_files)
-    return next((path for path in paths if path.startswith("/") and not Path(path).exists()), None)
+def _missing(iceberg: IcebergTable, staged: Staged) -> str | None:
+    """A data file that the commit would add and that is not there; None where all are."""
+    places = places_of(iceberg.io)
+    return next((path_of(location) for location in staged.data_files if not places.has(location)), None)
 
 
 def _landed(catalog: Catalog, identifier: str, snapshot_id: int) -> bool | None:

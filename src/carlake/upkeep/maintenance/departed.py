@@ -68,12 +68,12 @@ def remove(iceberg: IcebergTable | None, notes: Sequence[Note], more_time: Calla
         files = TableFiles(iceberg)
         needed = referenced(iceberg, files)
         for each in notes:
-            for path in each.files:
-                # Never outside of the table, whatever a note says.
-                if path not in needed and path.startswith(f"{files.root}/"):
-                    removed += files.remove(path)
-                    if not more_time():
-                        return removed
+            # Never outside of the table, whatever a note says.
+            going = [path for path in each.files if path not in needed and path.startswith(f"{files.root}/")]
+            gone, done = files.remove_all(going, more_time)
+            removed += gone
+            if not done:
+                return removed
             each.path.unlink(missing_ok=True)
         return removed
     for each in notes:

@@ -2,79 +2,69 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from pyarrow import fs as arrow_fs
 from pyiceberg.table import Table as IcebergTable
 
+from carlake.places import Stored as Stored
+from carlake.places import is_remote, path_of
+from carlake.storage import places_of
 
-@dataclass(frozen=True)
-class Stored:
-    """One file in a store; `modified` is seconds since 1970 by the store's clock."""
-
-    path: str
-    size: int
-    modified: float
+# So many files of a store go with one request.
+_AT_ONCE = 200
 
 
 class TableFiles:
-    """The files below a table's location, on the local file system or an object store.
+    """The files below a table's location, on the local file system or in an object store.
 
-    Paths are as `path` gives them for a location that Iceberg records: without the scheme.
+    Paths are as `path` gives them for a location that Iceberg records: `places.path_of`.
     """
 
     def __init__(self, iceberg: IcebergTable) -> None:
-        self._io = iceberg.io
+        self._places = places_of(iceberg.io)
         location = iceberg.location()
-        self.local = location.startswith(("/", "file://"))
+        self.local = not is_remote(location)
         self.root = self.path(location).rstrip("/")
-        if not self.local:
-            scheme, netloc, _ = self._io.parse_location(location, self._io.properties)
-            self._fs: arrow_fs.FileSystem = self._io.fs_by_scheme(scheme, netloc)
 
     def path(self, location: str) -> str:
         """The path of a location that the table's metadata records."""
-        if self.local:
-            return location.removeprefix("file://")
-        path: str = self._io.parse_location(location, self._io.properties)[2]
-        return path
+        return path_of(location)
 
     def below(self, folder: str) -> Iterator[Stored]:
-        """Every file in a folder of the table, sub-folders too; none where there is no such folder."""
-        top = f"{self.root}/{folder}"
-        if self.local:
-            yield from _walk(top)
-            return
-        for found in self._fs.get_file_info(arrow_fs.FileSelector(top, recursive=True, allow_not_found=True)):
-            if found.type == arrow_fs.FileType.File:
-                yield Stored(found.path, found.size, found.mtime.timestamp())
+        """Every file in a folder of the table, sub-folders too; none where there is no such folder. Raises OSError."""
+        return self._places.below(f"{self.root}/{folder}")
 
     def remove(self, path: str) -> bool:
-        """Remove a file; False where it was not there. Raises OSError."""
-        try:
+        """Remove a file; False where it was not there, as far as a store tells. Raises OSError."""
+        return self._places.remove([path]) > 0
+
+    def remove_all(self, paths: Sequence[str], more_time: Callable[[], bool] = lambda: True) -> tuple[int, bool]:
+        """Remove files; how many were there, and whether it came to the end before `more_time` said no. Raises OSError."""
+        step = 1 if self.local else _AT_ONCE
+        removed = 0
+        for first in range(0, len(paths), step):
             if self.local:
-                os.unlink(path)  # noqa: PTH108  (thousands at once)
+                removed += self.remove(paths[first])
             else:
-                self._fs.delete_file(path)
-        except FileNotFoundError:
-            return False
-        return True
+                removed += self._places.remove(paths[first : first + step])
+            if not more_time():
+                return removed, False
+        return removed, True
 
     def now(self) -> float:
         """The store's clock: a process's own may be wrong, and files are dated by the store's. Raises OSError."""
-        probe = f"{self.root}/metadata/.clock-{uuid4().hex}"
         if self.local:
             return clock_of(Path(self.root, "metadata"))
-        with self._fs.open_output_stream(probe) as stream:
-            stream.write(b"")
-        found = self._fs.get_file_info(probe).mtime.timestamp()
-        self._fs.delete_file(probe)
-        return float(found)
+        probe = f"{self.root}/metadata/.clock-{uuid4().hex}"
+        self._places.write(probe, b"")
+        try:
+            found = self._places.stat(probe)
+            assert found is not None
+            return found.modified
+        finally:
+            self._places.remove([probe])
 
 
 def clock_of(folder: Path) -> float:
@@ -85,17 +75,3 @@ def clock_of(folder: Path) -> float:
         return probe.stat().st_mtime
     finally:
         probe.unlink(missing_ok=True)
-
-
-def _walk(folder: str) -> Iterator[Stored]:
-    try:
-        entries = list(os.scandir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path)
-        elif entry.is_file(follow_symlinks=False):
-            with suppress(FileNotFoundError):  # another process was faster
-                status = entry.stat(follow_symlinks=False)
-                yield Stored(entry.path, status.st_size, status.st_mtime)

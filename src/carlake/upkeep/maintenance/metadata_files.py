@@ -49,7 +49,7 @@ def old_metadata(iceberg: IcebergTable, files: TableFiles, grace_seconds: float)
 
 def remove_old(files: TableFiles, old: OldMetadata) -> int:
     """Remove them; gives their number. Raises OSError."""
-    return sum(files.remove(found.path) for found in old.files)
+    return files.remove_all([found.path for found in old.files])[0]
 
 
 def _version(location: str) -> int | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pyiceberg.table import Table as IcebergTable
 
+from carlake.places import YOUNGEST_ORPHAN_SECONDS
 from carlake.upkeep.maintenance.files import Stored, TableFiles, clock_of
 from carlake.upkeep.maintenance.references import referenced
 
@@ -60,7 +61,8 @@ def find_orphans(
     if not loose:
         return Orphans((), ())
     now = files.now()
-    old = [found for found in loose if now - found.modified >= age_seconds]
+    least = age_seconds if files.local else max(age_seconds, YOUNGEST_ORPHAN_SECONDS)
+    old = [found for found in loose if now - found.modified >= least]
     before, since = _noted(folder, table)
     ready = [
         found for found in old if before.get(found.path) == [found.size, found.modified] and since >= grace_seconds
@@ -85,12 +87,7 @@ def remove_orphans(
         return 0
     files = TableFiles(iceberg)
     needed = referenced(iceberg, files) if orphans.ready else set()
-    removed = 0
-    for found in orphans.ready:
-        if found.path not in needed:
-            removed += files.remove(found.path)
-        if not more_time():
-            break
+    removed, _ = files.remove_all([found.path for found in orphans.ready if found.path not in needed], more_time)
     if orphans.noted:
         before, _ = _noted(folder, table)
         if any(before.get(found.path) != [found.size, found.modified] for found in orphans.noted):

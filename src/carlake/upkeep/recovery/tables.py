@@ -73,11 +73,9 @@ def publish_afresh(context: Context, table: Table, files: Sequence[DataFile], ma
 
 def write_rows(context: Context, table: Table, rows: Relation) -> list[DataFile]:
     """Write the rows of a relation as data files of the table."""
-    from carlake.engines.duckdb_files import write_files
-
     engine = context.engine
     assert isinstance(engine, DuckDBEngine)
-    return write_files(engine.connection, table, context.load(table.name), rows, engine.target_file_rows)
+    return engine.write(table, context.load(table.name), rows)
 
 
 def remake(context: Context, table: Table, good: Sequence[DataFile]) -> list[Lost]:
