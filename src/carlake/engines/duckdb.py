@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,20 +17,16 @@ from pyiceberg.table import Table as IcebergTable
 
 from carlake.checksums import check_file
 from carlake.contracts.contract import ContractSet
-from carlake.engines import duckdb_reads
 from carlake.engines.duckdb_files import local_path, read_files, write_files
 from carlake.engines.duckdb_judge import judged_chunks
 from carlake.engines.duckdb_land import DuckDBLanding
 from carlake.engines.duckdb_parse import create_accepted, create_quarantined, parse
 from carlake.engines.duckdb_rewrite import Rewriting
 from carlake.engines.duckdb_stream import ParseStream
-from carlake.engines.manifests import live_files
-from carlake.engines.protocol import Changed, Parsed, Relation, Staged
-from carlake.engines.schemas import DUCKDB, check_schema
-from carlake.engines.snapshots import stage_snapshot
-from carlake.errors import NotFoundError, SchemaError
+from carlake.engines.protocol import Parsed, Relation
+from carlake.engines.schemas import DUCKDB
+from carlake.engines.table_engine import TableEngine
 from carlake.places import is_remote
-from carlake.storage import places_of
 from carlake.tables.table import Table
 
 if TYPE_CHECKING:
@@ -41,10 +35,11 @@ if TYPE_CHECKING:
 _PARSE_ROWS = 50_000
 
 
-class DuckDBEngine:
+class DuckDBEngine(TableEngine):
     """One session. Not for use by several threads at once; `cursor` gives a thread its own connection to it."""
 
     name = "duckdb"
+    types = DUCKDB
 
     def __init__(
         self,
@@ -58,9 +53,7 @@ class DuckDBEngine:
         threads: int = 0,
         target_file_bytes: int = 32 << 20,
     ) -> None:
-        self.catalog = catalog
-        self.namespace = namespace
-        self.tables = tables
+        super().__init__(catalog, namespace, tables)
         self.contracts = contracts
         self.max_record_bytes = max_record_bytes
         # About 160 bytes a row of silver, the widest table.
@@ -89,10 +82,7 @@ class DuckDBEngine:
             f"ATTACH '{str(self._scratch / 'kept.db').replace(chr(39), chr(39) * 2)}' AS kept (RECOVERY_MODE no_wal_writes)"
         )
         self.connection.execute("USE kept")
-        self._made: list[str] = []
         self._number = 0
-        self._diffs: dict[tuple[str, int | None, int | None], Changed | None] = {}
-        self._loaded: dict[str, IcebergTable] = {}
         self._stores: StoreFiles | None = None
 
     def close(self) -> None:
@@ -157,48 +147,32 @@ class DuckDBEngine:
         """Drop every relation made since the last time."""
         for name in self._made:
             self.connection.execute(f"DROP TABLE IF EXISTS {name}")
-        self._made.clear()
-        self._diffs.clear()
-        self._loaded.clear()
+        super().forget()
         if self._stores is not None:
             self._stores.forget()
 
-    @contextmanager
-    def session(self) -> Iterator[None]:
-        """Relations made inside are dropped at the end."""
-        try:
-            yield
-        finally:
-            self.forget()
-
     # -- tables ------------------------------------------------------------------------------------------------------
 
-    def remember(self, name: str, iceberg: IcebergTable) -> None:
-        """Use this metadata of a table, just loaded, for what follows in this session."""
-        self._loaded[name] = iceberg
-
-    def load(self, name: str, fresh: bool = False) -> IcebergTable:
-        """The Iceberg table, as last loaded in this session. `fresh` asks the catalog again."""
-        if fresh or name not in self._loaded:
-            self._loaded[name] = self.catalog.load_table(f"{self.namespace}.{name}")
-        return self._loaded[name]
-
-    def at(self, name: str, *snapshots: int | None) -> IcebergTable:
-        """The table with metadata that knows the given snapshots."""
-        for fresh in (False, True):
-            iceberg = self.load(name, fresh)
-            missing = [s for s in snapshots if s is not None and iceberg.metadata.snapshot_by_id(s) is None]
-            if not missing:
-                check_schema(self.tables[name], iceberg)
-                return iceberg
-        raise NotFoundError(
-            f"Table {name} has no snapshot {missing[0]}.", f"`carlake tables {name}` lists the newest one."
-        )
-
-    def files(self, table: Table, files: Sequence[DataFile], iceberg: IcebergTable, located: bool = False) -> str:
-        """SQL that reads `files` as rows of `table`."""
+    def files(
+        self,
+        table: Table,
+        files: Sequence[DataFile],
+        iceberg: IcebergTable,
+        located: bool = False,
+        only: Collection[str] | None = None,
+        snapshot: int | None = None,
+    ) -> str:
+        """See `TableEngine.files`."""
         self.reach(files, iceberg)
-        return read_files(table, [local_path(f.file_path) for f in files], iceberg.schema(), located)
+        return read_files(table, [local_path(f.file_path) for f in files], iceberg.schema(), located, only)
+
+    def place(self, file: DataFile) -> str:
+        """See `TableEngine.place`."""
+        return local_path(file.file_path)
+
+    def columns(self, relation: Relation) -> list[tuple[str, str]]:
+        """See `TableEngine.columns`."""
+        return [(str(row[0]), str(row[1])) for row in self.rows(f"DESCRIBE SELECT * FROM {relation}")]
 
     def reach(self, files: Sequence[DataFile], iceberg: IcebergTable) -> None:
         """Let SQL of this session read data files of a table where they lie in a store."""
@@ -214,28 +188,6 @@ class DuckDBEngine:
                 self._stores.fetch(file.file_path, self._scratch)
             else:
                 check_file(local_path(file.file_path))
-
-    def scan(
-        self,
-        table: str,
-        snapshot: int | None,
-        keys: Relation | None = None,
-        on: Mapping[str, str] | None = None,
-        located: bool = False,
-        within: tuple[str, datetime, datetime] | None = None,
-    ) -> Relation:
-        """See `Engine.scan`."""
-        return duckdb_reads.scan(self, self.tables[table], snapshot, keys, on, located, within)
-
-    def find(self, table: Table, snapshot: int | None, keys: Relation | None) -> Relation | None:
-        """See `Engine.find`."""
-        return duckdb_reads.find(self, table, snapshot, keys)
-
-    def diff(self, table: str, since: int | None, until: int | None) -> Changed | None:
-        """See `Engine.diff`. Several tables ask for the same changes: small ones are read once a session."""
-        if (table, since, until) not in self._diffs:
-            self._diffs[table, since, until] = duckdb_reads.diff(self, self.tables[table], since, until)
-        return self._diffs[table, since, until]
 
     def parse(self, bronze_rows: Relation) -> Parsed:
         """See `Engine.parse`. Rows go through in chunks, so memory does not grow with their number."""
@@ -269,65 +221,7 @@ class DuckDBEngine:
         finally:
             connection.unregister("chunk")
 
-    def empty(self, table: Table, located: bool = False) -> Relation:
-        """A relation of the table's columns without rows."""
-        return self.view(read_files(table, [], None, located))
-
     # -- staging -----------------------------------------------------------------------------------------------------
-
-    def stage(
-        self,
-        table: Table,
-        base: int | None,
-        removed: Relation | None,
-        added: Relation | None,
-        properties: Mapping[str, str],
-        everything: bool = False,
-    ) -> Staged:
-        """See `Engine.stage`. Files that hold a removed row are written anew without it (copy on write)."""
-        iceberg = self.at(table.name, base)
-        self._check_columns(table, added)
-        live = {local_path(file.file_path): file for file in live_files(iceberg, base)}
-        hit = set(live) if everything else set()
-        rows_removed = 0
-        if removed is not None and not everything:
-            hit = {str(row[0]) for row in self.rows(f"SELECT DISTINCT _file FROM {removed}")}
-            rows_removed = self.count(removed)
-        writes = added
-        if hit and not everything:
-            # Or a flipped bit would be carried over into a file with a good checksum.
-            self.check([live[path] for path in sorted(hit)], iceberg)
-            names = ", ".join(table.column_names)
-            kept = read_files(table, sorted(hit), iceberg.schema(), located=True)
-            writes = self.view(
-                f"SELECT {names} FROM ({kept}) AS s ANTI JOIN {removed} AS r ON s._file = r._file AND s._pos = r._pos"
-                + (f" UNION ALL SELECT {names} FROM {added} AS a" if added is not None else "")
-            )
-        elif everything:
-            rows_removed = sum(file.record_count for file in live.values())
-        new_files = self.write(table, iceberg, writes) if writes else []
-        carried = sum(live[path].record_count for path in hit) - rows_removed
-        rows_added = sum(file.record_count for file in new_files) - (0 if everything else carried)
-        gone = [live[path] for path in hit]
-        try:
-            staged = stage_snapshot(
-                iceberg,
-                table.name,
-                new_files,
-                gone,
-                properties,
-                base=base,
-                rows_added=rows_added,
-                rows_removed=rows_removed,
-            )
-        except BaseException:
-            self.remove_files([file.file_path for file in new_files])
-            raise
-        if added in self._made and not hit:
-            # Whoever reads this snapshot's changes in this session need not read the files.
-            nothing = self.view(f"SELECT * FROM {added} WHERE false")
-            self._diffs[table.name, base, staged.snapshot_id] = Changed(added, nothing, rows_added, 0)
-        return staged
 
     def rewrite(
         self, table: Table, base: int, locations: Sequence[str], select: str = "SELECT * FROM {rows}"
@@ -339,31 +233,6 @@ class DuckDBEngine:
         """Write rows as new data files of a table, in its order."""
         return write_files(self.connection, table, iceberg, rows, self.target_file_rows, self._scratch)
 
-    def remove_files(self, locations: Sequence[str]) -> None:
-        """Remove data files of a snapshot that was surely never published."""
-        for iceberg in self._loaded.values():
-            own = [location for location in locations if location.startswith(f"{iceberg.location()}/")]
-            places_of(iceberg.io).remove(own)
-
-    def _check_columns(self, table: Table, relation: Relation | None) -> None:
-        """Refuse rows whose column names, order or types are not the declared ones, naming each."""
-        if relation is None:
-            return
-        found = [(str(row[0]), str(row[1])) for row in self.rows(f"DESCRIBE SELECT * FROM {relation}")]
-        declared = [(column.name, DUCKDB[column.type]) for column in table.columns]
-        if found == declared:
-            return
-        wrong = [
-            f"{place + 1}: declared {_shown(declared, place)}, got {_shown(found, place)}"
-            for place in range(max(len(found), len(declared)))
-            if _shown(declared, place) != _shown(found, place)
-        ]
-        raise SchemaError(
-            f"Rows for table {table.name} do not have its declared columns; nothing was written. Column "
-            + "; ".join(wrong),
-            "The table's SELECT must give the declared columns in their order and types.",
-        )
-
 
 def store_files(connection: duckdb.DuckDBPyConnection) -> StoreFiles:
     """A file system of this process, registered with a connection: imported only where a table lies in a store."""
@@ -372,10 +241,6 @@ def store_files(connection: duckdb.DuckDBPyConnection) -> StoreFiles:
     files = StoreFiles()
     connection.register_filesystem(files)
     return files
-
-
-def _shown(columns: Sequence[tuple[str, str]], place: int) -> str:
-    return " ".join(columns[place]) if place < len(columns) else "nothing"
 
 
 def _sweep(scratch: Path) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table as IcebergTable
@@ -22,14 +19,11 @@ from carlake.engines.data_files import data_file as data_file
 from carlake.engines.data_files import local_path as local_path
 from carlake.engines.new_files import NewFile
 from carlake.engines.protocol import Relation
+from carlake.engines.reads import nothing
 from carlake.engines.schemas import DUCKDB
+from carlake.engines.sorted_files import ROW_GROUP_ROWS, cut, new_file, write_sorted
 from carlake.storage import places_of
 from carlake.tables.table import Table
-
-# Small enough that one car's rows are found by reading little, large enough that columns compress.
-ROW_GROUP_ROWS = 24_576
-
-_LOOKED_AT = 8192
 
 # Files written at once.
 _WRITERS = 2
@@ -66,9 +60,7 @@ def read_files(
     """
     columns = [column for column in table.columns if only is None or column.name in only]
     if not paths or schema is None:
-        nothing = ", ".join(f"CAST(NULL AS {DUCKDB[c.type]}) AS {c.name}" for c in columns)
-        place = ", CAST(NULL AS VARCHAR) AS _file, CAST(NULL AS BIGINT) AS _pos" if located else ""
-        return f"SELECT * FROM (SELECT {nothing}{place}) WHERE false"
+        return nothing(DUCKDB, table, located, only)
     ids = {field.name: field.field_id for field in schema.fields}
     fields = ", ".join(
         f"{ids[c.name]}: {{name: '{c.name}', type: '{DUCKDB[c.type]}', default_value: NULL}}"
@@ -111,12 +103,12 @@ def write_files(
     writing: list[Future[DataFile]] = []
     try:
         with ThreadPoolExecutor(_WRITERS) as pool:
-            for values, batches in _files(connection.sql(sql).to_arrow_reader(ROW_GROUP_ROWS), parts, target_file_rows):
+            for values, batches in cut(connection.sql(sql).to_arrow_reader(ROW_GROUP_ROWS), parts, target_file_rows):
                 # The batches of a file wait while as many are written as there are writers; no more are in memory.
                 while sum(not job.done() for job in writing) >= _WRITERS:
                     wait([job for job in writing if not job.done()], return_when=FIRST_COMPLETED)
-                file = NewFile(iceberg, _folders(iceberg, values), scratch)
-                writing.append(pool.submit(_write, iceberg, file, batches, schema, Record(*values)))
+                file = new_file(iceberg, values, scratch)
+                writing.append(pool.submit(_described, iceberg, file, batches, schema, Record(*values)))
         return [job.result() for job in writing]
     except BaseException:
         # No commit names them, and where the disk is full they are what fills it.
@@ -125,72 +117,7 @@ def write_files(
         raise
 
 
-def _files(
-    reader: pa.RecordBatchReader, parts: Sequence[str], target_file_rows: int
-) -> Iterator[tuple[list[Any], list[pa.RecordBatch]]]:
-    """The stream cut into files: the values of the partition, and the batches without them."""
-    values: list[Any] = []
-    batches: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in reader:
-        for piece_values, piece in _pieces(batch, parts):
-            if batches and (piece_values != values or rows >= target_file_rows):
-                yield values, batches
-                batches, rows = [], 0
-            values = piece_values
-            batches.append(piece)
-            rows += piece.num_rows
-    if batches:
-        yield values, batches
-
-
-def _pieces(batch: pa.RecordBatch, parts: Sequence[str]) -> Iterator[tuple[list[Any], pa.RecordBatch]]:
-    """A sorted batch cut where the partition changes."""
-    if not batch.num_rows:
-        return
-    columns = [batch.column(part) for part in parts]
-    plain = batch.drop_columns(list(parts)) if parts else batch
-    first, last = ([column[place].as_py() for column in columns] for place in (0, -1))
-    if first == last:
-        yield first, plain
-        return
-    keys = list(zip(*(column.to_pylist() for column in columns), strict=True))
-    start = 0
-    for end in range(1, len(keys) + 1):
-        if end == len(keys) or keys[end] != keys[start]:
-            yield list(keys[start]), plain.slice(start, end - start)
-            start = end
-
-
-def _write(
+def _described(
     iceberg: IcebergTable, file: NewFile, batches: Sequence[pa.RecordBatch], schema: pa.Schema, partition: Record
 ) -> DataFile:
-    """Write one file; nothing is left of it if that fails."""
-    try:
-        # Pieces of one row group at the cuts between partitions are put together again.
-        rows = pa.Table.from_batches(batches).cast(schema)
-        with pq.ParquetWriter(
-            file.path, schema, compression="zstd", compression_level=1, use_dictionary=_repetitive(rows),
-            store_schema=False, store_decimal_as_integer=True,
-        ) as writer:  # fmt: skip
-            writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
-        return file.finish().described(iceberg, partition)
-    except BaseException:
-        file.discard()
-        raise
-
-
-def _repetitive(rows: pa.Table) -> Any:
-    """The columns whose values repeat, by a look at the first rows: the dictionary of any other costs time and space."""
-    first = rows.slice(0, _LOOKED_AT)
-    if first.num_rows < _LOOKED_AT:
-        return True
-    return [name for name in rows.column_names if 4 * pc.count_distinct(first[name]).as_py() < _LOOKED_AT]
-
-
-def _folders(iceberg: IcebergTable, values: Sequence[object]) -> list[str]:
-    """The folders of a partition, named as other engines name them."""
-    return [
-        f"{field.name}={field.transform.to_human_string(iceberg.schema().find_type(field.source_id), value)}"
-        for field, value in zip(iceberg.spec().fields, values, strict=True)
-    ]
+    return write_sorted(file, batches, schema).described(iceberg, partition)

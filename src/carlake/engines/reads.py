@@ -1,8 +1,8 @@
-"""Reading Iceberg tables with DuckDB: all rows, those of some keys, and what changed between two snapshots."""
+"""Reading Iceberg tables: all rows, those of some keys, and what changed between two snapshots, from no file too many."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,12 @@ from pyiceberg.table import Table as IcebergTable
 from pyiceberg.types import StringType
 
 from carlake.engines.bounds import admitting, overlapping, within_bounds
-from carlake.engines.duckdb_files import local_path, read_files
 from carlake.engines.manifests import file_changes, live_files
 from carlake.engines.protocol import Changed, Relation, semi_join
-from carlake.tables.table import Table
+from carlake.tables.table import ColumnType, Table
 
 if TYPE_CHECKING:
-    from carlake.engines.duckdb import DuckDBEngine
+    from carlake.engines.table_engine import TableEngine
 
 # Up to this many keys, each is compared with the bounds of the files; of more only the least and the greatest.
 _PRUNE_KEYS = 2000
@@ -26,7 +25,7 @@ _FEW_ROWS = 20_000
 
 
 def scan(
-    engine: DuckDBEngine,
+    engine: TableEngine,
     table: Table,
     snapshot: int | None,
     keys: Relation | None,
@@ -40,7 +39,7 @@ def scan(
     iceberg = engine.at(table.name, snapshot)
     files = live_files(iceberg, snapshot)
     if keys is None or on is None:
-        return engine.view(engine.files(table, files, iceberg, located))
+        return engine.view(engine.files(table, files, iceberg, located, snapshot=snapshot))
     bounds = ""
     if within is not None:
         column, first, last = within
@@ -52,7 +51,7 @@ def scan(
     return engine.view(semi_join(names, rows, keys, on))
 
 
-def find(engine: DuckDBEngine, table: Table, snapshot: int | None, keys: Relation | None) -> Relation | None:
+def find(engine: TableEngine, table: Table, snapshot: int | None, keys: Relation | None) -> Relation | None:
     """See `Engine.find`. The narrow columns of the key are read first, and wide rows only where there is a hit."""
     if snapshot is None:
         return None
@@ -61,31 +60,35 @@ def find(engine: DuckDBEngine, table: Table, snapshot: int | None, keys: Relatio
     on = {column: column for column in table.scope}
     if keys is not None:
         files = _pruned(engine, files, iceberg, keys, on)
-    paths = [local_path(file.file_path) for file in files]
-    if not paths:
+    if not files:
         return None
-    engine.reach(files, iceberg)
-    narrow = f"({read_files(table, paths, iceberg.schema(), located=True, only={*table.scope, *table.key})})"
+    only = {*table.scope, *table.key}
+    narrow = f"({engine.files(table, files, iceberg, located=True, only=only)})"
     if keys is not None:
         narrow = f"({semi_join('s.*', narrow, keys, on)})"
     copy = f"row_number() OVER (PARTITION BY {', '.join(table.key)} ORDER BY _file, _pos) AS _copy"
     hits = engine.keep(f"SELECT _file, _pos, {copy} FROM {narrow} AS n")
-    hit = sorted(str(row[0]) for row in engine.rows(f"SELECT DISTINCT _file FROM {hits}"))
+    places = {str(row[0]) for row in engine.rows(f"SELECT DISTINCT _file FROM {hits}")}
+    hit = sorted((file for file in files if engine.place(file) in places), key=engine.place)
     if not hit:
         return None
-    wide = read_files(table, hit, iceberg.schema(), located=True)
+    wide = engine.files(table, hit, iceberg, located=True)
     return engine.keep(
         f"SELECT w.*, h._copy FROM ({wide}) AS w JOIN {hits} AS h ON w._file = h._file AND w._pos = h._pos"
     )
 
 
-def diff(engine: DuckDBEngine, table: Table, since: int | None, until: int | None) -> Changed | None:
+def diff(engine: TableEngine, table: Table, since: int | None, until: int | None) -> Changed | None:
     """See `Engine.diff`."""
     iceberg = engine.at(table.name, until)
     changes = file_changes(iceberg, since, until)
     if changes is None:
         return None
-    added, gone = (engine.files(table, files, iceberg) for files in (changes.added, changes.gone))
+    whole = (
+        until if since is None and not changes.gone and len(changes.added) == len(live_files(iceberg, until)) else None
+    )
+    added = engine.files(table, changes.added, iceberg, snapshot=whole)
+    gone = engine.files(table, changes.gone, iceberg)
     if not changes.gone:
         rows = sum(file.record_count for file in changes.added)
         came = engine.keep(added) if 0 < rows <= _FEW_ROWS else engine.view(added)
@@ -95,8 +98,19 @@ def diff(engine: DuckDBEngine, table: Table, since: int | None, until: int | Non
     return Changed(came, went, engine.count(came), engine.count(went))
 
 
+def nothing(
+    types: Mapping[ColumnType, str], table: Table, located: bool = False, only: Collection[str] | None = None
+) -> str:
+    """SQL for no rows of a table; `located` and `only` as in `TableEngine.files`."""
+    columns = [column for column in table.columns if only is None or column.name in only]
+    nulls = [f"CAST(NULL AS {types[column.type]}) AS {column.name}" for column in columns]
+    if located:
+        nulls += [f"CAST(NULL AS {types['string']}) AS _file", f"CAST(NULL AS {types['long']}) AS _pos"]
+    return f"SELECT * FROM (SELECT {', '.join(nulls)}) AS none WHERE false"
+
+
 def _pruned(
-    engine: DuckDBEngine, files: list[DataFile], iceberg: IcebergTable, keys: Relation, on: Mapping[str, str]
+    engine: TableEngine, files: list[DataFile], iceberg: IcebergTable, keys: Relation, on: Mapping[str, str]
 ) -> list[DataFile]:
     """The files whose bounds admit one of the keys in each text column that is one of theirs."""
     for key, expression in on.items():
