@@ -16,8 +16,12 @@ from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
+from pyiceberg.io import FileIO
+from pyiceberg.manifest import DataFile
 
 from carlake.errors import QueryError
+from carlake.places import Places, is_remote
+from carlake.storage import places_of
 
 Kind = Literal["files", "memory", "permission", "names", "other"]
 
@@ -44,11 +48,21 @@ class QueryFailedError(Exception):
 
 @dataclass(frozen=True)
 class View:
-    """What a query sees under one name: the SQL that makes it, and the files that this SQL reads."""
+    """What a query sees under one name: the SQL that makes it, and the files that this SQL reads.
+
+    data, file_io  what manifests say of the files, and what reaches them: needed where they lie in an object store
+    """
 
     name: str
     sql: str
     files: tuple[str, ...]
+    data: tuple[DataFile, ...] = ()
+    file_io: FileIO | None = None
+
+    @property
+    def places(self) -> Places:
+        """What reads the files."""
+        return places_of(self.file_io) if self.file_io is not None else Places()
 
 
 class QuerySession:
@@ -104,6 +118,14 @@ class QuerySession:
         files = [path for view in views for path in view.files]
         # The readers take `*?[` for wildcards; such a path is checked in its escaped form, too.
         escaped = ("".join(f"[{c}]" if c in "*?[" else c for c in path) for path in files)
+        if any(map(is_remote, files)):
+            from carlake.engines.duckdb_stores import StoreFiles
+
+            stores = StoreFiles()
+            for view in views:
+                if view.file_io is not None:
+                    stores.know(view.data, view.file_io)
+            self._connection.register_filesystem(stores)
         with _failures():
             self._connection.execute("SET TimeZone = 'UTC'")
             self._connection.execute("SET enable_progress_bar = false")

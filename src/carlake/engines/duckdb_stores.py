@@ -58,7 +58,7 @@ class StoreFiles(AbstractFileSystem):  # type: ignore[misc]
         elif location not in self._fetched:
             local = scratch / f"fetched-{len(self._fetched)}-{path_of(location).rpartition('/')[2]}"
             self._fetched[location] = local
-            if places.download(location, local) is False:
+            if places.download(location, size, local) is False:
                 local.unlink()
                 raise damaged(location)
 

@@ -13,7 +13,6 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table as IcebergTable
 
-from carlake.checksums import is_whole
 from carlake.engines.duckdb_files import local_path, read_files
 from carlake.engines.duckdb_query import QueryFailedError, QuerySession, View
 from carlake.engines.manifests import live_files
@@ -98,10 +97,11 @@ def _views(
                 at = together[name]
             else:
                 at = snapshot_at(iceberg, name, as_of)
-            files = tuple(local_path(file.file_path) for file in live_files(iceberg, at))
+            data = tuple(live_files(iceberg, at))
         except FileNotFoundError as gone:
             raise _missing(name, gone.filename or str(gone)) from gone
-        views.append(View(name, read_files(table, files, iceberg.schema()), files))
+        files = tuple(local_path(file.file_path) for file in data)
+        views.append(View(name, read_files(table, files, iceberg.schema()), files, data, iceberg.io))
     return views
 
 
@@ -171,7 +171,7 @@ def _in_words(
     if error.kind in ("files", "permission"):
         for view in views:
             for path in view.files:
-                if not Path(path).exists():
+                if _there(view, path) is False:
                     return _missing(view.name, path)
     if error.kind in ("files", "other") and (found_damaged := _damaged(error.text, views)):
         return found_damaged
@@ -206,7 +206,7 @@ def _damaged(text: str, views: Sequence[View]) -> QueryError | None:
             named = path in text or "".join(f"[{c}]" if c in "*?[" else c for c in path) in text
             if not named and not speaks:
                 continue
-            whole = _whole(path)
+            whole = _whole(view, path)
             # A file of another writer has no checksum in its name: then the engine's word is all there is.
             if whole is False or (whole is None and named and speaks):
                 return QueryError(
@@ -216,8 +216,15 @@ def _damaged(text: str, views: Sequence[View]) -> QueryError | None:
     return None
 
 
-def _whole(path: str) -> bool | None:
+def _whole(view: View, path: str) -> bool | None:
     try:
-        return is_whole(path)
+        return view.places.is_whole(path)
+    except OSError:
+        return None
+
+
+def _there(view: View, path: str) -> bool | None:
+    try:
+        return view.places.exists(path)
     except OSError:
         return None
