@@ -62,6 +62,8 @@ def client(base: str, options: Options = ()) -> Any:
     http |= {name: given.pop(name) for name in CLIENT_OPTIONS if name in given}
     if given.get("endpoint", given.get("aws_endpoint", "")).startswith("http://"):
         http.setdefault("allow_http", "true")  # it is written out
+    elif allowed := os.environ.get("AWS_ALLOW_HTTP"):
+        http.setdefault("allow_http", allowed)  # obstore reads it only where it is given no options of the client
     own = {name: given.pop(name) for name in OWN_OPTIONS if name in given}
     retry = {
         "max_retries": int(float(own.get("max_retries", _RETRIES))),
