@@ -24,7 +24,7 @@ REGION, ACCESS, SECRET = "us-east-1", "test-access", "test-secret"
 
 @dataclass(frozen=True)
 class Server:
-    """A running server."""
+    """A running server. `endpoint` may be replaced by a proxy's: `server.behind(proxy.endpoint)`."""
 
     endpoint: str
     process: Process
@@ -34,12 +34,17 @@ class Server:
         """The variables by which AWS's clients find it."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ALLOW_HTTP": "true",
             "AWS_ACCESS_KEY_ID": ACCESS,
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+
+    def behind(self, endpoint: str) -> Server:
+        """The same server, reached by way of a proxy."""
+        return Server(endpoint, self.process)
 
     def client(self, service: str) -> Any:
         """A client of one of its services."""
