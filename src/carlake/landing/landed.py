@@ -17,12 +17,14 @@ class LandedObject:
     modified_at  UTC, cut to microseconds
     version      changes when the object does: for a local file its modification time, inode, size and change time; in a
                  store its ETag, else its modification time and size
+    version_id   the store's id of the version to read, for one that was overwritten or deleted since; "": what is there
     """
 
     uri: str
     size: int
     modified_at: datetime
     version: str
+    version_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
