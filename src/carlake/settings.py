@@ -48,20 +48,23 @@ class Settings(Keys):
         lake: Path | None = None,
         file: Path | None = None,
         environ: Mapping[str, str] | None = None,
+        texts: Mapping[str, str] | None = None,
         **explicit: Any,
     ) -> Settings:
-        """Read all layers; the first that has a key wins: `explicit`, `environ`, `file`, `lake`, the defaults.
+        """Read all layers; the first that has a key wins: `explicit`, `texts`, `environ`, `file`, `lake`, the defaults.
 
         lake      the lake's `carlake.toml`; its `[lake]` table is the lake's own and holds no settings
         file      a settings file (TOML) that the user names
         environ   variables `CARLAKE_<KEY>`; the process's own if None. Lists as JSON, or separated by `:` (paths) or
                   `,` (names); an empty value counts as not set
+        texts     keys with values as variables have them, from arguments of a job
         explicit  keys given by the caller; None counts as not given
 
         Raises `SettingsError` naming the file and line, variable or argument at fault.
         """
         layers = [
             _explicit_layer(explicit),
+            _texts_layer(texts or {}),
             _environment_layer(os.environ if environ is None else environ),
             *([_file_layer(file, whole=True)] if file else []),
             *([_file_layer(lake, whole=False)] if lake else []),
@@ -118,6 +121,15 @@ def _explicit_layer(explicit: Mapping[str, Any]) -> dict[str, _Given]:
     for key in explicit:
         _known(key, f"argument {key!r}")
     return {key: _Given(value, f"argument {key!r}") for key, value in explicit.items() if value is not None}
+
+
+def _texts_layer(texts: Mapping[str, str]) -> dict[str, _Given]:
+    layer: dict[str, _Given] = {}
+    for key, text in texts.items():
+        where = f"argument --{key}"
+        _known(key, where)
+        layer[key] = _Given(_from_text(key, text, where), where)
+    return layer
 
 
 def _environment_layer(environ: Mapping[str, str]) -> dict[str, _Given]:

@@ -14,7 +14,8 @@ SOURCE = ROOT / "src"
 # A module may import from its own unit and from the layers below; the units of one layer know nothing of each other.
 # A unit is a set of patterns, matched against the module's name without `carlake.`; the first that matches counts.
 LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
-    (("cli", "cli.*"), ("aws", "aws.*")),
+    (("aws", "aws.*"),),
+    (("cli", "cli.*"),),
     (("watch", "watch.*"),),
     (("lakehouse", "mending", "opened", "journal"),),
     (("look", "look.*"), ("upkeep", "upkeep.*")),

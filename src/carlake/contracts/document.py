@@ -155,7 +155,7 @@ class Node:
 def read(path: Path) -> Node:
     """The document in a file. Raises ContractError if it cannot be read, is not UTF-8, not YAML, or empty."""
     try:
-        text = path.read_text("utf-8")
+        text = _text(path)
     except OSError as error:
         raise ContractError(f"{path} cannot be read: {error.strerror}", "Check the path in the settings.") from error
     except UnicodeDecodeError as error:
@@ -175,6 +175,18 @@ def read(path: Path) -> Node:
     if node is None:
         raise ContractError(f"{path}, line 1: the file is empty", "Write the declaration in it, or remove it.")
     return Node(str(path), node)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except NotADirectoryError:
+        # carlake itself may be in an archive, as it is where a job is submitted with its wheel.
+        loader: Any = __spec__.loader if __spec__ else None
+        if not hasattr(loader, "get_data"):
+            raise
+        content: bytes = loader.get_data(str(path))
+        return content.decode("utf-8")
 
 
 def files(paths: Sequence[str | Path]) -> list[Path]:

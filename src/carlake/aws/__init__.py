@@ -1,0 +1,1 @@
+"""What runs carlake elsewhere: the job that is submitted to Spark."""
