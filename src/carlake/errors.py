@@ -63,5 +63,13 @@ class DefinitionChangedError(CarlakeError):
     """This process would build a table differently from how it was built; `carlake rebuild` adopts the change."""
 
 
+class QueueError(CarlakeError):
+    """A queue cannot be asked. `lasting`: only a person can mend it."""
+
+    def __init__(self, what: str, advice: str = "", *, lasting: bool = False) -> None:
+        super().__init__(what, advice)
+        self.lasting = lasting
+
+
 class DamagedError(CarlakeError):
     """A file of a table is not what was written: a bit flipped, a part is missing, or it was exchanged."""
