@@ -29,6 +29,8 @@ _RETRIES, _RETRY_SECONDS = 8, 60.0
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 5.0
 _TIMEOUT, _CONNECT_TIMEOUT = "60s", "10s"
 _KEYS = ("access_key_id", "aws_access_key_id", "secret_access_key", "aws_secret_access_key", "skip_signature")
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_ENDPOINT")
+_ALLOW_HTTP = ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP", "ALLOW_HTTP")
 _NEEDS_AWS = "Install what S3 needs: pip install 'carlake[aws]'"
 
 
@@ -60,8 +62,8 @@ def client(base: str, options: Options = ()) -> Any:
     given = dict(options)
     http = {"timeout": _TIMEOUT, "connect_timeout": _CONNECT_TIMEOUT}
     http |= {name: given.pop(name) for name in CLIENT_OPTIONS if name in given}
-    if given.get("endpoint", given.get("aws_endpoint", "")).startswith("http://"):
-        http.setdefault("allow_http", "true")  # it is written out
+    if _plain_http(given):
+        http.setdefault("allow_http", "true")
     elif allowed := os.environ.get("AWS_ALLOW_HTTP"):
         http.setdefault("allow_http", allowed)  # obstore reads it only where it is given no options of the client
     own = {name: given.pop(name) for name in OWN_OPTIONS if name in given}
@@ -158,6 +160,13 @@ def _provider(given: Mapping[str, str], profile: str) -> Any:
         raise SettingsError(f"AWS profile {named!r} needs boto3, which is not installed.", _NEEDS_AWS) from None
     session = _session(_option(given, "region"), profile)
     return Boto3CredentialProvider(session) if session.get_credentials() is not None else None
+
+
+def _plain_http(given: Mapping[str, str]) -> bool:
+    """Whether requests go unencrypted: the endpoint is written so, or a variable says it, which options would hide."""
+    endpoints = (_option(given, "endpoint"), *(os.environ.get(name, "") for name in _ENDPOINTS))
+    endpoint = next((each for each in endpoints if each), "")
+    return endpoint.startswith("http://") or any(_is_true(os.environ.get(name, "")) for name in _ALLOW_HTTP)
 
 
 def _option(given: Mapping[str, str], name: str) -> str:

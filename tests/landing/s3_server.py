@@ -117,8 +117,23 @@ class _Handler(BaseHTTPRequestHandler):
             answer = f"<CopyObjectResult><ETag>{_etag(objects[key])}</ETag></CopyObjectResult>"
             self._answer(200, answer.encode(), {"Content-Type": "application/xml"})
             return
+        if self.headers.get("If-None-Match") == "*" and key in objects:
+            self._fail(412, "PreconditionFailed")
+            return
         objects[key] = body
         self._answer(200, headers={"ETag": _etag(body)})
+
+    def do_DELETE(self) -> None:
+        bucket, key, _ = self._target()
+        if self._refused(bucket, key):
+            return
+        objects = self.server.buckets[bucket]
+        wanted = self.headers.get("If-Match")
+        if self.server.heeds_conditions and wanted and key in objects and wanted != _etag(objects[key]):
+            self._fail(412, "PreconditionFailed")
+            return
+        objects.pop(key, None)
+        self._answer(204)
 
     def do_POST(self) -> None:
         """DeleteObjects."""
@@ -137,7 +152,10 @@ def _etag(content: bytes) -> str:
 
 
 class S3Server(ThreadingHTTPServer):
-    """`buckets` is what is stored; keys that begin with one of `forbidden` may not be touched; `page` keys at a time."""
+    """`buckets` is what is stored; keys that begin with one of `forbidden` may not be touched; `page` keys at a time.
+
+    heeds_conditions  whether it looks at the condition of a delete
+    """
 
     daemon_threads = True
 
@@ -146,6 +164,7 @@ class S3Server(ThreadingHTTPServer):
         self.buckets: dict[str, dict[str, bytes]] = {}
         self.forbidden: list[str] = []
         self.page = 1000
+        self.heeds_conditions = True
 
     @property
     def environment(self) -> dict[str, str]:
@@ -156,6 +175,7 @@ class S3Server(ThreadingHTTPServer):
             "AWS_ACCESS_KEY_ID": "key",
             "AWS_SECRET_ACCESS_KEY": "secret",
             "AWS_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
         }
 
 

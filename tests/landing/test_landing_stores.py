@@ -14,8 +14,7 @@ import pytest
 from tests.landing.s3_server import S3Server, serving
 
 from carlake.errors import NotFoundError
-from carlake.landing import archive as archiving
-from carlake.landing import stores
+from carlake.landing import stores, versions
 from carlake.landing.archive import archive
 from carlake.landing.listing import list_landing, list_paths
 from carlake.landing.objects import (
@@ -26,6 +25,7 @@ from carlake.landing.objects import (
     open_object,
     read_object,
 )
+from carlake.store_clients import forget_clients
 
 DAY = date(2026, 1, 2)
 
@@ -35,10 +35,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     with serving() as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
-        stores.store.cache_clear()
+        forget_clients()
         server.buckets["lake"] = {}
         yield server
-    stores.store.cache_clear()
+    forget_clients()
 
 
 @pytest.fixture
@@ -263,11 +263,13 @@ def test_archive_keeps_what_is_uploaded_between_copy_and_delete(root: str, monke
     landed = put(f"{root}/landing/a", b"as read")
     source_id = hash_object(landed)
 
-    def hash_and_upload(copied: LandedObject) -> str:
-        put(f"{root}/landing/a", b"newer")
-        return hash_object(copied)
+    delete = versions.delete_as_read
 
-    monkeypatch.setattr(archiving, "hash_object", hash_and_upload)
+    def upload_and_delete(read: LandedObject, version_id: str | None) -> str:
+        put(f"{root}/landing/a", b"newer")
+        return delete(read, version_id)
+
+    monkeypatch.setattr(versions, "delete_as_read", upload_and_delete)
     assert archive(landed, source_id, f"{root}/archive", DAY).outcome == "changed"
     assert everything(root) == {"landing/a": b"newer", f"archive/2026-01-02/{source_id}/a": b"as read"}
 
@@ -278,15 +280,45 @@ def test_archive_takes_back_a_copy_of_the_wrong_content(root: str) -> None:
     assert everything(root) == {"landing/a": b"content"}
 
 
-def test_archive_stays_in_one_bucket(root: str, tmp_path: Path) -> None:
+def test_archive_in_another_store_or_on_this_machine(root: str, tmp_path: Path) -> None:
+    elsewhere = f"memory://{uuid4()}"
     landed = put(f"{root}/landing/a", b"{}")
-    for elsewhere in ("s3://other/archive", str(tmp_path)):
-        done = archive(landed, hash_object(landed), elsewhere, DAY)
-        assert done.outcome == "failed" and elsewhere in done.why and done.advice
+    source_id = hash_object(landed)
+    assert archive(landed, source_id, f"{elsewhere}/archive", DAY).outcome == "moved"
+    assert everything(root) == {} and everything(elsewhere) == {f"archive/2026-01-02/{source_id}/a": b"{}"}
+    landed = put(f"{root}/landing/a", b"{}")
+    done = archive(landed, source_id, tmp_path / "archive", DAY)
+    place = tmp_path / "archive" / "2026-01-02" / source_id / "a"
+    assert (done.outcome, done.to, place.read_bytes()) == ("moved", str(place), b"{}") and everything(root) == {}
+    assert place.stat().st_mtime == pytest.approx(landed.modified_at.timestamp())
+    [local] = list_paths([place]).objects
+    assert archive(local, source_id, f"{root}/archive", DAY).outcome == "moved"
+    assert not place.exists() and everything(root) == {f"archive/2026-01-02/{source_id}/a": b"{}"}
+
+
+def test_an_archive_that_is_not_there_keeps_the_object(root: str, tmp_path: Path, server: S3Server) -> None:
+    landed = put(f"{root}/landing/a", b"{}")
+    done = archive(landed, hash_object(landed), "s3://other/archive", DAY)
+    assert done.outcome == "failed" and "s3://other/archive" in done.why and done.advice
     (tmp_path / "b").touch()
     [local] = list_paths([tmp_path / "b"]).objects
-    assert archive(local, hash_object(local), f"{root}/archive", DAY).outcome == "failed"
+    assert archive(local, hash_object(local), "s3://other/archive", DAY).outcome == "failed"
     assert everything(root) == {"landing/a": b"{}"} and (tmp_path / "b").exists()
+
+
+def test_a_store_that_deletes_whatever_bears_the_name_is_found_out(server: S3Server, bucket: dict[str, bytes]) -> None:
+    server.heeds_conditions = False
+    versions.heeds_conditions.cache_clear()
+    landed = put("s3://lake/landing/a", b"{}")
+    done = archive(landed, hash_object(landed), "s3://lake/archive", DAY)
+    assert done.outcome == "failed" and "deletes whatever bears the name" in done.why and "versions" in done.advice
+    assert bucket == {"landing/a": b"{}", f"archive/2026-01-02/{hash_object(landed)}/a": b"{}"}
+    try:
+        stores.use((("unconditional_delete", "true"),), ["s3://lake"])
+        assert archive(landed, hash_object(landed), "s3://lake/archive", DAY).outcome == "moved"
+    finally:
+        stores.use((), ["s3://lake"])
+        versions.heeds_conditions.cache_clear()
 
 
 def test_archive_without_permission_keeps_the_object(server: S3Server, bucket: dict[str, bytes]) -> None:

@@ -21,17 +21,16 @@ import os
 import secrets
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
-from carlake.errors import ReadError
+from carlake.errors import CarlakeError
 from carlake.landing.landed import shown
 from carlake.landing.listing import is_store
 from carlake.landing.objects import (
     LandedObject,
     UnreadableError,
-    check_unchanged,
     hash_object,
     open_object,
     path_of,
@@ -46,6 +45,7 @@ Mode = Literal["move", "leave", "delete"]
 Outcome = Literal["moved", "deleted", "left", "gone", "changed", "failed"]
 
 _COPIED_AT_ONCE = 4 << 20
+_NAME_BYTES = 200
 _STALE_SECONDS = 3600
 
 
@@ -97,15 +97,18 @@ def archive_many(
     root = os.fspath(archive_root)
     outcomes: dict[int, Archived] = {}
     local: list[tuple[int, LandedObject, str, str]] = []
+    stored: list[tuple[int, LandedObject, str]] = []
     for at, (landed, source_id) in enumerate(given):
         path = path_of(landed.uri)
         if path is None:
-            outcomes[at] = _archive_in_store(landed, source_id, root, day, mode)
-        elif mode == "move" and is_store(root):
-            outcomes[at] = _failed(landed, f"{root} is in a store and the object is not", "Keep both in one place.")
+            stored.append((at, landed, source_id))
         else:
             local.append((at, landed, source_id, path))
-    outcomes.update(_archive_local(local, os.path.join(root, day.isoformat()), mode))
+    outcomes.update(_archive_stored(stored, root, day.isoformat(), mode))
+    if mode == "move" and is_store(root):
+        outcomes.update(_archive_into_store(local, root, day.isoformat()))
+    else:
+        outcomes.update(_archive_local(local, os.path.join(root, day.isoformat()), mode))
     return [outcomes[at] for at in range(len(given))]
 
 
@@ -281,39 +284,110 @@ def _cause(error: OSError) -> str:
 # --- stores -----------------------------------------------------------------------------------------------------------
 
 
-def _archive_in_store(landed: LandedObject, source_id: str, root: str, day: date, mode: Mode) -> Archived:
-    """As for files, by copy and delete. Between the last look and the delete lies a moment that no store closes."""
-    from carlake.landing import stores
+def _archive_stored(
+    objects: Sequence[tuple[int, LandedObject, str]], root: str, day: str, mode: Mode
+) -> dict[int, Archived]:
+    """Objects of stores, some at a time: copied, verified, and deleted as they were read; see `landing.versions`."""
+    from carlake.landing.store_archive import each
 
-    base, key = stores.split(landed.uri)
-    to = ""
+    done = each(lambda given: _stored(given[1], given[2], root, day, mode), list(objects))
+    return {at: outcome for (at, _, _), outcome in zip(objects, done, strict=True)}
+
+
+def _stored(landed: LandedObject, source_id: str, root: str, day: str, mode: Mode) -> Archived:
+    from carlake.landing import versions
+    from carlake.landing.store_archive import Placed, place
+
+    name = landed.uri.rpartition("/")[2]
+    placed = Placed("", None)
     try:
-        if mode == "move":
-            if not is_store(root) or stores.split(root)[0] != base:
-                return _failed(landed, f"{root} is not in {base}, where the object lies", "Keep both in one bucket.")
-            for name in free_names(key.rpartition("/")[2]):
-                to = f"{root.rstrip('/')}/{day.isoformat()}/{source_id}/{name}"
-                there = stores.head(to)
-                if there is not None:
-                    if hash_object(there) == source_id:
-                        break
-                    continue
-                stores.copy(landed.uri, to)
-                copied = stores.head(to)
-                if copied is not None and hash_object(copied) == source_id:
-                    break
-                stores.delete(to)
+        if mode == "delete":
+            if hash_object(landed) != source_id:
                 return _changed(landed)
-        elif hash_object(landed) != source_id:
-            return _changed(landed)
-        check_unchanged(landed)
-        stores.delete(landed.uri)
+        elif is_store(root):
+            placed = place(landed, source_id, f"{root.rstrip('/')}/{day}/{source_id}", name)
+        else:
+            placed = Placed(uri_of(_downloaded(landed, source_id, os.path.join(root, day, source_id), name)), None)
+        deleted = versions.delete_as_read(landed, placed.version_id)
+    except NotAsReadError:
+        return _changed(landed)
     except UnreadableError as error:
-        if error.vanished:
-            return Archived("gone", landed.uri)
-        if "changed" in error.unreadable.why:
+        return _unarchived(landed, error, placed.to)
+    except CarlakeError as error:
+        return Archived("failed", landed.uri, placed.to, error.what, error.advice)
+    except OSError as error:
+        return _failed(landed, f"cannot be archived: {_cause(error)}", f"Check {root}.")
+    if deleted == "changed":
+        return _changed(landed)
+    return Archived(
+        "gone" if deleted == "gone" and not placed.to else "moved" if placed.to else "deleted", landed.uri, placed.to
+    )
+
+
+def _unarchived(landed: LandedObject, error: UnreadableError, to: str = "") -> Archived:
+    own = error.unreadable.uri == landed.uri
+    if own and error.vanished:
+        return Archived("gone", landed.uri, to)
+    if own and "changed" in error.unreadable.why:
+        return _changed(landed)
+    what = error.unreadable.why if own else f"{error.unreadable.uri} {error.unreadable.why}"
+    return Archived("failed", landed.uri, to, f"cannot be archived: {what}", error.unreadable.advice)
+
+
+def _downloaded(landed: LandedObject, source_id: str, folder: str, name: str) -> str:
+    """Put an object of a store into a local archive; gives the path. Raises as `store_archive.download` does."""
+    from carlake.landing.store_archive import download
+
+    made: set[str] = set()
+    _make_folders(folder, made)
+    # A key's last part may be a name that no local file can have.
+    for free in free_names(name.encode()[:_NAME_BYTES].decode(errors="ignore") or "object"):
+        target = os.path.join(folder, free)
+        try:
+            if not os.path.lexists(target):
+                download(landed, source_id, target)
+        except FileExistsError:
+            pass  # another process was faster
+        if holds(target, source_id):
+            fsync_dirs({folder, *made})
+            return target
+    raise AssertionError  # free_names does not end
+
+
+def _archive_into_store(
+    objects: Sequence[tuple[int, LandedObject, str, str]], root: str, day: str
+) -> dict[int, Archived]:
+    """Local files into an archive in a store; each leaves landing while it is still what was read."""
+    from carlake.landing.store_archive import Placed, each, place
+
+    def placed(given: tuple[int, LandedObject, str, str]) -> Placed | Archived:
+        _, landed, source_id, path = given
+        try:
+            return place(
+                landed, source_id, f"{root.rstrip('/')}/{day}/{source_id}", stored_name(os.path.basename(path))
+            )
+        except NotAsReadError:
             return _changed(landed)
-        return _failed(landed, f"cannot be archived: {error.unreadable.why}", error.unreadable.advice)
-    except ReadError as error:
-        return _failed(landed, error.what, error.advice)
-    return Archived("moved" if to else "deleted", landed.uri, to)
+        except UnreadableError as error:
+            return _unarchived(landed, error)
+
+    outcomes: dict[int, Archived] = {}
+    removal = Removal()
+    try:
+        for (at, landed, source_id, path), done in zip(objects, each(placed, list(objects)), strict=True):
+            if isinstance(done, Archived):
+                outcomes[at] = done
+                continue
+            taken = _take_out(removal, landed, source_id, path, "")
+            outcomes[at] = (
+                replace(taken, outcome="moved", to=done.to) if taken.outcome in ("deleted", "gone") else taken
+            )
+    finally:
+        removal.close()
+    return outcomes
+
+
+def stored_name(name: str) -> str:
+    """The name in a store of a local file whose name may not be UTF-8 or hold control characters."""
+    text = os.fsencode(name).decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,34 +1,77 @@
 """Objects in a store (Amazon S3, Google Cloud Storage, Azure Blob Storage), through obstore.
 
-Credentials and endpoints come from the platform's own chain (environment, instance or workload identity), never from
-carlake. `memory://name` is a store that lives as long as the process.
+Options are those that `use` was told last; credentials come from the platform's own chain if not from them. What a store
+answers with a fault is asked again: single requests by the client, answers that break off in their middle here, both a
+bounded number of times and with jitter. `memory://name` is a store that lives as long as the process.
 """
 
 from __future__ import annotations
 
-import functools
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import obstore
 import obstore.exceptions as failures
-from obstore.store import MemoryStore, from_url
+import stamina
 
 from carlake.errors import NotFoundError
 from carlake.landing import odd_keys
 from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
+from carlake.store_clients import Options, client
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 SCHEMES = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "memory")
+MODIFIED = "carlake-modified"
+"""Metadata of an archived object: the modification time that it was landed with, for a store has only its own."""
+
+Answer = TypeVar("Answer")
 
 _RANGE = 8 << 20
+_TRIES = 4
 _RETRY = "It is tried again at the next run."
-_FAILURES = (failures.BaseError, OSError, ValueError)
+FAILURES = (failures.BaseError, OSError, ValueError)
+"""What obstore raises."""
+
+_used: dict[str, Options] = {}
+_usual: Options = ()
+
+
+def use(options: Options, locations: Sequence[str] = ()) -> None:
+    """Reach the stores of these locations, and every one that no other lake of this process has named, by these options."""
+    global _usual
+    _usual = options
+    for location in locations:
+        if "://" in location:
+            _used[split(location)[0]] = options
+
+
+def options_for(base: str) -> Options:
+    """The options that a bucket is reached by."""
+    return _used.get(base, _usual)
+
+
+def store(base: str) -> Any:
+    """The client for one bucket. Raises obstore's errors where it cannot be made."""
+    return client(base, options_for(base))
+
+
+def patiently(ask: Callable[[], Answer]) -> Answer:
+    """What a store answers, asked a few times where the answer broke off. Raises what obstore does."""
+    for attempt in stamina.retry_context(on=_may_pass, attempts=_TRIES, wait_initial=0.1, wait_max=2.0):
+        with attempt:
+            return ask()
+    raise AssertionError  # the last attempt raises
+
+
+def _may_pass(failure: Exception) -> bool:
+    """Whether a failure is one of the connection; a single request that was refused was repeated by the client."""
+    return isinstance(failure, failures.GenericError) and not _status(failure)
 
 
 @contextmanager
@@ -42,21 +85,25 @@ def open_object(landed: LandedObject) -> Iterator[BinaryIO]:
 
 def check_unchanged(landed: LandedObject) -> None:
     """Raise UnreadableError unless the object is still there at the version that was listed."""
-    now = head(landed.uri)
+    now = head(landed.uri, landed.version_id)
     if now is None:
         raise UnreadableError(Unreadable(landed.uri, "has vanished", _RETRY), vanished=True)
     if now.version != landed.version:
         raise UnreadableError(Unreadable(landed.uri, "has changed since it was listed", _RETRY))
 
 
-def head(uri: str) -> LandedObject | None:
-    """The object at a uri, None if there is none. Raises UnreadableError."""
+def head(uri: str, version_id: str = "") -> LandedObject | None:
+    """The object at a uri, or one of its versions; None if there is none. Raises UnreadableError."""
     base, key = split(uri)
     try:
-        return _object(base, obstore.head(store(base), key))
+        if version_id:
+            asked: Any = {"version": version_id, "head": True}
+            meta = patiently(lambda: obstore.get(store(base), key, options=asked).meta)
+            return replace(as_landed(base, meta), version_id=version_id)
+        return as_landed(base, patiently(lambda: obstore.head(store(base), key)))
     except FileNotFoundError:
         return None
-    except _FAILURES as failure:
+    except FAILURES as failure:
         raise unreadable(uri, failure) from failure
 
 
@@ -74,7 +121,7 @@ def under(uri: str) -> tuple[list[LandedObject], list[Unreadable]]:
         while folders:
             _list_folder(client, base, folders.pop(), folders, found, odd)
         return sorted(found.values(), key=lambda landed: landed.uri), odd
-    except _FAILURES as failure:
+    except FAILURES as failure:
         # A prefix without objects is an empty list, so what is not found is the bucket.
         if isinstance(failure, FileNotFoundError) or _status(failure) == "404":
             raise NotFoundError(f"There is no bucket {base}.", "Check its name, region and endpoint.") from failure
@@ -93,8 +140,8 @@ def _list_folder(
     behind: str | None = None
     while True:
         try:
-            for page in obstore.list(client, folder or None, offset=behind):
-                found.update((meta["path"], _object(base, meta)) for meta in page)
+            for page in _pages(client, folder, behind):
+                found.update((meta["path"], as_landed(base, meta)) for meta in page)
             return
         except failures.InvalidPathError as failure:
             key = odd_keys.odd_key(failure)
@@ -111,29 +158,73 @@ def _list_folder(
                 found[behind] = there
 
 
+def _pages(client: Any, folder: str, behind: str | None) -> Iterator[Sequence[Any]]:
+    """The pages of a listing; one that breaks off goes on behind the last key that it gave."""
+    broken = 0
+    while True:
+        try:
+            for page in obstore.list(client, folder or None, offset=behind):
+                if page:
+                    yield page
+                    behind, broken = page[-1]["path"], 0
+            return
+        except failures.GenericError as failure:
+            broken += 1
+            if broken >= _TRIES or not _may_pass(failure):
+                raise
+
+
 def _list_level(client: Any, base: str, folder: str, folders: list[str], found: dict[str, LandedObject]) -> bool:
     """List a folder's own objects, and note its folders; false where one of these names is no path."""
     try:
-        level = obstore.list_with_delimiter(client, folder or None)
+        level = patiently(lambda: obstore.list_with_delimiter(client, folder or None))
     except failures.InvalidPathError:
         return False
-    found.update((meta["path"], _object(base, meta)) for meta in level["objects"])
+    found.update((meta["path"], as_landed(base, meta)) for meta in level["objects"])
     folders += [str(prefix) for prefix in level["common_prefixes"]]
     return True
 
 
-def copy(uri: str, to: str) -> None:
-    """Copy within one store; an object that is there already is kept where the store can tell. Raises UnreadableError."""
+def fetch(uri: str, version_id: str = "") -> tuple[bytes, LandedObject, str]:
+    """The whole content of an object, or of one of its versions; what it is; and its version ("" if it has none).
+
+    Raises UnreadableError.
+    """
     base, key = split(uri)
-    target = split(to)[1]
+
+    def get() -> tuple[bytes, LandedObject, str]:
+        answer = obstore.get(store(base), key, options={"version": version_id} if version_id else None)
+        return bytes(answer.bytes()), as_landed(base, answer.meta), version_in(answer.meta)
+
     try:
-        try:
-            obstore.copy(store(base), key, target, overwrite=False)
-        except failures.AlreadyExistsError:
-            return
-        except (failures.NotSupportedError, NotImplementedError):
-            obstore.copy(store(base), key, target)
-    except _FAILURES as failure:
+        return patiently(get)
+    except FAILURES as failure:
+        raise unreadable(uri, failure) from failure
+
+
+def put_new(uri: str, content: bytes, modified_at: str = "") -> str | None:
+    """Put an object where there is none; gives its ETag, None where there is one. Raises UnreadableError.
+
+    An answer that was lost looks as if there was one: whoever asks has to look at what is there.
+    """
+    base, key = split(uri)
+    attributes = {MODIFIED: modified_at} if modified_at else None
+    try:
+        done = patiently(lambda: obstore.put(store(base), key, content, attributes=attributes, mode="create"))
+    except failures.AlreadyExistsError:
+        return None
+    except FAILURES as failure:
+        raise unreadable(uri, failure) from failure
+    return (done["e_tag"] or "").strip('"')
+
+
+def put(uri: str, content: BinaryIO | bytes, modified_at: str = "") -> None:
+    """Put an object, in parts where it is large. Raises UnreadableError."""
+    base, key = split(uri)
+    attributes = {MODIFIED: modified_at} if modified_at else None
+    try:
+        obstore.put(store(base), key, content, attributes=attributes)
+    except FAILURES as failure:
         raise unreadable(uri, failure) from failure
 
 
@@ -141,10 +232,10 @@ def delete(uri: str) -> None:
     """Delete an object; one that is gone is fine. Raises UnreadableError."""
     base, key = split(uri)
     try:
-        obstore.delete(store(base), key)
+        patiently(lambda: obstore.delete(store(base), key))
     except FileNotFoundError:
         return
-    except _FAILURES as failure:
+    except FAILURES as failure:
         raise unreadable(uri, failure) from failure
 
 
@@ -153,12 +244,6 @@ def split(uri: str) -> tuple[str, str]:
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
     return f"{scheme}://{bucket}", key
-
-
-@functools.lru_cache(maxsize=64)
-def store(base: str) -> Any:
-    """The client for one bucket. Raises obstore's errors where it cannot be made."""
-    return MemoryStore() if base.startswith("memory://") else from_url(base)
 
 
 def unreadable(uri: str, failure: Exception) -> UnreadableError:
@@ -180,11 +265,18 @@ def _status(failure: Exception) -> str:
     return found[1] if found else ""
 
 
-def _object(base: str, meta: Any) -> LandedObject:
+def as_landed(base: str, meta: Any) -> LandedObject:
+    """What is known of an object, from obstore's."""
     # Azure's listing leaves out the quotes that its other answers have around an ETag.
     e_tag = (meta["e_tag"] or "").removeprefix("W/").strip('"')
     version = e_tag or f"{meta['last_modified'].isoformat()}-{meta['size']}"
     return LandedObject(f"{base}/{meta['path']}", meta["size"], meta["last_modified"], version)
+
+
+def version_in(meta: Any) -> str:
+    """The version's id in what obstore knows of an object, "" where the bucket keeps none."""
+    version_id = meta.get("version") or ""
+    return "" if version_id == "null" else version_id
 
 
 class _StoreObject(io.RawIOBase):
@@ -196,7 +288,7 @@ class _StoreObject(io.RawIOBase):
         self._at = 0
         try:
             self._store = store(base)
-        except _FAILURES as failure:
+        except FAILURES as failure:
             raise unreadable(landed.uri, failure) from failure
 
     def readable(self) -> bool:
@@ -221,13 +313,19 @@ class _StoreObject(io.RawIOBase):
         if end <= self._at:
             return 0
         try:
-            answer = obstore.get(self._store, self._key, options={"range": (self._at, end)})
-            content = answer.bytes()
-        except _FAILURES as failure:
+            content, meta = patiently(lambda: self._get(end))
+        except FAILURES as failure:
             raise unreadable(self._landed.uri, failure) from failure
         # Compared here and not asked for by If-Match, which not every store knows.
-        if _object("", answer.meta).version != self._landed.version:
+        if as_landed("", meta).version != self._landed.version:
             raise UnreadableError(Unreadable(self._landed.uri, "changed while it was read", _RETRY))
         target[: len(content)] = memoryview(content)
         self._at += len(content)
         return len(content)
+
+    def _get(self, end: int) -> tuple[Any, Any]:
+        options: Any = {"range": (self._at, end)}
+        if self._landed.version_id:
+            options["version"] = self._landed.version_id
+        answer = obstore.get(self._store, self._key, options=options)
+        return answer.bytes(), answer.meta
