@@ -31,6 +31,7 @@ from carlake.settings import Settings
 
 if TYPE_CHECKING:
     from carlake.contracts.drift import Drift, Outcome
+    from carlake.look.connect import Connection
     from carlake.look.trace import Trace
     from carlake.look.verify import Verification
     from carlake.upkeep.checks.doctor import Diagnosis
@@ -347,11 +348,14 @@ class Lakehouse(Mending):
 
         return recover(look, open_house, say)
 
-    def connect(self, tool: str) -> str:
-        """What a user pastes to read the tables from another tool. Raises NotFoundError for a tool that is not known."""
+    def connect(self, tool: str, *, as_of_run: str | None = None) -> Connection:
+        """What a user pastes to read the tables from another tool, now and as of a release (the newest, or a run's).
+
+        Raises NotFoundError for a tool or release that is not known, SettingsError for a tool that cannot read this lake.
+        """
         from carlake.look.connect import connect
 
-        return connect(self, tool)
+        return connect(self, tool, as_of_run)
 
 
 def problems(listing: Listing) -> list[Problem]:

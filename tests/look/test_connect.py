@@ -1,119 +1,32 @@
-"""What `connect` prints is run as it is, and must read the same rows as carlake itself."""
+"""What `connect` prints: this lake's places, no secrets, and what to do where a tool cannot read the lake.
+
+That what it prints works is shown by tests/readers, which paste it.
+"""
 
 from __future__ import annotations
 
 import configparser
-import json
-import os
 import shlex
-import subprocess
-import sys
-import venv
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
-import duckdb
 import pytest
 
+from carlake.cli.names import TOOLS as COMPLETED
 from carlake.errors import NotFoundError, SettingsError
-from carlake.lake import exclusive
 from carlake.lakehouse import Lakehouse
 from carlake.look.connect import TOOLS
-from carlake.settings import Settings
+from carlake.look.connect.connection import connection
+from carlake.look.connect.place import Place, Variable, located
 
 from .conftest import Built
-from .duckdb_reader import figures
-
-READER = Path(__file__).parents[2] / ".envs" / "duckdb-reader"
-PACKAGES = ("duckdb==1.5.5", "duckdb-extension-iceberg==1.5.5", "duckdb-extension-avro==1.5.5", "pytz==2026.1")
-
-
-@pytest.fixture(scope="session")
-def reader() -> Path:
-    """The Python of an environment with DuckDB's Iceberg reader; made once and kept in `.envs`."""
-    python, ready = READER / "bin" / "python", READER / ".ready"
-    wanted = f"{sys.version}\n{READER}\n{PACKAGES}"
-    with exclusive(READER.with_suffix(".lock")):
-        if not ready.is_file() or ready.read_text() != wanted:
-            venv.create(READER, clear=True, with_pip=True)
-            install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES]
-            made = subprocess.run(install, capture_output=True, text=True, check=False)
-            if made.returncode and not os.environ.get("CI"):
-                pytest.skip(f"DuckDB's Iceberg reader cannot be installed here: {made.stderr[-300:]}")
-            assert made.returncode == 0, made.stderr
-            ready.write_text(wanted)
-    return python
-
-
-def own_figures(house: Lakehouse) -> dict[str, dict[str, str]]:
-    """What DuckDB 2 makes of the rows that carlake gives."""
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        found = {}
-        for name in filter(
-            lambda each: house.catalog.table_exists(f"{house.settings.namespace}.{each}"), house.declared
-        ):
-            connection.register(name, house.query(f"FROM {name}"))
-            found[name] = figures(connection, name)
-        return found
-
-
-def ran(text: str, more: str) -> str:
-    """The output of Python text in a process of its own, warnings being errors."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", f"{text}\n{more}"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_pyiceberg_by_itself_reads_every_table(built: Built) -> None:
-    text = built.house.connect("pyiceberg")
-    assert "import carlake" not in text
-    more = """
-import sys, duckdb
-sys.path.insert(0, %r)
-from duckdb_reader import figures
-with duckdb.connect() as connection:
-    connection.execute("SET TimeZone = 'UTC'")
-    found = {}
-    for namespace, name in catalog.list_tables("carlake"):
-        connection.register(name, catalog.load_table((namespace, name)).scan().to_arrow())
-        found[name] = figures(connection, name)
-import json; print(json.dumps(found)); print(cars.num_rows); assert "carlake" not in sys.modules
-""" % str(Path(__file__).parent)  # noqa: UP031  (braces)
-    *counts, found, cars = ran(text, more).splitlines()
-    own = own_figures(built.house)
-    assert json.loads(found) == own
-    assert dict(line.split() for line in counts) == {f"carlake.{name}": told["rows"] for name, told in own.items()}
-    assert cars == own["gold_car_current_state"]["rows"]
-
-
-def test_polars_reads_every_table(built: Built) -> None:
-    more = "import json\nprint(json.dumps({name: frame.collect().height for name, frame in tables.items()}))"
-    more += "\nprint(tables['gold_fuel_efficiency_monthly'].select(pl.col('total_km_driven').sum()).collect().item())"
-    *_, counts, distance = ran(built.house.connect("polars"), more).splitlines()
-    own = own_figures(built.house)
-    assert {name: str(rows) for name, rows in json.loads(counts).items()} == {
-        n: told["rows"] for n, told in own.items()
-    }
-    assert distance == own["gold_fuel_efficiency_monthly"]["total_km_driven"]
-
-
-def test_duckdbs_own_iceberg_reader_reads_every_table(built: Built, reader: Path) -> None:
-    script = Path(__file__).with_name("duckdb_reader.py")
-    done = subprocess.run(
-        [reader, script], input=built.house.connect("duckdb"), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == own_figures(built.house)
 
 
 def test_every_text_has_this_lakes_own_paths(built: Built) -> None:
     lake = built.house.lake
-    for tool in TOOLS:
-        text = built.house.connect(tool)
+    for tool in set(TOOLS) - {"athena"}:
+        text = built.house.connect(tool).text
         assert text.endswith("\n") and not text.endswith("\n\n")
         assert str(lake.warehouse) in text
         assert "gold_car_current_state" in text
@@ -122,7 +35,7 @@ def test_every_text_has_this_lakes_own_paths(built: Built) -> None:
 
 def test_the_spark_command_is_one_a_shell_takes(small: Callable[..., Lakehouse]) -> None:
     with small("it's a lake") as house:
-        words = shlex.split(house.connect("spark"), comments=True)
+        words = shlex.split(house.connect("spark").text, comments=True)
         settings = dict(word.split("=", 1) for before, word in pairwise(words) if before == "--conf")
         catalog = "spark.sql.catalog.carlake"
         assert words[0] == "spark-sql"
@@ -134,7 +47,7 @@ def test_the_spark_command_is_one_a_shell_takes(small: Callable[..., Lakehouse])
 
 def test_the_trino_text_is_a_properties_file(built: Built) -> None:
     parser = configparser.ConfigParser(interpolation=None, delimiters=("=",))
-    parser.read_string("[catalog]\n" + built.house.connect("trino"))
+    parser.read_string("[catalog]\n" + built.house.connect("trino").text)
     properties = dict(parser["catalog"])
     assert properties["connector.name"] == "iceberg"
     assert properties["iceberg.jdbc-catalog.catalog-name"] == "carlake"
@@ -144,11 +57,119 @@ def test_the_trino_text_is_a_properties_file(built: Built) -> None:
 def test_an_unknown_tool_names_the_nearest(built: Built) -> None:
     with pytest.raises(NotFoundError, match="'duckbd'") as error:
         built.house.connect("duckbd")
-    assert error.value.advice == "Did you mean duckdb? Tools: pyiceberg, duckdb, polars, spark, trino."
+    assert error.value.advice == "Did you mean duckdb? Tools: pyiceberg, pandas, polars, duckdb, spark, trino, athena."
 
 
-def test_a_lake_with_another_catalog_says_what_to_do(built: Built) -> None:
-    elsewhere = Settings(catalog="rest", catalog_uri="https://user:secret@example.com")
-    with Lakehouse(built.house.lake, elsewhere) as house, pytest.raises(SettingsError) as error:
-        house.connect("spark")
-    assert "catalog_uri" in error.value.advice and "secret" not in str(error.value)
+def test_the_shell_completes_every_tool() -> None:
+    assert set(COMPLETED) == set(TOOLS)
+
+
+HIDDEN = "s3cr3t-val"
+"""Stands in every value that nobody is to see."""
+GIVEN = {
+    "postgres": {"uri": f"postgresql+psycopg://fleet:{HIDDEN}@db.example.com:5433/lake?sslmode=require"},
+    "sql": {"uri": f"postgresql://fleet:{HIDDEN}@db.example.com/lake"},
+    "rest": {
+        "uri": "https://catalog.example.com/api",
+        "warehouse": "fleet",
+        "credential": f"id:{HIDDEN}",
+        "token": HIDDEN,
+        "scope": "PRINCIPAL_ROLE:ALL",
+        "header.X-Api-Key": HIDDEN,
+    },
+    "glue": {"glue.region": "eu-west-1", "glue.access-key-id": HIDDEN, "glue.secret-access-key": HIDDEN},
+}
+STORE = {
+    "s3.endpoint": "http://127.0.0.1:7070",
+    "s3.region": "eu-west-1",
+    "s3.access-key-id": HIDDEN,
+    "s3.secret-access-key": HIDDEN,
+    "s3.session-token": HIDDEN,
+    "carlake.store.secret_access_key": HIDDEN,
+    "py-io-impl": "carlake.storage.DurableFileIO",
+}
+
+
+def place(catalog: str, **more: str) -> Place:
+    """A place with a table, whose files lie in a store of one's own."""
+    given = {"warehouse": "s3://fleet/lake", **GIVEN[catalog], **STORE, **more}
+    table = {"gold_car_current_state": "s3://fleet/lake/metadata/1.metadata.json"}
+    return replace(
+        located(catalog, given), store="s3", tables=table, release="R", snapshots={"gold_car_current_state": 7}
+    )
+
+
+@pytest.mark.parametrize("catalog", GIVEN)
+@pytest.mark.parametrize("tool", TOOLS)
+def test_no_text_has_a_secret_or_anything_of_carlakes_own(tool: str, catalog: str) -> None:
+    if tool == "athena" and catalog != "glue":
+        with pytest.raises(SettingsError, match="Athena cannot read a lake whose catalog is of type"):
+            connection(tool, place(catalog))
+        return
+    found = connection(tool, place(catalog))
+    assert HIDDEN not in str(found)
+    assert "carlake.store" not in found.text and "DurableFileIO" not in found.text
+    assert found.release == "R"
+
+
+def test_a_secret_is_a_variable_that_the_tool_reads() -> None:
+    for tool, password in {
+        "spark": '--conf "spark.sql.catalog.carlake.jdbc.password=$PGPASSWORD"',
+        "trino": "iceberg.jdbc-catalog.connection-password=${ENV:PGPASSWORD}",
+        "polars": "PGPASSWORD",  # the driver reads it by itself
+    }.items():
+        text = connection(tool, place("postgres")).text
+        assert password in text
+        assert "Set before, with what carlake's settings have: PGPASSWORD" in text
+    assert '"uri": "postgresql+psycopg://fleet@db.example.com:5433/lake?sslmode=require"' in text
+    for tool, line in {
+        "spark": '--conf "spark.sql.catalog.carlake.credential=$ICEBERG_CREDENTIAL"',
+        "trino": "iceberg.rest-catalog.oauth2.credential=${ENV:ICEBERG_CREDENTIAL}",
+        "pyiceberg": '"credential": os.environ["ICEBERG_CREDENTIAL"],',
+    }.items():
+        assert line in connection(tool, place("rest")).text
+    hidden = place("rest", uri=f"https://user:{HIDDEN}@catalog.example.com")
+    assert hidden.uri == Variable("CARLAKE_CATALOG_URI")
+
+
+def test_a_postgres_catalog_is_its_jdbc_address() -> None:
+    properties = dict(
+        line.split("=", 1) for line in connection("trino", place("postgres")).text.splitlines() if "=" in line
+    )
+    assert (
+        properties["iceberg.jdbc-catalog.connection-url"]
+        == "jdbc:postgresql://db.example.com:5433/lake?sslmode=require"
+    )
+    assert properties["iceberg.jdbc-catalog.connection-user"] == "fleet"
+    assert properties["iceberg.jdbc-catalog.driver-class"] == "org.postgresql.Driver"
+    assert "--packages" in (text := connection("spark", place("sql")).text)
+    assert ",org.postgresql:postgresql:" in text and ",org.apache.iceberg:iceberg-aws-bundle:" in text
+    assert "spark.sql.catalog.carlake.uri=jdbc:postgresql://db.example.com/lake" in text
+
+
+def test_a_store_of_ones_own_is_asked_by_path() -> None:
+    for tool, lines in {
+        "spark": ["s3.endpoint=http://127.0.0.1:7070", "s3.path-style-access=true", "client.region=eu-west-1"],
+        "trino": ["s3.endpoint=http://127.0.0.1:7070", "s3.path-style-access=true", "s3.region=eu-west-1"],
+        "duckdb": ["ENDPOINT '127.0.0.1:7070'", "USE_SSL false", "URL_STYLE 'path'", "REGION 'eu-west-1'"],
+        "polars": ['"s3.endpoint": "http://127.0.0.1:7070"', '"s3.region": "eu-west-1"'],
+    }.items():
+        assert [line for line in lines if line not in connection(tool, place("postgres")).text] == []
+
+
+def test_athena_takes_snapshots_by_number() -> None:
+    found = connection("athena", place("glue"))
+    assert 'SELECT * FROM "AwsDataCatalog"."carlake"."gold_car_current_state" FOR VERSION AS OF 7;' in found.text
+
+
+def test_what_cannot_be_read_says_what_would_do(built: Built) -> None:
+    with pytest.raises(SettingsError) as error:
+        built.house.connect("athena")
+    assert "It reads glue" in error.value.advice
+    with pytest.raises(SettingsError, match="DuckDB cannot read tables whose files are at gs://") as error:
+        connection("duckdb", replace(place("postgres"), store="gs", warehouse="gs://fleet/lake"))
+    assert "carlake connect polars" in error.value.advice
+    with pytest.raises(SettingsError, match="memory"):
+        connection("polars", located("in-memory", {}))
+    with pytest.raises(SettingsError, match="Trino cannot read a lake whose catalog is of type 'dynamodb'"):
+        connection("trino", located("dynamodb", {"warehouse": "s3://fleet"}))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
-import subprocess
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,13 +16,11 @@ from carlake.refresh.history import TAG, histories
 from carlake.refresh.releases import Release, to_keep, whole_releases
 from carlake.settings import Settings
 from lakes import BRONZE, OPS_RUNS, SILVER, STATE, iceberg, lakehouse, nested, put, rows_of
-from look.test_connect import reader
 from releases.work import run_and_die, run_until
 
 from .conftest import DERIVED, MORE, RUNS, Ran, state
 from .test_crash import killed
 
-__all__ = ["reader"]
 FLOW = (BRONZE, *DERIVED)
 
 
@@ -84,39 +79,17 @@ def test_a_run_that_is_not_kept_is_refused(ran: Ran) -> None:
     assert ran.house.release(ran.runs[0][:-1]) == ran.house.release(ran.runs[0])
 
 
-def test_pyiceberg_by_itself_reads_a_release(ran: Ran) -> None:
-    text = f"""
-{ran.house.connect("pyiceberg").split("for identifier")[0]}
-import json, sys
-rows = {{}}
-for namespace, name in catalog.list_tables("carlake"):
-    table = catalog.load_table((namespace, name))
-    tag = table.snapshot_by_name("{TAG}{ran.runs[1]}")
-    if tag is not None:
-        rows[name] = table.scan(snapshot_id=tag.snapshot_id).to_arrow().num_rows
-assert "carlake" not in sys.modules
-print(json.dumps(rows))
-"""
-    done = subprocess.run([sys.executable, "-W", "error", "-c", text], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    expected = {name: len(rows) for name, rows in ran.states[2].items()}
-    assert json.loads(done.stdout) == {**expected, BRONZE: len(RUNS[0]) + len(RUNS[1])}
-
-
-def test_duckdbs_own_iceberg_reader_reads_a_release(ran: Ran, reader: Path) -> None:
-    sql = ["LOAD avro;", "LOAD iceberg;", "SET TimeZone = 'UTC';"]
-    for name in FLOW:
-        table = iceberg(ran.house, name)
-        metadata = table.metadata_location.removeprefix("file://")
-        snapshot = table.metadata.refs[TAG + ran.runs[1]].snapshot_id
-        sql.append(
-            f"CREATE VIEW {name} AS SELECT * FROM iceberg_scan('{metadata}', snapshot_from_id => {snapshot}::UBIGINT);"
-        )
-    script = Path(__file__).parents[1] / "look" / "duckdb_reader.py"
-    done = subprocess.run([reader, script], input="\n".join(sql), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    expected = {name: len(rows) for name, rows in ran.states[2].items()} | {BRONZE: len(RUNS[0]) + len(RUNS[1])}
-    assert {name: int(told["rows"]) for name, told in json.loads(done.stdout).items()} == expected
+def test_connect_names_a_release_that_is_kept(ran: Ran) -> None:
+    assert ran.house.connect("spark").release == ran.runs[-1]
+    for run in (ran.runs[1], ran.runs[1][:-1]):
+        connection = ran.house.connect("trino", as_of_run=run)
+        assert connection.release == ran.runs[1]
+        assert f"FOR VERSION AS OF '{TAG}{ran.runs[1]}'" in connection.text
+    with pytest.raises(NotFoundError, match="No release that is kept is of a run 'nobody'") as error:
+        ran.house.connect("spark", as_of_run="nobody")
+    assert ran.runs[-1] in error.value.advice
+    with pytest.raises(NotFoundError, match="Several releases are of a run '2025'"):
+        ran.house.connect("spark", as_of_run="2025")
 
 
 def release(run: str, at: datetime) -> Release:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -22,19 +23,26 @@ def connect(
     tool: Annotated[
         str,
         typer.Argument(
-            metavar="TOOL", help="pyiceberg, duckdb, polars, spark or trino.", autocompletion=complete_tools
+            metavar="TOOL",
+            help="pyiceberg, pandas, polars, duckdb, spark, trino or athena.",
+            autocompletion=complete_tools,
         ),
     ],
+    as_of_run: Annotated[
+        str | None,
+        typer.Option("--as-of-run", metavar="RUN", help="The release that the text reads, too. [the newest]"),
+    ] = None,
 ) -> None:
     """What to paste to read the tables from another tool.
 
-    Every text has this lake's own paths, so that it runs as it is.
+    Every text has this lake's own places, now and at its newest release, so
+    that it runs as it is; passwords stay in the environment.
 
       carlake connect duckdb
     """
     with invocation.open() as house:
-        text = house.connect(tool)
+        connection = house.connect(tool, as_of_run=as_of_run)
     if invocation.json:
-        invocation.document({"tool": tool, "text": text})
+        invocation.document(asdict(connection))
     else:
-        typer.echo(text.rstrip("\n"))
+        typer.echo(connection.text.rstrip("\n"))

@@ -17,7 +17,7 @@ TABLES = (
 FORMATS = ("table", "csv", "json", "ndjson", "parquet")
 """How `carlake query` prints rows."""
 
-TOOLS = ("pyiceberg", "duckdb", "polars", "spark", "trino")
+TOOLS = ("pyiceberg", "pandas", "polars", "duckdb", "spark", "trino", "athena")
 
 
 def complete_tables(incomplete: str) -> list[str]:
