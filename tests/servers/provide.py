@@ -19,7 +19,7 @@ from pathlib import Path
 
 PROGRAMS = Path(__file__).parents[2] / ".envs"
 
-SERVERS = ("java", "postgres", "rest_catalog", "versitygw", "trino")
+SERVERS = ("java", "postgres", "rest_catalog", "versitygw", "trino", "spark_submit")
 """The modules here whose `provide()`, or `program()`, `make servers` calls, in this order."""
 
 
