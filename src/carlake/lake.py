@@ -1,8 +1,8 @@
-"""What a lake is: one folder, `landing/ archive/ warehouse/ catalog.db carlake.toml`.
+"""What a lake is: one folder, `landing/ archive/ warehouse/ catalog.db carlake.toml`, here or in an object store.
 
 Iceberg records absolute paths, so a lake works only where it was made. `carlake.toml` records that place, and a lake
 that lies elsewhere is recognised before anything of it is touched. `.carlake/` holds the lock and temporary files;
-losing it loses no row.
+losing it loses no row. For a lake in a store (`carlake.lake_in_store`) it lies in a folder of this machine.
 """
 
 from __future__ import annotations
@@ -15,14 +15,18 @@ import re
 import shlex
 import tomllib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carlake.errors import LakeError
+from carlake.places import is_remote
 from carlake.version import VERSION
+
+if TYPE_CHECKING:
+    from carlake.settings import Settings, SettingsText
 
 FORMAT = 1
 """The format of lakes that this carlake makes, and the newest that it opens."""
@@ -36,15 +40,25 @@ _NOBODYS = ("lost+found", ".DS_Store")  # what a new volume or a file browser le
 class Lake:
     """A lake that lies where it was made. All paths are absolute, with links resolved.
 
+    root            its folder; of a lake in a store a folder of this machine, for locks and temporary files
     id              hexadecimal, made once; a copy of a lake has the same
     format_version  version of the folder's format
     warehouse_uri   where the tables lie, where that is in an object store; see `with_warehouse`
+    uri             where the lake lies, if that is in an object store
+    own             its carlake.toml, if that lies there
     """
 
     root: Path
     id: str
     format_version: int = FORMAT
     warehouse_uri: str = ""
+    uri: str = ""
+    own: SettingsText | None = None
+
+    @property
+    def location(self) -> str:
+        """Where it lies, as a person names it."""
+        return self.uri or str(self.root)
 
     def with_warehouse(self, uri: str) -> Lake:
         """The lake with its tables in an object store, where the setting `warehouse` says so."""
@@ -71,9 +85,9 @@ class Lake:
         return self.root / _CATALOG
 
     @property
-    def toml(self) -> Path:
+    def toml(self) -> Path | SettingsText:
         """The lake's settings and, under `[lake]`, its format, id and location."""
-        return self.root / _TOML
+        return self.own or self.root / _TOML
 
     @property
     def scratch(self) -> Path:
@@ -91,13 +105,19 @@ class Lake:
         return self.root / _OWN / "lock"
 
 
-def create(path: str | os.PathLike[str]) -> Lake:
+def create(path: str | os.PathLike[str], settings: Settings | None = None, file: Path | None = None) -> Lake:
     """Make the lake at `path`, or complete one that was half made, and open it; an existing lake is just opened.
+
+    settings, file  the settings, or the file beside the environment that has them: they say how a store is reached
 
     Safe when several processes do it at once: one lake comes of it. The folder must be new, empty, or hold nothing but
     the lake's own empty folders (`landing` may hold objects).
     Raises `LakeError` as `open` does, and where the folder holds something else or cannot be written.
     """
+    if is_remote(os.fspath(path)):
+        from carlake.lake_in_store import create_in_store
+
+        return create_in_store(os.fspath(path), settings, file)
     root = _root(path)
     if os.path.lexists(root / _TOML):
         return open(root)
@@ -117,28 +137,21 @@ def create(path: str | os.PathLike[str]) -> Lake:
     return open(root)
 
 
-def open(path: str | os.PathLike[str]) -> Lake:  # noqa: A001 - read as `lake.open`
-    """The lake at `path`. Nothing is written before it is known to lie where it was made.
+def open(  # noqa: A001 - read as `lake.open`
+    path: str | os.PathLike[str], settings: Settings | None = None, file: Path | None = None
+) -> Lake:
+    """The lake at `path`. Nothing is written before it is known to lie where it was made. `settings`, `file`: as `create`.
 
     Raises `LakeError` where there is no lake, it is of a newer format, or it was moved or copied.
     """
+    if is_remote(os.fspath(path)):
+        from carlake.lake_in_store import open_in_store
+
+        return open_in_store(os.fspath(path), settings, file)
     root = _root(path)
     if not os.path.isfile(root / _TOML):  # noqa: PTH113 - false, and no error, where the folder may not be read
         raise _no_lake(root)
-    own = _read_own(root)
-    version = own.get("format")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise _damaged(root, "has no 'format' number")
-    if version > FORMAT:
-        maker = own.get("made_by", "a later version")
-        raise LakeError(
-            f"The lake at {root} has format {version}, made by carlake {maker}; "
-            f"this carlake {VERSION} knows format {FORMAT} and older.",
-            f"Install carlake {maker} or later: pip install --upgrade carlake",
-        )
-    lake_id, location = own.get("id"), own.get("location")
-    if not isinstance(lake_id, str) or not lake_id or not isinstance(location, str) or not location:
-        raise _damaged(root, "has no 'id' or 'location'")
+    version, lake_id, location = identity(_read_own(root), str(root))
     recorded = Path(location)
     # The same folder under another name (a link, a bind mount) is fine: the recorded paths lead to it.
     if not recorded.is_dir() or not recorded.samefile(root):
@@ -149,6 +162,33 @@ def open(path: str | os.PathLike[str]) -> Lake:  # noqa: A001 - read as `lake.op
             if not folder.is_dir():
                 folder.mkdir(parents=True, exist_ok=True)
     return lake
+
+
+def is_there(path: str | os.PathLike[str], settings: Settings | None = None, file: Path | None = None) -> bool:
+    """Whether there is a lake, or something that says it is one. Raises LakeError where a store cannot be asked."""
+    if is_remote(os.fspath(path)):
+        from carlake.lake_in_store import is_in_store
+
+        return is_in_store(os.fspath(path), settings, file)
+    return os.path.lexists(Path(os.fspath(path).removeprefix("file://")).expanduser() / _TOML)
+
+
+def identity(own: Mapping[str, Any], lake: str) -> tuple[int, str, str]:
+    """Format, id and recorded location in the table [lake] of a lake's file. Raises LakeError."""
+    version = own.get("format")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise _damaged(lake, "has no 'format' number")
+    if version > FORMAT:
+        maker = own.get("made_by", "a later version")
+        raise LakeError(
+            f"The lake at {lake} has format {version}, made by carlake {maker}; "
+            f"this carlake {VERSION} knows format {FORMAT} and older.",
+            f"Install carlake {maker} or later: pip install --upgrade carlake",
+        )
+    lake_id, location = own.get("id"), own.get("location")
+    if not isinstance(lake_id, str) or not lake_id or not isinstance(location, str) or not location:
+        raise _damaged(lake, "has no 'id' or 'location'")
+    return version, lake_id, location
 
 
 @contextmanager
@@ -166,7 +206,10 @@ def exclusive(lock: Path) -> Iterator[None]:
 def _root(path: str | os.PathLike[str]) -> Path:
     text = os.fspath(path).removeprefix("file://")
     if "://" in text:
-        raise LakeError(f"{text} is not a folder of this machine.", "Give the path of a folder: a lake is one folder.")
+        raise LakeError(
+            f"{text} is neither a folder of this machine nor a place in an object store.",
+            "Give the path of a folder, or a URI such as s3://BUCKET/PREFIX.",
+        )
     root = Path(os.path.realpath(Path(text).expanduser()))
     try:
         str(root).encode("utf-8")
@@ -217,16 +260,21 @@ def _settings_text() -> str:
     return f"# Settings of this lake. Take the # away before a line to change what it sets.\n\n{commented()}\n"
 
 
-def _write_toml(root: Path, settings: str, lake_id: str) -> None:
-    text = (
-        f"{settings}"
+def own_text(location: str, lake_id: str, settings: str | None = None) -> str:
+    """The text of a lake's file; by default with every setting as a comment."""
+    return (
+        f"{_settings_text() if settings is None else settings}"
         f"{_OWN_NOTE}"
         "[lake]\n"
         f"format = {FORMAT}\n"
         f'id = "{lake_id}"\n'
-        f"location = {_toml_text(str(root))}\n"
+        f"location = {_toml_text(location)}\n"
         f'made_by = "{VERSION}"\n'
     )
+
+
+def _write_toml(root: Path, settings: str, lake_id: str) -> None:
+    text = own_text(str(root), lake_id, settings)
     (root / _OWN).mkdir(exist_ok=True)
     unfinished = root / _OWN / f"{_TOML}.{os.getpid()}"
     with unfinished.open("w", encoding="utf-8") as file:
@@ -248,20 +296,27 @@ def _toml_text(text: str) -> str:
 
 def _read_own(root: Path) -> dict[str, Any]:
     try:
-        own = tomllib.loads((root / _TOML).read_bytes().decode("utf-8-sig")).get("lake")
+        content = (root / _TOML).read_bytes()
     except OSError as error:
         raise LakeError(f"{root / _TOML} cannot be read: {error.strerror or error}.") from None
+    return parse_own(content, str(root))
+
+
+def parse_own(content: bytes, lake: str) -> dict[str, Any]:
+    """The table [lake] in the content of a lake's file. Raises LakeError."""
+    try:
+        own = tomllib.loads(content.decode("utf-8-sig")).get("lake")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LakeError(f"{root / _TOML} is not valid TOML: {error}.", "Mend that line.") from None
+        raise LakeError(f"{lake}/{_TOML} is not valid TOML: {error}.", "Mend that line.") from None
     if not isinstance(own, dict):
-        raise _damaged(root, "has no table [lake]")
+        raise _damaged(lake, "has no table [lake]")
     return own
 
 
-def _damaged(root: Path, what: str) -> LakeError:
+def _damaged(lake: str, what: str) -> LakeError:
     return LakeError(
-        f"{root / _TOML} {what}, which says what the lake is.",
-        f"Put the file back as it was, or have it made anew: {_recover(root)}",
+        f"{lake}/{_TOML} {what}, which says what the lake is.",
+        f"Put the file back as it was, or have it made anew: {_recover(lake)}",
     )
 
 
@@ -276,7 +331,7 @@ def _elsewhere(root: Path, recorded: Path, lake_id: str) -> LakeError:
     )
 
 
-def _recover(root: Path) -> str:
+def _recover(root: Path | str) -> str:
     return f"carlake recover --lake {_quoted(root)}"
 
 
@@ -311,7 +366,7 @@ def _no_lake(root: Path) -> LakeError:
     except OSError as error:
         return LakeError(f"{root} cannot be read: {error.strerror or error}.")
     if has_tables:
-        return _damaged(root, "is missing")
+        return _damaged(str(root), "is missing")
     if inside:
         return LakeError(f"{root} is not a lake.", f"There is one in it: --lake {_quoted(inside[0])}")
     return LakeError(
@@ -319,5 +374,5 @@ def _no_lake(root: Path) -> LakeError:
     )
 
 
-def _quoted(path: Path) -> str:
+def _quoted(path: Path | str) -> str:
     return shlex.quote(str(path))

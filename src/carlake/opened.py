@@ -20,6 +20,7 @@ from carlake.errors import CarlakeError, ContractError, LakeError
 from carlake.hooks import Event, Hooks, Kind
 from carlake.journal import CIRCUIT, Journal, Level
 from carlake.journal import folder as log_folder
+from carlake.lake_in_store import place_all
 from carlake.refresh.causes import cause
 from carlake.refresh.circuits import Circuits
 from carlake.refresh.context import WATCH, Context, new_run_id
@@ -53,6 +54,8 @@ class OpenLake:
     """
 
     def __init__(self, lake: lakes.Lake, settings: Settings, clock: Clock | None = None) -> None:
+        if lake.uri:
+            settings = place_all(lake, settings)
         self.lake = lake.with_warehouse(settings.warehouse)
         self.settings = settings
         self.clock: Clock = clock or (lambda: datetime.now(UTC))
@@ -67,13 +70,13 @@ class OpenLake:
     @classmethod
     def create(cls, path: str | PathLike[str], settings: Settings | None = None, clock: Clock | None = None) -> Self:
         """Make a lake (or complete a half-made one) and open it; an existing lake is just opened. Raises LakeError."""
-        lake = lakes.create(path)
+        lake = lakes.create(path, settings)
         return cls(lake, settings or Settings.load(lake=lake.toml), clock)
 
     @classmethod
     def open(cls, path: str | PathLike[str], settings: Settings | None = None, clock: Clock | None = None) -> Self:
         """Open a lake where it was made. Raises LakeError where there is none, it was moved, or it is newer."""
-        lake = lakes.open(path)
+        lake = lakes.open(path, settings)
         return cls(lake, settings or Settings.load(lake=lake.toml), clock)
 
     def __enter__(self) -> Self:
@@ -243,7 +246,7 @@ class OpenLake:
         """Give to the hooks what a person should hear of."""
 
         def fire(kind: Kind, table: str | None, error: str, **details: object) -> None:
-            at, lake = self.clock(), str(self.lake.root)
+            at, lake = self.clock(), self.lake.location
             self._hooks.fire(Event(kind, at, lake, report.run_id, table, error, details))
 
         for turned in self._circuits.turned():

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -20,7 +20,7 @@ from pydantic import ByteSize, SecretStr, ValidationError
 from carlake.errors import SettingsError
 from carlake.settings_keys import CATALOGS, KEY_FILES, PATH_KEYS, SECRET_KEYS, Keys, engine_name, nearest
 
-__all__ = ["CATALOGS", "PREFIX", "Setting", "Settings", "commented", "engine_name", "reference"]
+__all__ = ["CATALOGS", "PREFIX", "Setting", "Settings", "SettingsText", "commented", "engine_name", "reference"]
 
 PREFIX = "CARLAKE_"
 _LAKES_OWN = ("format", "id", "location", "made_by")  # what `carlake.lake` writes under [lake]
@@ -45,8 +45,9 @@ class Settings(Keys):
     def load(
         cls,
         *,
-        lake: Path | None = None,
+        lake: Path | SettingsText | None = None,
         file: Path | None = None,
+        only: Sequence[str] | None = None,
         environ: Mapping[str, str] | None = None,
         texts: Mapping[str, str] | None = None,
         **explicit: Any,
@@ -54,6 +55,7 @@ class Settings(Keys):
         """Read all layers; the first that has a key wins: `explicit`, `texts`, `environ`, `file`, `lake`, the defaults.
 
         lake      the lake's `carlake.toml`; its `[lake]` table is the lake's own and holds no settings
+        only      read these keys alone, the others keep their defaults: before the lake's own file can be read
         file      a settings file (TOML) that the user names
         environ   variables `CARLAKE_<KEY>`; the process's own if None. Lists as JSON, or separated by `:` (paths) or
                   `,` (names); an empty value counts as not set
@@ -72,8 +74,24 @@ class Settings(Keys):
         given: dict[str, _Given] = {}
         for layer in layers:
             for key, item in layer.items():
-                given.setdefault(key, item)
+                if only is None or key in only:
+                    given.setdefault(key, item)
         return cls(**given)
+
+
+@dataclass(frozen=True)
+class SettingsText:
+    """A settings file that lies in an object store, read: where, and its content."""
+
+    location: str
+    content: bytes
+
+    def __str__(self) -> str:
+        return self.location
+
+    def read_bytes(self) -> bytes:
+        """The content."""
+        return self.content
 
 
 @dataclass(frozen=True)
@@ -156,7 +174,7 @@ def _from_text(key: str, text: str, where: str) -> Any:
     return text
 
 
-def _file_layer(path: Path, *, whole: bool) -> dict[str, _Given]:
+def _file_layer(path: Path | SettingsText, *, whole: bool) -> dict[str, _Given]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
         document = tomllib.loads(text)
@@ -171,11 +189,12 @@ def _file_layer(path: Path, *, whole: bool) -> dict[str, _Given]:
             continue
         where = f"{path}:{_line_of(text, key)}"
         _known(key, where)
-        layer[key] = _Given(_relative_to(path.parent, key, value), where)
+        folder = path.parent.absolute() if isinstance(path, Path) else None
+        layer[key] = _Given(_relative_to(folder, key, value, where), where)
     return layer
 
 
-def _only_the_lakes_own(path: Path, text: str, table: Any) -> None:
+def _only_the_lakes_own(path: Path | SettingsText, text: str, table: Any) -> None:
     for key in table if isinstance(table, dict) else ():
         if key in Settings.model_fields:
             raise SettingsError(
@@ -190,12 +209,23 @@ def _only_the_lakes_own(path: Path, text: str, table: Any) -> None:
             )
 
 
-def _relative_to(folder: Path, key: str, value: Any) -> Any:
+def _relative_to(folder: Path | None, key: str, value: Any, where: str) -> Any:
+    """A path as seen from the file that names it; that file lies in an object store where `folder` is None."""
+
+    def seen(item: str) -> Path:
+        path = Path(item).expanduser()
+        if folder is None and not path.is_absolute():
+            raise SettingsError(
+                f"{where}: setting {key!r} names {item!r}, and this file lies in an object store.",
+                "Give the whole path of a file of this machine, or set it in a settings file of this machine.",
+            )
+        return (folder or Path("/")) / path
+
     if key in KEY_FILES and isinstance(value, str):
-        return folder.absolute() / Path(value).expanduser()
+        return seen(value)
     if key not in PATH_KEYS or not isinstance(value, list):
         return value
-    return [folder.absolute() / Path(item).expanduser() if isinstance(item, str) else item for item in value]
+    return [seen(item) if isinstance(item, str) else item for item in value]
 
 
 def _line_of(text: str, key: str) -> int:

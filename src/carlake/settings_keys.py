@@ -13,7 +13,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, field_va
 CATALOGS = ("sqlite", "sql", "rest", "hive", "glue", "dynamodb", "bigquery", "in-memory")
 """`sqlite` is the lake's own file; the others are the catalog types of PyIceberg."""
 PATH_KEYS = ("contracts", "rules")
-KEY_FILES = ("pseudonym_key_file", "tombstone_key_file")
+KEY_FILES = ("pseudonym_key_file", "tombstone_key_file", "state_folder")
 SECRET_KEYS = (
     "catalog_uri",
     "catalog_properties",
@@ -67,6 +67,11 @@ class Keys(BaseModel):
         default_factory=dict,
         description="Options of object stores, as obstore names them (endpoint, region, virtual_hosted_style_request ...), "
         "and profile, max_retries, retry_seconds. Credentials come from the platform's own chain if not from here.",
+    )
+    state_folder: Path | None = Field(
+        None,
+        description="Folder of this machine for the log, locks and temporary files of a lake in an object store: nothing "
+        "that counts. Without it: the user's folder for state (XDG_STATE_HOME), the folder for temporary files on Lambda.",
     )
     contracts: tuple[Path, ...] = Field(
         (), description="Contract files of your own, after the shipped ones. Relative to the file that names them."

@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("engines.duckdb*",), ("refresh", "refresh.*")),
     (("engines", "engines.*"),),
     (("landing", "landing.*"), ("simulator", "simulator.*"), ("catalogs",), ("hooks",)),
-    (("tables", "tables.*", "contracts", "contracts.*", "rules", "rules.*"), ("lake",), ("storage", "store_files")),
+    (("tables", "tables.*", "contracts", "contracts.*", "rules", "rules.*"), ("lake", "lake_in_store"), ("storage", "store_files")),
     (("places",),),
     (("settings", "settings_*"), ("",), ("checksums",), ("store_clients",)),
     (("errors",), ("version",), ("lazy",)),

@@ -87,7 +87,7 @@ def run_demo(invocation: Invocation, *, events: int, new: bool, yes: bool) -> No
         if invocation.json:
             invocation.document(
                 {
-                    "run": run_document(report, str(house.lake.root)),
+                    "run": run_document(report, house.lake.location),
                     "tables": rows,
                     "quarantine": reasons,
                     "verified": verified.ok,

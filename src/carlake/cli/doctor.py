@@ -101,7 +101,7 @@ def recover(
     from carlake.lakehouse import Lakehouse
 
     if not invocation.folder.is_dir():
-        lakes.open(invocation.lake)  # says what is there instead, and which lake is meant
+        lakes.open(invocation.lake, file=invocation.settings)  # says what is there instead, and which lake is meant
     with invocation.working("Looking at every file"):
         plan = Lakehouse.plan_recovery(invocation.lake, settings_file=invocation.settings)
     if dry_run or plan.blocked:

@@ -63,7 +63,7 @@ def run(
         return
     with invocation.create() if made else invocation.open() as house:
         if made:
-            note = f"Made a lake at {house.lake.root}"
+            note = f"Made a lake at {house.lake.location}"
             screen.line(note)
             if invocation.json:
                 sys.stderr.write(f"{note}\n")
@@ -76,7 +76,7 @@ def run(
         with invocation.working("Landing") as change:
             report = house.run(paths or (), today=today, progress=progress_text(change))
         if invocation.json:
-            invocation.document(run_document(report, str(house.lake.root)))
+            invocation.document(run_document(report, house.lake.location))
         show_run(invocation, report)
     if report.status != "succeeded":
         raise typer.Exit(1)

@@ -25,14 +25,17 @@ if TYPE_CHECKING:
 
     from carlake.cli.screen import Screen
     from carlake.lakehouse import Lakehouse
-    from carlake.settings import Settings
+    from carlake.settings import Settings, SettingsText
 
 DEFAULT_LAKE = "./lake"
 SHARED = ("lake", "settings", "json", "debug")
 """The options that every command has; they may stand before and after the command's name."""
 
 _LAKE = typer.Option(
-    "--lake", metavar="DIR", help=f"The lake: its folder. [{DEFAULT_LAKE}, or CARLAKE_LAKE]", show_default=False
+    "--lake",
+    metavar="DIR_OR_URI",
+    help=f"The lake: its folder, or s3://BUCKET/PREFIX. [{DEFAULT_LAKE}, or CARLAKE_LAKE]",
+    show_default=False,
 )
 _SETTINGS = typer.Option(
     "--settings", metavar="FILE", help="Settings (TOML), before the lake's own. [CARLAKE_SETTINGS]", show_default=False
@@ -97,7 +100,7 @@ class Invocation:
 
         return Screen(quiet=self.json)
 
-    def load_settings(self, toml: Path | None = None) -> Settings:
+    def load_settings(self, toml: Path | SettingsText | None = None) -> Settings:
         """Settings of all layers; `toml` is the lake's own file. Raises SettingsError."""
         from carlake.settings import Settings
 
@@ -107,7 +110,7 @@ class Invocation:
         """The lake, which must be there. Raises LakeError, SettingsError."""
         from carlake import lake as lakes
 
-        lake = lakes.open(self.lake)
+        lake = lakes.open(self.lake, file=self.settings)
         from carlake.lakehouse import Lakehouse  # takes a second, so a lake that is not there is said before
 
         return Lakehouse(lake, self.load_settings(lake.toml), clock)
@@ -117,13 +120,15 @@ class Invocation:
         from carlake import lake as lakes
         from carlake.lakehouse import Lakehouse
 
-        lake = lakes.create(self.lake)
+        lake = lakes.create(self.lake, file=self.settings)
         return Lakehouse(lake, self.load_settings(lake.toml))
 
     @property
     def exists(self) -> bool:
         """Whether there is a lake, or something that says it is one."""
-        return os.path.lexists(self.folder / "carlake.toml")
+        from carlake import lake as lakes
+
+        return lakes.is_there(self.lake, file=self.settings)
 
     @property
     def folder(self) -> Path:

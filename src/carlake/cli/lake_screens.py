@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -45,7 +44,7 @@ _NAMED = 3
 
 def show_status(
     invocation: Invocation,
-    root: Path,
+    root: str,
     infos: Sequence[TableInfo],
     run: Mapping[str, Any] | None,
     waiting: Listing,
@@ -58,7 +57,7 @@ def show_status(
     changed = changed_tables(infos)
     quarantined = next(info.rows for info in infos if info.name == _QUARANTINE)
     behind = [info.name for info in infos if info.rows_behind != 0]
-    screen.heading("Lake", str(root))
+    screen.heading("Lake", root)
     screen.line()
     facts: list[tuple[str, str | Text | tuple[str, str]]] = []
     if run is None:

@@ -165,7 +165,7 @@ def show_log(invocation: Invocation, run_id: str, *, follow: bool) -> None:
     """The lines of one run: for people, or as one JSON array. Raises NotFoundError."""
     from carlake import lake as lakes
 
-    where = journal.folder(lakes.open(invocation.lake))
+    where = journal.folder(lakes.open(invocation.lake, file=invocation.settings))
     if run_id == "last" and not follow:
         run_id = _newest(invocation)
     lines = journal.lines_of(where, run_id, follow=follow)

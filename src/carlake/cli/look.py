@@ -52,7 +52,7 @@ def status(invocation: Invocation) -> None:
         now = house.clock()
         waiting = list_landing(house.lake.landing)
         watched = watching(folder(house.lake))
-        root = house.lake.root
+        root = house.lake.location
     run = newest[0] if newest else None
     size = sum(landed.size for landed in waiting.objects)
     if invocation.json:

@@ -72,7 +72,7 @@ def rebuild(
         with invocation.working("Rebuilding") as change:
             report = house.rebuild(given, **chosen, today=today, progress=progress_text(change))
         if invocation.json:
-            invocation.document(run_document(report, str(house.lake.root)))
+            invocation.document(run_document(report, house.lake.location))
         show_run(invocation, report)
     if report.status != "succeeded":
         raise typer.Exit(1)

@@ -83,13 +83,13 @@ def watch(
     from carlake.watch.signals import obeyed
 
     asked = _Asked()
-    lake = lakes.open(invocation.lake)
+    lake = lakes.open(invocation.lake, file=invocation.settings)
     # From the first moment to the last: opening and closing take their time, too.
     with obeyed(asked.stop), Presence(lake, lambda: asked.stop("carlake stop")) as presence:
         with invocation.open() as house:
             watched = _watch(house, asked, presence, prefixes or (), max_latency, every, http, until_idle)
     if invocation.json:
-        invocation.document({"lake": str(lake.root), **vars(watched)})
+        invocation.document({"lake": lake.location, **vars(watched)})
     if until_idle and not watched.well:
         raise typer.Exit(1)
 
@@ -165,12 +165,12 @@ def stop(
     from carlake import lake as lakes
     from carlake.watch.presence import stop as ask
 
-    lake = lakes.open(invocation.lake)
+    lake = lakes.open(invocation.lake, file=invocation.settings)
     ended, left = ask(lake, timeout)
     if invocation.json:
         invocation.document(
             {
-                "lake": str(lake.root),
+                "lake": lake.location,
                 "stopped": [{name: getattr(each, name) for name in WATCHING} for each in ended],
                 "running": [{name: getattr(each, name) for name in WATCHING} for each in left],
             }
@@ -183,7 +183,7 @@ def stop(
     for each in left:
         screen.line(f"Still running after {timeout:g} s: process {each.pid} on {each.host}")
     if not ended and not left:
-        screen.line(f"Nothing watches {lake.root}.")
+        screen.line(f"Nothing watches {lake.location}.")
     if left:
         sys.stderr.write("Wait and ask again, or end the process by hand: that is safe, too.\n")
         raise typer.Exit(1)

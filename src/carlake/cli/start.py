@@ -28,44 +28,46 @@ def register(app: typer.Typer) -> None:
 def init(
     invocation: Invocation,
     folder: Annotated[
-        Path | None, typer.Argument(metavar="DIR", help="The lake's folder. [--lake]", show_default=False)
+        str | None, typer.Argument(metavar="DIR", help="The lake's folder, or its URI. [--lake]", show_default=False)
     ] = None,
 ) -> None:
     """Make a lake.
 
     A lake is one folder: landing/ archive/ warehouse/ catalog.db carlake.toml. A lake that is there already is left
-    as it is.
+    as it is. In an object store (s3://BUCKET/PREFIX) it is the same, with a server for its catalog: see the settings
+    catalog and catalog_uri.
     """
     if folder is not None:
-        invocation.lake = str(folder)
+        invocation.lake = folder
     from carlake import lake as lakes
 
     there = invocation.exists
-    lake = lakes.create(invocation.lake)
+    lake = lakes.create(invocation.lake, file=invocation.settings)
+    landing = f"{lake.uri}/landing" if lake.uri else lake.landing
     if invocation.json:
         invocation.document(
             {
-                "lake": lake.root,
+                "lake": lake.location,
                 "created": not there,
                 "id": lake.id,
                 "format": lake.format_version,
-                "landing": lake.landing,
-                "settings": lake.toml,
+                "landing": landing,
+                "settings": str(lake.toml),
             }
         )
         return
     screen = invocation.screen
     if there:
-        screen.line("There is a lake already at ", (str(lake.root), "bold"), "; nothing was changed.")
+        screen.line("There is a lake already at ", (lake.location, "bold"), "; nothing was changed.")
     else:
-        screen.line("Made a lake at ", (str(lake.root), "bold"))
+        screen.line("Made a lake at ", (lake.location, "bold"))
         screen.line()
         screen.facts(
             [
                 ("landing/", "put files of car events here"),
                 ("archive/", "where they go once their rows are committed"),
                 ("warehouse/", "the tables, as Iceberg"),
-                ("catalog.db", "which snapshot each table is at"),
+                *([] if lake.uri else [("catalog.db", "which snapshot each table is at")]),
                 ("carlake.toml", "settings, all of them explained"),
             ]
         )
@@ -141,7 +143,13 @@ def simulate(
     if folder is None:
         from carlake import lake as lakes
 
-        folder = lakes.open(invocation.lake).landing
+        lake_there = lakes.open(invocation.lake, file=invocation.settings)
+        if lake_there.uri:
+            raise SettingsError(
+                f"The lake at {lake_there.uri} lies in an object store, and the simulator writes into folders alone.",
+                "Name a folder, and take it in with `carlake run FOLDER`.",
+            )
+        folder = lake_there.landing
     try:
         fleet = Fleet(events, cars, days, start, seed, duplicates, corrections, stale, late, bad, flat, snapshot)
         with invocation.working("Simulating"):
