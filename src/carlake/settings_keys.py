@@ -97,6 +97,16 @@ class Keys(BaseModel):
     list_seconds: float = Field(
         10.0, ge=0.05, le=86_400, description="How often `watch` lists landing when no event tells it to look."
     )
+    queue: str = Field(
+        "", description="URL of the queue (SQS) that tells `watch` of objects that arrive in S3; its option `--queue`."
+    )
+    queue_list_seconds: float = Field(
+        300.0,
+        ge=0.05,
+        le=86_400,
+        description="How often `watch` lists landing while a queue tells it of arrivals: so late an object may be whose "
+        "event was lost. Where the queue cannot be used, `list_seconds` counts.",
+    )
     max_latency_seconds: float = Field(
         0.2,
         ge=0,

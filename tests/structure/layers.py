@@ -22,8 +22,8 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     # Spark's workers judge records by the embedded engine's own code.
     (("engines.spark", "engines.spark.*"),),
     (("engines.duckdb*",), ("refresh", "refresh.*")),
-    (("engines", "engines.*"),),
-    (("landing", "landing.*"), ("simulator", "simulator.*"), ("catalogs",), ("hooks",)),
+    (("engines", "engines.*"), ("queue", "queue.*")),
+    (("landing", "landing.*"), ("simulator", "simulator.*"), ("catalogs", "catalogs_*"), ("hooks",)),
     (("tables", "tables.*", "contracts", "contracts.*", "rules", "rules.*"), ("lake", "lake_in_store"), ("storage", "store_files")),
     (("places",),),
     (("settings", "settings_*"), ("",), ("checksums",), ("store_clients",)),
@@ -42,7 +42,7 @@ ONLY_FROM: dict[str, tuple[str, ...]] = {
     "typer": ("cli.*",),
     "rich": ("cli.*",),
     "pydantic": ("settings", "settings_*"),
-    "boto3": ("aws.*", "store_clients"),
+    "boto3": ("aws.*", "store_clients", "queue.sqs"),
     "watchfiles": ("watch.hints",),
     "prometheus_client": ("watch.*",),
 }

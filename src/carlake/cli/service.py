@@ -51,7 +51,16 @@ def watch(
             "--list-every",
             metavar="SECONDS",
             min=0.05,
-            help="How often landing is listed without any event. [setting list_seconds]",
+            help="How often landing is listed without any event. [setting list_seconds; with a queue queue_list_seconds]",
+            show_default=False,
+        ),
+    ] = None,
+    queue: Annotated[
+        str | None,
+        typer.Option(
+            "--queue",
+            metavar="URL",
+            help="Queue (SQS) that tells of objects that arrive in S3. [setting queue]",
             show_default=False,
         ),
     ] = None,
@@ -77,6 +86,7 @@ def watch(
       carlake watch                               the landing folder
       carlake watch --http 127.0.0.1:9464         with figures for Prometheus
       carlake watch --until-idle                  take in what waits, then end
+      carlake watch --queue URL                   told by S3 of what arrives there
     """
     from carlake import lake as lakes
     from carlake.watch.presence import Presence
@@ -87,7 +97,7 @@ def watch(
     # From the first moment to the last: opening and closing take their time, too.
     with obeyed(asked.stop), Presence(lake, lambda: asked.stop("carlake stop")) as presence:
         with invocation.open() as house:
-            watched = _watch(house, asked, presence, prefixes or (), max_latency, every, http, until_idle)
+            watched = _watch(house, asked, presence, prefixes or (), max_latency, every, queue, http, until_idle)
     if invocation.json:
         invocation.document({"lake": lake.location, **vars(watched)})
     if until_idle and not watched.well:
@@ -119,6 +129,7 @@ def _watch(
     prefixes: list[str] | tuple[str, ...],
     max_latency: float | None,
     every: float | None,
+    queue: str | None,
     http: str | None,
     until_idle: bool,
 ) -> Watched:
@@ -127,6 +138,7 @@ def _watch(
 
     from carlake.cli.log_lines import written
     from carlake.landing.listing import list_landing
+    from carlake.queue.sqs import Queue
     from carlake.watch.chores import chores
     from carlake.watch.http import Monitor, address
     from carlake.watch.loop import Watch
@@ -141,6 +153,7 @@ def _watch(
         list_seconds=every,
         until_idle=until_idle,
         chores=partial(chores, house) if house.settings.maintenance == "auto" else None,
+        queue=Queue(url) if (url := queue or house.settings.queue) else None,
     )
     with ExitStack() as held:
         if http is not None:

@@ -48,11 +48,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Problem:
-    """An object that could not be taken in now; it is tried again at the next run."""
+    """An object that could not be taken in now; it is tried again at the next run.
+
+    committed  its rows are in bronze, and only its way out of landing failed
+    """
 
     uri: str
     why: str
     advice: str = ""
+    committed: bool = False
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def run(
             forgotten += batch.forgotten
             _refresh_all(context, steps, adopt=False, only=None, progress=progress)
         if archive is not None:
-            found += _archived(archive, part, batch)
+            found += [replace(problem, committed=True) for problem in _archived(archive, part, batch)]
     if adopt or not steps or steps[BRONZE].status in ("failed", "waiting"):
         # Where nothing can land, the other tables still take in what bronze has, and the new day.
         with context.engine.session():

@@ -42,6 +42,52 @@ class Spread:
         return found
 
 
+@dataclass
+class QueueFigures:
+    """What was done with the messages of a queue, and how it stands.
+
+    error        why it cannot be used
+    oldest_sent  when the oldest message in hand was sent, in seconds of the epoch
+    waiting, in_flight, delayed  messages, by the queue's own count
+    """
+
+    error: str | None = None
+    received: int = 0
+    deleted: int = 0
+    returned: int = 0
+    skipped: int = 0
+    poison: int = 0
+    dead: int = 0
+    prolonged: int = 0
+    oldest_sent: float | None = None
+    waiting: int = 0
+    in_flight: int = 0
+    delayed: int = 0
+
+    def collect(self) -> Iterator[Metric]:
+        """The figures, for Prometheus's client."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        for name, doc in (
+            ("received", "Messages received from the queue."),
+            ("deleted", "Messages deleted: what they name is in bronze, or is nothing to land."),
+            ("returned", "Messages given back to the queue."),
+            ("skipped", "Messages that told of no arrival."),
+            ("poison", "Messages that could not be understood."),
+            ("dead", "Messages given back for the last time, which become dead letters."),
+            ("prolonged", "Times that a hold on a message was prolonged."),
+        ):
+            yield CounterMetricFamily(f"carlake_queue_messages_{name}", doc, value=getattr(self, name))
+        age = 0.0 if self.oldest_sent is None else max(time.time() - self.oldest_sent, 0.0)
+        yield GaugeMetricFamily("carlake_queue_oldest_seconds", "Age of the oldest message in hand, about.", value=age)
+        up = "Whether the queue can be used."
+        yield GaugeMetricFamily("carlake_queue_up", up, value=float(self.error is None))
+        family = GaugeMetricFamily("carlake_queue_messages", "Messages by the queue's own count.", labels=["state"])
+        for state in ("waiting", "in_flight", "delayed"):
+            family.add_metric([state], getattr(self, state))
+        yield family
+
+
 class Figures:
     """All figures of one watch. `beat` is to be called as work goes on; the rest by the loop at each of its turns."""
 
@@ -64,6 +110,7 @@ class Figures:
         self.steps: dict[str, Spread] = defaultdict(Spread)
         self.visible = Spread()
         self.batches = Spread()
+        self.queue: QueueFigures | None = None
 
     def beat(self) -> None:
         """The loop is alive."""
@@ -119,6 +166,8 @@ class Figures:
             wrong["run"] = self.run_error
         if self.open_circuits:
             wrong["open_circuits"] = list(self.open_circuits)
+        if self.queue is not None and self.queue.error is not None:
+            wrong["queue"] = self.queue.error
         return not wrong, wrong
 
     def lag_seconds(self) -> float:
@@ -158,7 +207,7 @@ class Figures:
         yield counter("records_accepted", "Records that became rows of silver.", self.accepted)
         yield counter("records_quarantined", "Records that went to quarantine.", self.quarantined)
         yield counter("records_duplicate", "Records that were another's duplicate or older version.", self.duplicates)
-        yield counter("hints", "Events of the file system that gave reason to look.", self.hints)
+        yield counter("hints", "Events that gave reason to look.", self.hints)
         yield counter("looks", "Listings of landing.", self.looks)
         yield counter("errors", "Turns of the loop that an error ended.", self.errors)
         runs = CounterMetricFamily("carlake_runs", "Runs that did something, by outcome.", labels=["status"])
@@ -187,3 +236,5 @@ class Figures:
         yield steps
         yield histogram("batch_seconds", "Seconds that a run took which did something.", self.batches)
         yield histogram("visible_seconds", "Seconds from seeing an object to its rows in every table.", self.visible)
+        if self.queue is not None:
+            yield from self.queue.collect()

@@ -17,13 +17,15 @@ from pathlib import Path
 
 from carlake.journal import TROUBLE, WATCH_BEGUN, WATCH_ENDED
 from carlake.lakehouse import Lakehouse
-from carlake.landing.listing import Listing, is_store, list_landing
+from carlake.landing.listing import is_store
 from carlake.landing.objects import LandedObject
 from carlake.landing.wholeness import Divided, Wholeness
+from carlake.queue.sqs import Queue
 from carlake.refresh.causes import cause
 from carlake.refresh.context import WATCH
 from carlake.refresh.report import Problem, RunReport
 from carlake.tables.declare import BRONZE
+from carlake.watch.arrivals import Look, arrivals
 from carlake.watch.baton import Baton
 from carlake.watch.figures import Figures
 from carlake.watch.hints import Hints
@@ -40,6 +42,7 @@ _TICK_SECONDS = 1.0
 _SECOND_LOOK_SECONDS = 0.5
 _QUIET_SECONDS = 2.0
 _FINISH_SECONDS = 5.0
+_SOON_SECONDS = 0.1
 _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.5, 30.0
 _LOOK_SHARE = 4.0
 # With another watch at the same objects, there is nothing to do but to look whether it has taken them.
@@ -82,6 +85,7 @@ class Watch:
     prefixes             folders or stores' uris to watch in place of the lake's landing folder; what lies there stays
     max_latency_seconds  how long objects are gathered at most, the work included; None: as set
     list_seconds         how often landing is listed without any event; None: as set
+    queue                tells of objects in S3 that arrive below the prefixes; landing is listed less often then
     until_idle           end once nothing waits and every table is up to date, or once an error comes a second time
     chores               maintenance, called between batches
     """
@@ -95,22 +99,28 @@ class Watch:
         list_seconds: float | None = None,
         until_idle: bool = False,
         chores: Chores | None = None,
+        queue: Queue | None = None,
     ) -> None:
         settings = house.settings
         self.house = house
-        self.prefixes = tuple(prefixes) or (str(house.lake.landing),)
+        self.prefixes = tuple(prefixes) or (house.landing,)
         self.figures = Figures([name for name, table in house.declared.items() if table.source or name == BRONZE])
         self._own = not prefixes
         self._keeps = bool(prefixes) or settings.after_landing == "leave"
         self._pace = Pace(
             settings.max_latency_seconds if max_latency_seconds is None else max_latency_seconds, settings.batch_files
         )
-        self._list_seconds = list_seconds or settings.list_seconds
+        # With a queue this is how often the tables are looked after; listing is dearer in a store, and less needed.
+        self._list_seconds = min(
+            list_seconds or settings.list_seconds, settings.list_seconds if queue else float("inf")
+        )
         self._until_idle = until_idle
         self._chores = chores
         self._wholeness = Wholeness(settings.whole_when, settings.settle_seconds)
         folders = [Path(prefix) for prefix in self.prefixes if not is_store(prefix)]
         self._hints = Hints(folders, lambda why: house.journal.write("warning", EVENTS_LOST, why=why))
+        every = list_seconds or settings.queue_list_seconds
+        self._arrivals = arrivals(house, self.prefixes, every, queue, self.figures, self._hints.hint, until_idle)
         self._stop = threading.Event()
         self._stopped_at = 0.0
         self._reason = ""
@@ -138,6 +148,7 @@ class Watch:
         began = time.monotonic()
         journal = self.house.journal
         journal.write("info", WATCH_BEGUN, lake=self.house.lake.location, prefixes=list(self.prefixes))
+        self._arrivals.start()
         self._hints.start()
         try:
             while not self._stop.is_set():
@@ -150,6 +161,7 @@ class Watch:
                     self._hindered(error)
         finally:
             self._hints.close()
+            self._arrivals.close()
         self._last_things()
         figures = self.figures
         watched = Watched(
@@ -181,10 +193,13 @@ class Watch:
         """List, and take a batch of what may be taken."""
         full = now >= self._next_full
         unseen = self.figures.listing_error is not None
-        listing = self._list()
-        if unseen:
+        look = self._find(now, full)
+        listing = look.listing
+        if unseen and look.listed:
             self._hints.restart()  # the folder may be another one of the same name
-        divided = self._wholeness.divide(self._objects.listed(listing.objects, now), listing.passed_over)
+        found = self._objects.listed(listing.objects, now, whole=look.listed)
+        divided = self._wholeness.divide(found, listing.passed_over)
+        self._arrivals.unfinished(divided.unfinished)
         waiting = divided.whole
         ready = [landed for landed in waiting if self._objects.may_try(landed, now)]
         self.figures.looks += 1
@@ -222,7 +237,13 @@ class Watch:
                 self._baton.give_back()
             self._count([landed for landed in waiting if landed.uri in self._left], len(divided.unfinished))
         elif self._until_idle and not self._may_change(divided):
-            self.stop(IDLE)
+            if self._arrivals.hindered:
+                self._failing = True
+                self.stop(f"{HINDERED}: {self._arrivals.hindered.splitlines()[0]}")
+            elif self._arrivals.may_have_more():
+                self._next_look = min(self._next_look, now + _SOON_SECONDS)
+            else:
+                self.stop(IDLE)
 
     def _count(self, waiting: list[LandedObject], unfinished: int) -> None:
         """Put what waits into the figures."""
@@ -241,7 +262,7 @@ class Watch:
         unfinished: list[LandedObject],
     ) -> None:
         """Take the oldest objects in, as many as a batch may have, and bring the tables up to date."""
-        batch = self._batch(ready)
+        batch = self._pace.batch(ready, self._objects.seen, int(self.house.settings.batch_bytes))
         report = self.house.take(
             batch,
             news,
@@ -262,14 +283,17 @@ class Watch:
 
     def _note(self, report: RunReport, batch: list[LandedObject], now: float) -> None:
         """Draw from a run what the next turns need."""
-        troubled = {problem.uri for problem in report.problems}
-        if not self._landed(report):
-            troubled |= {landed.uri for landed in batch}
+        problems = {problem.uri: problem for problem in report.problems}
+        troubled = problems.keys() | ({landed.uri for landed in batch} if not self._landed(report) else set())
+        self._arrivals.pause(not self._landed(report))
         for landed in batch:
-            if landed.uri in troubled:
-                self._objects.failed(landed, now)
-            else:
+            problem = problems.get(landed.uri)
+            if landed.uri not in troubled or (problem is not None and problem.committed):
+                self._arrivals.took(landed)
+            if landed.uri not in troubled:
                 self._objects.took(landed, stays=self._keeps)
+            elif self._objects.failed(landed, now) and problem is not None and not problem.committed:
+                self._arrivals.failed(landed, problem.why)
         self._left |= troubled
         self.figures.ran(report, [self._objects.seen(landed) for landed in batch if landed.uri not in troubled])
         self._commits += sum(step.status == "succeeded" for step in report.steps)
@@ -316,6 +340,7 @@ class Watch:
 
     def _hindered(self, error: Exception) -> None:
         """Say what is wrong, and wait longer from time to time."""
+        self._arrivals.pause(True)
         self.figures.errors += 1
         self._errors_in_a_row += 1
         what = cause(error)
@@ -345,33 +370,12 @@ class Watch:
         self._yielded_at = None
         return False
 
-    def _list(self) -> Listing:
-        found = Listing()
+    def _find(self, now: float, full: bool) -> Look:
         try:
-            for prefix in self.prefixes:
-                part = list_landing(prefix)
-                found.objects += part.objects
-                found.unreadable += part.unreadable
-                found.passed_over += part.passed_over
+            return self._arrivals.look(now, full=full)
         except Exception as error:
             self.figures.listing_error = cause(error)
             raise
-        return found
-
-    def _batch(self, ready: list[LandedObject]) -> list[LandedObject]:
-        """The objects seen first, up to the limits of a batch; all in the order of the listing, which archiving needs."""
-        most, room = self._pace.most_files, int(self.house.settings.batch_bytes)
-        if len(ready) <= most and sum(landed.size for landed in ready) <= room:
-            return ready
-        chosen: set[str] = set()
-        for landed in sorted(ready, key=lambda landed: (self._objects.seen(landed), landed.modified_at, landed.uri))[
-            :most
-        ]:
-            room -= landed.size
-            if chosen and room < 0:
-                break
-            chosen.add(landed.uri)
-        return [landed for landed in ready if landed.uri in chosen]
 
     def _landed(self, report: RunReport) -> bool:
         """Whether bronze took what was given."""

@@ -35,9 +35,16 @@ class Objects:
     def __len__(self) -> int:
         return len(self._seen.keys() | self._taken.keys() | self._tried.keys())
 
-    def listed(self, objects: Iterable[LandedObject], now: float) -> list[LandedObject]:
-        """Note a listing, and forget what is gone. Gives the objects that were not taken yet as they are."""
+    def listed(self, objects: Iterable[LandedObject], now: float, *, whole: bool = True) -> list[LandedObject]:
+        """Note what was found, and forget what is gone where that was the `whole` of landing.
+
+        Gives the objects that were not taken yet as they are.
+        """
         found = list(objects)
+        if not whole:
+            for landed in found:
+                self._seen.setdefault(landed.uri, now)
+            return [landed for landed in found if self._taken.get(landed.uri) != landed.version]
         self._seen = {landed.uri: self._seen.get(landed.uri, now) for landed in found}
         self._taken = {uri: version for uri, version in self._taken.items() if uri in self._seen}
         self._tried = {uri: tried for uri, tried in self._tried.items() if uri in self._seen}
@@ -52,17 +59,18 @@ class Objects:
         tried = self._tried.get(landed.uri)
         return tried is None or tried.version != landed.version or tried.again <= now
 
-    def failed(self, landed: LandedObject, now: float) -> None:
-        """An object could not be taken in: each wait is twice as long."""
+    def failed(self, landed: LandedObject, now: float) -> bool:
+        """An object could not be taken in: each wait is twice as long. Whether it has been so often."""
         before = self._tried.get(landed.uri)
         tries = before.tries + 1 if before and before.version == landed.version else 1
         wait = min(_FIRST_RETRY_SECONDS * 2 ** min(tries - 1, 20), _LONGEST_RETRY_SECONDS)
         self._tried[landed.uri] = _Tried(landed.version, tries, now + wait)
+        return tries >= _FEW_TRIES
 
     def took(self, landed: LandedObject, *, stays: bool) -> None:
         """An object was taken in; `stays`: it lies in landing all the same."""
         self._tried.pop(landed.uri, None)
-        if stays:
+        if stays and not landed.version_id:  # an older version says nothing of what bears the name
             self._taken[landed.uri] = landed.version
 
     def next_try(self, now: float) -> float:

@@ -10,6 +10,10 @@ keeps up. The rules:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from carlake.landing.landed import LandedObject
+
 FIRST_FILES = 500
 _WEIGHT = 0.3  # of the newest batch, in what a batch is expected to take
 
@@ -42,6 +46,24 @@ class Pace:
         if quiet or files >= self.most_files:
             return first_seen
         return first_seen + self._objective - self.expected_seconds
+
+    def batch(
+        self, ready: list[LandedObject], seen: Callable[[LandedObject], float], most_bytes: int
+    ) -> list[LandedObject]:
+        """The objects seen first, up to the limits of a batch; all in the order of the listing, which archiving needs.
+
+        Of two versions of one name, each has a batch of its own.
+        """
+        names = len({landed.uri for landed in ready})
+        if names == len(ready) <= self.most_files and sum(landed.size for landed in ready) <= most_bytes:
+            return ready
+        chosen: dict[str, LandedObject] = {}
+        for landed in sorted(ready, key=lambda landed: (seen(landed), landed.modified_at, landed.uri)):
+            most_bytes -= landed.size
+            if len(chosen) >= self.most_files or (chosen and most_bytes < 0):
+                break
+            chosen.setdefault(landed.uri, landed)
+        return [landed for landed in ready if chosen.get(landed.uri) is landed]
 
     def done(self, now: float, seconds: float, left: int) -> None:
         """A batch is done: it took so long, and so many objects are left over."""

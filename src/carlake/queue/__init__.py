@@ -1,0 +1,1 @@
+"""Events of object stores by a queue: what its messages say, and the queue itself."""
