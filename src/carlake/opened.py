@@ -21,6 +21,7 @@ from carlake.hooks import Event, Hooks, Kind
 from carlake.journal import CIRCUIT, Journal, Level
 from carlake.journal import folder as log_folder
 from carlake.lake_in_store import place_all
+from carlake.landing.prefixes import archive_of, landing_of, reach
 from carlake.refresh.causes import cause
 from carlake.refresh.circuits import Circuits
 from carlake.refresh.context import WATCH, Context, new_run_id
@@ -35,6 +36,8 @@ from carlake.tables.table import Table
 from carlake.version import VERSION
 
 if TYPE_CHECKING:
+    from carlake.engines.protocol import Engine
+    from carlake.engines.spark.engine import SparkEngine
     from carlake.landing.pseudonyms import Pseudonyms
 
 # Runs that are written to ops_runs by one commit.
@@ -58,8 +61,11 @@ class OpenLake:
             settings = place_all(lake, settings)
         self.lake = lake.with_warehouse(settings.warehouse)
         self.settings = settings
+        self.landing, self.archive = landing_of(lake, settings), archive_of(lake, settings)
+        reach(lake, settings)
         self.clock: Clock = clock or (lambda: datetime.now(UTC))
         self._engine: DuckDBEngine | None = None
+        self._spark: SparkEngine | None = None
         self._unwritten: list[RunReport] = []
         self._releases = Releases(settings.releases_kept, settings.releases_days)
         self._circuits = Circuits.of_lake(lake, settings, self.clock)
@@ -91,18 +97,18 @@ class OpenLake:
         """Write down the last runs, make their releases whole, end the engine, remove its temporary files, and wait for the hooks (up to 30 s)."""
         self.write_down_runs()
         self.settle_releases()
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        self.release_engine()
         self._hooks.close()
 
     def reopen(self) -> None:
         """Open catalog and engine anew when they are next needed: after an error of which they may keep something."""
-        engine, self._engine = self._engine, None
+        engines = (self._engine, self._spark)
+        self._engine = self._spark = None
         vars(self).pop("catalog", None)
-        if engine is not None:
-            with suppress(Exception):
-                engine.close()
+        for engine in engines:
+            if engine is not None:
+                with suppress(Exception):
+                    engine.close()
 
     def reread(self) -> bool:
         """Read the contracts and rules again, as another process may have adopted newer ones; whether they differ."""
@@ -163,7 +169,7 @@ class OpenLake:
 
     @property
     def engine(self) -> DuckDBEngine:
-        """The engine session."""
+        """The embedded engine's session: it looks, checks and mends, whatever computes the runs."""
         if self._engine is None:
             try:
                 self._engine = DuckDBEngine(
@@ -184,11 +190,23 @@ class OpenLake:
                 raise LakeError(f"The lake cannot be worked on: {what}", advice) from error
         return self._engine
 
+    def engine_for(self, trigger: str) -> Engine:
+        """What computes for a run that `trigger` started: the setting `engine` is for the flow of events alone."""
+        if self.settings.engine == "duckdb" or trigger not in RELEASING:
+            return self.engine
+        if self._spark is None:
+            from carlake.engines.spark.engine import SparkEngine
+
+            self._spark = SparkEngine(self.catalog, self.declared, self.contracts, self.settings, self.lake)
+        return self._spark
+
     def release_engine(self) -> None:
-        """End the engine's session and remove its temporary files; the next use begins a new one."""
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        """End the engines' sessions and remove their temporary files; the next use begins new ones."""
+        engines = (self._engine, self._spark)
+        self._engine = self._spark = None
+        for engine in engines:
+            if engine is not None:
+                engine.close()
 
     def identities(self, car: str) -> tuple[str, ...]:
         """What a car is called: as the tables hold it first, then in clear."""
@@ -215,7 +233,7 @@ class OpenLake:
             warehouse=warehouse_location(self.lake),
             tables=self.declared,
             contracts=self.contracts,
-            engine=self.engine,
+            engine=self.engine_for(trigger),
             lease_folder=self.lake.scratch,
             clock=self.clock,
             version=VERSION,

@@ -60,7 +60,7 @@ def read_files(
     """
     columns = [column for column in table.columns if only is None or column.name in only]
     if not paths or schema is None:
-        return nothing(DUCKDB, table, located, only)
+        return nothing(table, located, only)
     ids = {field.name: field.field_id for field in schema.fields}
     fields = ", ".join(
         f"{ids[c.name]}: {{name: '{c.name}', type: '{DUCKDB[c.type]}', default_value: NULL}}"

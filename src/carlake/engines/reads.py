@@ -13,7 +13,8 @@ from pyiceberg.types import StringType
 from carlake.engines.bounds import admitting, overlapping, within_bounds
 from carlake.engines.manifests import file_changes, live_files
 from carlake.engines.protocol import Changed, Relation, semi_join
-from carlake.tables.table import ColumnType, Table
+from carlake.engines.schemas import DUCKDB
+from carlake.tables.table import Table
 
 if TYPE_CHECKING:
     from carlake.engines.table_engine import TableEngine
@@ -98,14 +99,12 @@ def diff(engine: TableEngine, table: Table, since: int | None, until: int | None
     return Changed(came, went, engine.count(came), engine.count(went))
 
 
-def nothing(
-    types: Mapping[ColumnType, str], table: Table, located: bool = False, only: Collection[str] | None = None
-) -> str:
+def nothing(table: Table, located: bool = False, only: Collection[str] | None = None) -> str:
     """SQL for no rows of a table; `located` and `only` as in `TableEngine.files`."""
     columns = [column for column in table.columns if only is None or column.name in only]
-    nulls = [f"CAST(NULL AS {types[column.type]}) AS {column.name}" for column in columns]
+    nulls = [f"CAST(NULL AS {DUCKDB[column.type]}) AS {column.name}" for column in columns]
     if located:
-        nulls += [f"CAST(NULL AS {types['string']}) AS _file", f"CAST(NULL AS {types['long']}) AS _pos"]
+        nulls += [f"CAST(NULL AS {DUCKDB['string']}) AS _file", f"CAST(NULL AS {DUCKDB['long']}) AS _pos"]
     return f"SELECT * FROM (SELECT {', '.join(nulls)}) AS none WHERE false"
 
 

@@ -130,7 +130,7 @@ class TableEngine(ABC):
 
     def empty(self, table: Table, located: bool = False) -> Relation:
         """A relation of the table's columns without rows."""
-        return self.view(reads.nothing(self.types, table, located))
+        return self.view(reads.nothing(table, located))
 
     def scan(
         self,

@@ -71,6 +71,7 @@ class RunReport:
     accepted     rows that silver gained
     passed_over  names that were not looked at: hidden, or still being written
     notes        what a person should know beside it
+    engine       what computed it
     duplicates   records that a contract accepted and that are not, or no longer, the silver row of their event
     forgotten    records that were refused, of cars that were forgotten: an empty row stands for each
     """
@@ -92,6 +93,7 @@ class RunReport:
     problems: tuple[Problem, ...] = ()
     passed_over: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    engine: str = "duckdb"
 
     @property
     def idle(self) -> bool:

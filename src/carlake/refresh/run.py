@@ -121,6 +121,7 @@ def run(
         steps=tuple(sorted(steps.values(), key=lambda step: declared.index(step.table))),
         problems=tuple(found),
         passed_over=tuple(passed_over),
+        engine=context.engine.name,
     )
     return report
 
@@ -254,7 +255,7 @@ def _row(context: Context, report: RunReport, step: Step) -> dict[str, object]:
     return {
         "run_id": report.run_id,
         "trigger": report.trigger,
-        "engine": context.engine.name,
+        "engine": report.engine,
         "status": step.status,
         "step": step.table,
         "started_at": start,

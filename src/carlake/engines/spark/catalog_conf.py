@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from carlake.catalogs import CATALOG_NAME, warehouse_location
+from carlake.catalogs import CATALOG_NAME, file_io_properties, warehouse_location
 from carlake.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -30,6 +30,14 @@ def spark_catalog(settings: Settings, lake: Lake) -> dict[str, str]:
     }
 
 
+def file_access(settings: Settings, lake: Lake) -> dict[str, str]:
+    """The properties by which Iceberg in Spark reaches the lake's data files: none where they are local."""
+    if not lake.warehouse_uri:
+        return {}
+    # Local files too: the driver's own metadata of file sets is beside its other scratch files.
+    return {"io-impl": "org.apache.iceberg.io.ResolvingFileIO", **file_io_properties(settings)}
+
+
 def catalog_packages(settings: Settings) -> list[str]:
     """What Spark fetches to open the catalog, as `spark.jars.packages` names it."""
     return [SQLITE_JDBC] if settings.catalog == "sqlite" else []
@@ -42,6 +50,7 @@ def _properties(settings: Settings, lake: Lake) -> Mapping[str, str]:
             "uri": f"jdbc:sqlite:{lake.catalog_db}?busy_timeout={_BUSY_MILLISECONDS}",
             "jdbc.schema-version": "V1",
             "warehouse": warehouse_location(lake),
+            **file_access(settings, lake),
         }
     raise SettingsError(
         f"The engine 'spark' does not know the catalog type {settings.catalog!r}.",
