@@ -52,9 +52,12 @@ def as_properties(options: Mapping[str, str]) -> dict[str, str]:
     """`store_options`, the other way round: what gives a catalog's tables these options."""
     plain = {name.removeprefix("aws_"): value for name, value in options.items()}
     found = {key: plain[name] for key, name in _OPTIONS.items() if name in plain and not key.startswith("client.")}
+    if "region" in plain:
+        found["client.region"] = plain["region"]
     if "s3.endpoint" in found:
-        virtual = str(options.get("virtual_hosted_style_request", "false")).lower()
-        found["s3.force-virtual-addressing"] = "true" if virtual == "true" else "false"
+        virtual = str(plain.get("virtual_hosted_style_request", "false")).lower() == "true"
+        # PyIceberg's name, and that of Iceberg in Java.
+        found |= {"s3.force-virtual-addressing": str(virtual).lower(), "s3.path-style-access": str(not virtual).lower()}
     return found | {f"{_OPTION}{name}": value for name, value in options.items()}
 
 
