@@ -165,7 +165,11 @@ class Places:
         return self.exists(location)
 
     def write(self, location: str, content: bytes, *, new: bool = False) -> None:
-        """Put an object as a whole. `new`: raise FileExistsError where it is there, as far as the store can tell."""
+        """Put an object as a whole.
+
+        `new`: raise FileExistsError where it is there with another content, as far as the store can tell. With the same
+        one it is this very put, whose answer was lost and which was sent again.
+        """
         import obstore
         from obstore.exceptions import NotSupportedError
 
@@ -176,7 +180,11 @@ class Places:
             except (NotSupportedError, NotImplementedError):
                 obstore.put(store, key, content, use_multipart=False)
 
-        _asked(location, put)
+        try:
+            _asked(location, put)
+        except FileExistsError:
+            if self.read(location) != content:
+                raise
 
     def upload(self, file: Path, location: str) -> None:
         """Put a local file into a store, in parts where it is large."""
