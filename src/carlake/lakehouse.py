@@ -161,7 +161,7 @@ class Lakehouse(Mending):
     def _list(self, paths: Sequence[str]) -> Listing:
         if paths:
             return list_paths(paths)
-        listing = list_landing(self.lake.landing)
+        listing = list_landing(self.landing)
         divided = Wholeness(self.settings.whole_when, self.settings.settle_seconds).divide(
             listing.objects, listing.passed_over
         )

@@ -51,8 +51,8 @@ class Mending(OpenLake):
         from carlake.landing.listing import Listing, list_paths
         from carlake.upkeep.recovery.from_archive import plan_from_archive, remake_bronze
 
-        remade = remake_bronze(context, self.lake.archive, progress)
-        missing = [str(path) for path in plan_from_archive(context, self.lake.archive).missing]
+        remade = remake_bronze(context, self.archive, progress)
+        missing = [landed.uri for landed in plan_from_archive(context, self.archive).missing]
         listing = list_paths(missing) if missing else Listing()
         only = anew - {BRONZE}
         report = house._do(
@@ -71,7 +71,7 @@ class Mending(OpenLake):
         """What a rebuild from the archive would read again, land, and leave. Changes nothing."""
         from carlake.upkeep.recovery.from_archive import plan_from_archive
 
-        return plan_from_archive(self.context(trigger="plan"), self.lake.archive)
+        return plan_from_archive(self.context(trigger="plan"), self.archive)
 
     def remade(
         self, tables: Sequence[str] = (), *, everything: bool = False, from_archive: bool = False

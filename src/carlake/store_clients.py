@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,25 @@ def options_of(properties: Mapping[str, str]) -> Options:
                 what = f"Option {name!r} of setting 'store_properties' is no number of 0 or more."
                 raise SettingsError(what) from None
     return tuple(sorted(given.items()))
+
+
+_used: dict[str, Options] = {}
+_usual: Options = ()
+
+
+def use(options: Options, locations: Iterable[str] = ()) -> None:
+    """Reach the stores of these locations by these options; and every other that no lake of this process has named."""
+    global _usual
+    _usual = options
+    for location in locations:
+        if "://" in location:
+            scheme, _, rest = location.partition("://")
+            _used[f"{scheme}://{rest.partition('/')[0]}"] = options
+
+
+def options_for(base: str) -> Options:
+    """The options that a bucket, `scheme://name`, is reached by."""
+    return _used.get(base, _usual)
 
 
 @functools.lru_cache(maxsize=64)

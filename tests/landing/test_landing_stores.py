@@ -25,7 +25,7 @@ from carlake.landing.objects import (
     open_object,
     read_object,
 )
-from carlake.store_clients import forget_clients
+from carlake.store_clients import forget_clients, use
 
 DAY = date(2026, 1, 2)
 
@@ -314,10 +314,10 @@ def test_a_store_that_deletes_whatever_bears_the_name_is_found_out(server: S3Ser
     assert done.outcome == "failed" and "deletes whatever bears the name" in done.why and "versions" in done.advice
     assert bucket == {"landing/a": b"{}", f"archive/2026-01-02/{hash_object(landed)}/a": b"{}"}
     try:
-        stores.use((("unconditional_delete", "true"),), ["s3://lake"])
+        use((("unconditional_delete", "true"),), ["s3://lake"])
         assert archive(landed, hash_object(landed), "s3://lake/archive", DAY).outcome == "moved"
     finally:
-        stores.use((), ["s3://lake"])
+        use((), ["s3://lake"])
         versions.heeds_conditions.cache_clear()
 
 

@@ -50,7 +50,7 @@ def status(invocation: Invocation) -> None:
         newest = house.runs(limit=1).to_pylist()
         failing = house.circuits()
         now = house.clock()
-        waiting = list_landing(house.lake.landing)
+        waiting = list_landing(house.landing)
         watched = watching(folder(house.lake))
         root = house.lake.location
     run = newest[0] if newest else None

@@ -19,6 +19,7 @@ from carlake.landing import stores, versions
 from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
 from carlake.landing.objects import hash_object, open_object, path_of
 from carlake.landing.removal import NotAsReadError, free_names, publish
+from carlake.store_clients import options_for
 
 SMALL_BYTES = 8 << 20
 """Objects up to this size pass through this process: the put can then be conditional, and what it puts is hashed."""
@@ -88,7 +89,7 @@ def content_as_read(landed: LandedObject) -> tuple[bytes, str | None]:
     if path_of(landed.uri) is not None:
         with open_object(landed) as stream:
             return stream.read(), None
-    content, now, version_id = stores.fetch(landed.uri)
+    content, now, version_id = stores.fetch(landed.uri, landed.version_id)
     if now.version != landed.version:
         older = versions.version_of(landed)
         if older is None:
@@ -123,6 +124,8 @@ def download(landed: LandedObject, source_id: str, target: str) -> None:
 
 def _version_as_read(landed: LandedObject) -> str:
     """The version to copy, "" for what is there now. Raises NotAsReadError where neither is what was read."""
+    if landed.version_id:
+        return landed.version_id
     now = versions.current(landed.uri)
     if now is not None and now[0].version == landed.version:
         return now[1]
@@ -146,7 +149,7 @@ def _copy(landed: LandedObject, version_id: str | None, to: str) -> None:
 
 
 def _one_store(uri: str, to: str) -> bool:
-    return stores.options_for(stores.split(uri)[0]) == stores.options_for(stores.split(to)[0])
+    return options_for(stores.split(uri)[0]) == options_for(stores.split(to)[0])
 
 
 def each(work: Callable[[Any], Any], items: list[Any], at_once: int = 16) -> list[Any]:

@@ -1,6 +1,6 @@
 """Objects in a store (Amazon S3, Google Cloud Storage, Azure Blob Storage), through obstore.
 
-Options are those that `use` was told last; credentials come from the platform's own chain if not from them. What a store
+Options are those of `store_clients.use`; credentials come from the platform's own chain if not from them. What a store
 answers with a fault is asked again: single requests by the client, answers that break off in their middle here, both a
 bounded number of times and with jitter. `memory://name` is a store that lives as long as the process.
 """
@@ -21,7 +21,7 @@ import stamina
 from carlake.errors import NotFoundError
 from carlake.landing import odd_keys
 from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
-from carlake.store_clients import Options, client
+from carlake.store_clients import client, options_for
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -37,23 +37,6 @@ _TRIES = 4
 _RETRY = "It is tried again at the next run."
 FAILURES = (failures.BaseError, OSError, ValueError)
 """What obstore raises."""
-
-_used: dict[str, Options] = {}
-_usual: Options = ()
-
-
-def use(options: Options, locations: Sequence[str] = ()) -> None:
-    """Reach the stores of these locations, and every one that no other lake of this process has named, by these options."""
-    global _usual
-    _usual = options
-    for location in locations:
-        if "://" in location:
-            _used[split(location)[0]] = options
-
-
-def options_for(base: str) -> Options:
-    """The options that a bucket is reached by."""
-    return _used.get(base, _usual)
 
 
 def store(base: str) -> Any:
@@ -200,6 +183,16 @@ def fetch(uri: str, version_id: str = "") -> tuple[bytes, LandedObject, str]:
         return patiently(get)
     except FAILURES as failure:
         raise unreadable(uri, failure) from failure
+
+
+def metadata(uri: str) -> dict[str, str]:
+    """What was noted with an object when it was put. Raises UnreadableError."""
+    base, key = split(uri)
+    try:
+        answer = patiently(lambda: obstore.get(store(base), key, options={"head": True}))
+    except FAILURES as failure:
+        raise unreadable(uri, failure) from failure
+    return {str(name): str(value) for name, value in answer.attributes.items()}
 
 
 def put_new(uri: str, content: bytes, modified_at: str = "") -> str | None:

@@ -20,7 +20,7 @@ from urllib.request import Request, urlopen
 
 from carlake.landing import stores
 from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
-from carlake.store_clients import s3_api
+from carlake.store_clients import options_for, s3_api
 
 Deleted = Literal["deleted", "gone", "changed"]
 
@@ -104,6 +104,7 @@ def delete_as_read(landed: LandedObject, version_id: str | None = None) -> Delet
     version_id  of what was read, where it is known; "" where the bucket keeps none
     `changed`: what was read is not there any more, something else is. Raises UnreadableError, SettingsError.
     """
+    version_id = landed.version_id or version_id
     if version_id is None:
         now = current(landed.uri)
         if now is None:
@@ -148,7 +149,7 @@ def _is_there(base: str, key: str, version_id: str) -> bool:
 def _delete_if_unchanged(landed: LandedObject) -> Deleted:
     base, key = stores.split(landed.uri)
     scheme = base.partition("://")[0]
-    if scheme == "memory" or dict(stores.options_for(base)).get("unconditional_delete", "").lower() == "true":
+    if scheme == "memory" or dict(options_for(base)).get("unconditional_delete", "").lower() == "true":
         there = stores.head(landed.uri)
         if there is None or there.version != landed.version:
             return "gone" if there is None else "changed"
@@ -263,7 +264,7 @@ def asked(uri: str) -> Iterator[None]:
 
 
 def _api(base: str) -> Any:
-    return s3_api(stores.options_for(base))
+    return s3_api(options_for(base))
 
 
 def _bucket(base: str) -> str:

@@ -14,6 +14,7 @@ from pyiceberg.exceptions import NoSuchTableError
 
 from carlake.engines.duckdb_files import quoted
 from carlake.errors import NotFoundError
+from carlake.landing.archived import archived_as
 from carlake.look.origin import origin, writers
 from carlake.look.traced import Event, LandedFile, Outcome, Record, Trace, TracedRow, Written
 from carlake.refresh.plan import head_of
@@ -319,11 +320,8 @@ class _Lineage:
 
     def _archived(self, source_id: str, ingested_at: datetime) -> str | None:
         """Where the object lies in the archive: `archive/<day ingested>/<source_id>/<name>`."""
-        root: Path = self.house.lake.archive
-        day = root / ingested_at.astimezone(UTC).date().isoformat() / source_id
-        # Archiving may come after midnight, so other days are looked at when that one has nothing.
-        folders = [day] if day.is_dir() else sorted(root.glob(f"*/{source_id}"))
-        return next((str(file) for folder in folders for file in sorted(folder.iterdir())), None)
+        found = archived_as(self.house.archive, source_id, ingested_at.astimezone(UTC).date())
+        return found.uri if found is not None else None
 
     def _source_ids(self, key: str) -> list[str]:
         """The objects that a person means by a uri, path, file name or source id."""

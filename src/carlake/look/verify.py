@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
@@ -16,6 +15,7 @@ from carlake.catalogs import forget_metadata
 from carlake.engines.manifests import forget_cached, live_files, quiet_between
 from carlake.engines.protocol import Changed, Relation
 from carlake.errors import CarlakeError
+from carlake.landing.archived import archived
 from carlake.landing.forgotten import FORGOTTEN_HASH
 from carlake.landing.listing import list_landing
 from carlake.look.deep import catalog_damage, damaged_files
@@ -95,7 +95,7 @@ def verify(house: Lakehouse, *, deep: bool = False) -> Verification:
     counted = True  # every table has read up to the very snapshot that bronze is counted at
     with engine.session():
         ledger = _bronze(context, problems, counts)
-        problems += _archive(house.lake.archive, ledger) if ledger is not None else []
+        problems += _archive(house.archive, ledger) if ledger is not None else []
         for table in context.tables.values():
             if table.source is None or table.source not in context.tables:
                 continue
@@ -132,7 +132,7 @@ def verify(house: Lakehouse, *, deep: bool = False) -> Verification:
         )
     if deep:
         problems += _damage(house, context)
-    waiting = list_landing(house.lake.landing).objects
+    waiting = list_landing(house.landing).objects
     return Verification(
         files=counts["files"],
         records=counts["records"],
@@ -268,15 +268,12 @@ def _hashes(context: Context, rows: Relation) -> Iterator[Difference]:
         yield Difference(BRONZE, "changed record", f"{count} record(s) are not the text that was landed", tuple(wrong))
 
 
-def _archive(archive: Path, ledger: set[str]) -> Iterator[Difference]:
+def _archive(archive: str, ledger: set[str]) -> Iterator[Difference]:
     """Archived objects, `<day>/<source_id>/<name>`, whose content bronze does not hold."""
-    if not archive.is_dir():
-        return
-    for day in sorted(path for path in archive.iterdir() if path.is_dir()):
-        for folder in sorted(path for path in day.iterdir() if path.is_dir()):
-            if folder.name not in ledger and any(folder.iterdir()):
-                names = tuple(str(path) for path in sorted(folder.iterdir())[:_NAMED])
-                yield Difference(BRONZE, "archived object missing", "an archived object is not in bronze", names)
+    for source_id, places in archived(archive):
+        if source_id not in ledger:
+            names = tuple(landed.uri for landed in places[:_NAMED])
+            yield Difference(BRONZE, "archived object missing", "an archived object is not in bronze", names)
 
 
 def _table(

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from carlake.errors import CarlakeError
+from carlake.landing.archived import archived, is_named_rightly
 from carlake.landing.listing import MOVING, list_landing
-from carlake.landing.objects import hash_stream, path_of
-from carlake.landing.rewriting import original_id
+from carlake.landing.objects import path_of
 from carlake.tables.declare import BRONZE
 from carlake.upkeep.checks.finding import Check, Found
 from carlake.upkeep.inspection.examined import SnapshotFiles
@@ -46,50 +46,34 @@ def held_ids(lake: Inspection) -> set[str] | None:
         return None
 
 
-def archived(archive: Path) -> Iterator[tuple[str, list[Path]]]:
-    """The archive's objects: source id and where it lies (under several names, perhaps)."""
-    if not archive.is_dir():
-        return
-    for day in sorted(path for path in archive.iterdir() if path.is_dir()):
-        for folder in sorted(path for path in day.iterdir() if path.is_dir()):
-            files = [path for path in sorted(folder.iterdir()) if not path.name.endswith(".part")]
-            if files:
-                yield folder.name, files
-
-
-def is_named_rightly(path: Path) -> bool:
-    """Whether an archived object's content is the one that its folder is named after."""
-    try:
-        with path.open("rb") as stream:
-            return original_id(str(path), hash_stream(stream)) == path.parent.name
-    except OSError:
-        return False
-
-
 def _unreadable(lake: Inspection) -> Iterator[Found]:
-    if not lake.lake.landing.is_dir():
+    if lake.landing_is_gone:
         return
     try:
-        for item in list_landing(lake.lake.landing).unreadable:
+        for item in list_landing(lake.landing).unreadable:
             yield item.uri, f"{item.why}. {item.advice}".strip()
     except CarlakeError as error:
-        yield str(lake.lake.landing), error.what
+        yield lake.landing, f"{error.what} {error.advice}".strip()
 
 
 def _left(lake: Inspection) -> Iterator[Found]:
-    if not lake.lake.landing.is_dir() or lake.settings.after_landing == "leave":
+    if lake.landing_is_gone or lake.settings.after_landing == "leave":
         return
     now = lake.now.timestamp()
-    listing = list_landing(lake.lake.landing)
+    try:
+        listing = list_landing(lake.landing)
+    except CarlakeError:
+        return  # the check before says so
     old = []
     for landed in listing.objects:
         path = path_of(landed.uri)
-        # The change time: a file that is moved here keeps its modification time.
-        if path is not None and now - Path(path).stat().st_ctime > _OLD_SECONDS:
+        # The change time: a file that is moved here keeps its modification time. A store has one time alone.
+        since = Path(path).stat().st_ctime if path is not None else landed.modified_at.timestamp()
+        if now - since > _OLD_SECONDS:
             old.append(landed.uri)
     if old:
         some = ", ".join(old[:_NAMED])
-        yield str(lake.lake.landing), f"{len(old)} object(s) wait for more than an hour: {some}"
+        yield lake.landing, f"{len(old)} object(s) wait for more than an hour: {some}"
     for uri in listing.passed_over:
         path = path_of(uri.rstrip("/"))
         if path is not None and Path(path).exists() and now - Path(path).stat().st_ctime > _OLD_SECONDS:
@@ -100,10 +84,14 @@ def _not_in_bronze(lake: Inspection) -> Iterator[Found]:
     held = held_ids(lake)
     if held is None:
         return
-    for source_id, files in archived(lake.lake.archive):
-        if source_id not in held:
-            damaged = "" if is_named_rightly(files[0]) else "; its content is not what was archived under this name"
-            yield str(files[0]), f"is archived, and bronze does not hold it{damaged}"
+    try:
+        for source_id, places in archived(lake.archive):
+            if source_id not in held:
+                right = is_named_rightly(places[0])
+                damaged = "" if right else "; its content is not what was archived under this name"
+                yield places[0].uri, f"is archived, and bronze does not hold it{damaged}"
+    except CarlakeError as error:
+        yield lake.archive, f"cannot be looked at: {error.what} {error.advice}".strip()
 
 
 def only_outside(lake: Inspection) -> Iterator[Found]:

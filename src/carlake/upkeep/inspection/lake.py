@@ -17,6 +17,8 @@ from carlake import lake as lakes
 from carlake.catalogs import CATALOG_NAME, open_catalog
 from carlake.contracts.load import load as load_contracts
 from carlake.errors import CarlakeError, ContractError, LakeError
+from carlake.landing.listing import is_store
+from carlake.landing.prefixes import archive_of, landing_of, reach
 from carlake.refresh.plan import Bookmark
 from carlake.rules.load import load_rules
 from carlake.settings import Settings
@@ -129,6 +131,27 @@ class Inspection:
     def lake(self) -> lakes.Lake:
         """The lake's folders, where it lies now, whether or not it can be opened."""
         return lakes.Lake(self.place.root, str(self.own.get("id") or ""))
+
+    @property
+    def landing(self) -> str:
+        """Where objects arrive."""
+        return landing_of(self.lake, self._reached)
+
+    @property
+    def archive(self) -> str:
+        """Where objects go."""
+        return archive_of(self.lake, self._reached)
+
+    @property
+    def landing_is_gone(self) -> bool:
+        """Whether it is a folder, and is not there."""
+        return not is_store(self.landing) and not self.lake.landing.is_dir()
+
+    @cached_property
+    def _reached(self) -> Settings:
+        """The settings, by which stores are reached from now on."""
+        reach(self.lake, self.settings)
+        return self.settings
 
     # -- settings ----------------------------------------------------------------------------------------------------
 

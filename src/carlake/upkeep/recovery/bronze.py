@@ -22,14 +22,14 @@ from pyiceberg.types import StringType
 from carlake.engines.duckdb_files import data_file, quoted, read_files
 from carlake.engines.protocol import Relation
 from carlake.engines.schemas import arrow_schema
+from carlake.landing.archived import archived, is_named_rightly, put_into
 from carlake.landing.forgotten import FORGOTTEN_HASH, cars_in
 from carlake.refresh.context import Context
 from carlake.refresh.forgotten import tombstones
 from carlake.refresh.plan import Bookmark
 from carlake.refresh.refresh import publish
-from carlake.storage import write_atomically
 from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
-from carlake.upkeep.checks.landing import archived, bronze_files, is_named_rightly, outside
+from carlake.upkeep.checks.landing import bronze_files, outside
 from carlake.upkeep.inspection.examined import file_trouble
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.upkeep.inspection.ledger import HeldObject, objects_in, source_ids, together
@@ -79,11 +79,11 @@ def assemble(lake: Inspection) -> Assembly:
         )
     )
     doubtful = _doubtful(lake, held, found.lost, listed)
-    archive = dict(archived(lake.lake.archive))
+    archive = dict(archived(lake.archive))
 
     def in_archive(source_id: str) -> bool:
         """Whether the archive has it as it was landed; a damaged copy gives nothing back."""
-        return any(is_named_rightly(path) for path in archive.get(source_id, ()))
+        return any(is_named_rightly(landed) for landed in archive.get(source_id, ()))
 
     for source_id, here in held.items():
         if here.whole and not (source_id in doubtful and in_archive(source_id)):
@@ -167,7 +167,7 @@ def _may_lack_its_end(one: HeldObject, all_of_them: Mapping[str, HeldObject]) ->
     return not any(other.files & one.files for other in all_of_them.values() if other is not one)
 
 
-def put_together(context: Context, lake: Inspection, landing: Path) -> list[Lost]:
+def put_together(context: Context, lake: Inspection, landing: str) -> list[Lost]:
     """Commit bronze's next snapshot, if it must differ; gives what is lost beyond what the archive can bring back.
 
     landing  where the remains of objects are put, to be landed by the next run
@@ -262,7 +262,7 @@ def _read(context: Context, paths: Iterable[Path]) -> str:
     return read_files(table, [str(path) for path in sorted(paths)], context.load(BRONZE).schema())
 
 
-def _salvage(context: Context, lake: Inspection, source_id: str, one: HeldObject, landing: Path) -> Lost:
+def _salvage(context: Context, lake: Inspection, source_id: str, one: HeldObject, landing: str) -> Lost:
     """Put what is left of an object into landing as an object of its own; the name is the same at every try."""
     rows = context.engine.rows(
         f"SELECT DISTINCT ON (source_row) source_row, raw, raw_bytes FROM ({_read(context, one.files)}) "
@@ -271,10 +271,7 @@ def _salvage(context: Context, lake: Inspection, source_id: str, one: HeldObject
     records = [raw.encode() if isinstance(raw, str) else raw_bytes for _, raw, raw_bytes in rows]
     name = f"{SALVAGED}{source_id[:16]}.ndjson"
     if records:
-        landing.mkdir(parents=True, exist_ok=True)
-        write_atomically(
-            landing / name, b"".join(bytes(record) + b"\n" for record in records if isinstance(record, bytes))
-        )
+        put_into(landing, name, b"".join(bytes(record) + b"\n" for record in records if isinstance(record, bytes)))
     why = f"only {len(records)} record(s) of it can be read, and neither the archive nor another data file has the rest"
     return Lost(f"object {one.uri} ({source_id})", f"{why}; what is left was landed as {name}")
 
@@ -300,7 +297,7 @@ def take_in(context: Context, lake: Inspection) -> int:
         return 0
     files = [file for file in found.keep.values() if file is not None]
     if found.cut or found.lost or len(files) != len(found.keep):
-        put_together(context, lake, lake.lake.landing)
+        put_together(context, lake, lake.landing)
         return len(found.bring)
     iceberg = context.load(BRONZE)
     head = iceberg.current_snapshot()

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -20,8 +19,10 @@ from carlake.engines.bronze_rows import bronze_rows
 from carlake.engines.protocol import Relation, Source
 from carlake.engines.schemas import arrow_schema
 from carlake.errors import CarlakeError, CommitRefusedError, LakeError, ReadError
+from carlake.landing.archived import archived, is_named_rightly
 from carlake.landing.forgotten import FORGOTTEN_HASH
-from carlake.landing.objects import local_object, open_object
+from carlake.landing.landed import LandedObject
+from carlake.landing.objects import open_object
 from carlake.landing.records import split
 from carlake.refresh.causes import cause
 from carlake.refresh.context import Context
@@ -31,7 +32,6 @@ from carlake.refresh.plan import Bookmark, head_of
 from carlake.refresh.refresh import publish
 from carlake.refresh.report import Step
 from carlake.tables.declare import BRONZE
-from carlake.upkeep.checks.landing import archived, is_named_rightly
 
 # Rows that are held in memory at once, and relations that are read by one statement.
 _ROWS = 30_000
@@ -59,8 +59,8 @@ class ArchivePlan:
     closed   how many keep them since some of their records must not come back
     """
 
-    again: tuple[tuple[Held, Path], ...] = ()
-    missing: tuple[Path, ...] = ()
+    again: tuple[tuple[Held, LandedObject], ...] = ()
+    missing: tuple[LandedObject, ...] = ()
     kept: int = 0
     closed: int = 0
 
@@ -85,7 +85,7 @@ class Remade:
     notes: list[str] = field(default_factory=list)
 
 
-def plan_from_archive(context: Context, archive: Path) -> ArchivePlan:
+def plan_from_archive(context: Context, archive: str) -> ArchivePlan:
     """Compare the archive with bronze, by source ids. Changes nothing."""
     with context.engine.session(), _readable():
         held, closed = _ledger(context)
@@ -102,7 +102,7 @@ def plan_from_archive(context: Context, archive: Path) -> ArchivePlan:
 
 
 def remake_bronze(
-    context: Context, archive: Path, progress: Callable[[str, int], None] = lambda table, done: None
+    context: Context, archive: str, progress: Callable[[str, int], None] = lambda table, done: None
 ) -> Remade:
     """Commit bronze's new snapshot; objects that bronze does not hold are left to a run.
 
@@ -237,18 +237,18 @@ def _read(context: Context, plan: ArchivePlan) -> Iterator[tuple[list[Relation],
     pending: list[tuple[Source, int, pa.RecordBatch]] = []
     of: list[Held] = []
     rows = 0
-    for held, path in sorted(plan.again, key=lambda pair: (pair[0].ingested_at, pair[0].source.source_id)):
+    for held, place in sorted(plan.again, key=lambda pair: (pair[0].ingested_at, pair[0].source.source_id)):
         if of and (of[-1].ingested_at != held.ingested_at or rows >= _ROWS):
             yield [_keep(context, pending, of[-1].ingested_at)], of, []
             pending, of, rows = [], [], 0
         if held.source.size_bytes > _LARGE_BYTES:
-            relations = _large(context, held, path)
-            yield (relations, [held], []) if relations is not None else ([], [], [str(path)])
+            relations = _large(context, held, place)
+            yield (relations, [held], []) if relations is not None else ([], [], [place.uri])
             continue
         try:
-            batches = list(_records(context, held, path))
+            batches = list(_records(context, held, place))
         except (CarlakeError, OSError):
-            yield [], [], [str(path)]
+            yield [], [], [place.uri]
             continue
         pending += _numbered(held, batches)
         rows += sum(batch.num_rows for batch in batches)
@@ -257,13 +257,13 @@ def _read(context: Context, plan: ArchivePlan) -> Iterator[tuple[list[Relation],
         yield [_keep(context, pending, of[-1].ingested_at)], of, []
 
 
-def _large(context: Context, held: Held, path: Path) -> list[Relation] | None:
+def _large(context: Context, held: Held, place: LandedObject) -> list[Relation] | None:
     """The rows of an object that is not held in memory as a whole; None where it is not what was landed."""
     relations: list[Relation] = []
     pending: list[tuple[Source, int, pa.RecordBatch]] = []
     rows = 0
     try:
-        for numbered in _numbered(held, _records(context, held, path)):
+        for numbered in _numbered(held, _records(context, held, place)):
             pending.append(numbered)
             rows += numbered[2].num_rows
             if rows >= _ROWS:
@@ -274,17 +274,17 @@ def _large(context: Context, held: Held, path: Path) -> list[Relation] | None:
     return [*relations, _keep(context, pending, held.ingested_at)] if pending else relations
 
 
-def _records(context: Context, held: Held, path: Path) -> Iterator[pa.RecordBatch]:
+def _records(context: Context, held: Held, place: LandedObject) -> Iterator[pa.RecordBatch]:
     """The records of an archived object. Raises ReadError where it is not what was landed, or has fewer than bronze."""
-    if not is_named_rightly(path):
-        raise ReadError(f"{path} is not what was landed.")
+    if not is_named_rightly(place):
+        raise ReadError(f"{place.uri} is not what was landed.")
     rows = 0
-    with open_object(local_object(str(path), path.stat())) as stream:
+    with open_object(place) as stream:
         for batch in split(stream, max_record_bytes=context.engine.max_record_bytes):
             rows += batch.num_rows
             yield batch
     if rows < held.rows:
-        raise ReadError(f"{path} has {rows} records, and bronze {held.rows}.")
+        raise ReadError(f"{place.uri} has {rows} records, and bronze {held.rows}.")
 
 
 def _numbered(held: Held, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Source, int, pa.RecordBatch]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from carlake.landing.archived import archived
 from carlake.tables.declare import BRONZE
 from carlake.upkeep.checks.finding import Finding
-from carlake.upkeep.checks.landing import archived, held_ids, leftovers, only_outside, outside
+from carlake.upkeep.checks.landing import held_ids, leftovers, only_outside, outside
 from carlake.upkeep.checks.tables import schema_differences
 from carlake.upkeep.inspection.examined import ExaminedTable
 from carlake.upkeep.inspection.lake import Inspection
@@ -231,11 +232,11 @@ _BRONZE = "put it together again from every data file that can be read"
 def _landing(lake: Inspection, damaged: set[str]) -> list[RecoveryStep]:
     steps = []
     held = held_ids(lake)
-    missing = [source_id for source_id, _ in archived(lake.lake.archive) if held is None or source_id not in held]
+    missing = [source_id for source_id, _ in archived(lake.archive) if held is None or source_id not in held]
     if BRONZE in damaged or missing:
         count = f"{len(missing)} object(s)" if held is not None and BRONZE not in damaged else "every object"
         what = f"land {count} of the archive that bronze does not hold"
-        steps.append(RecoveryStep("archive", str(lake.lake.archive), what, "bronze has lost them"))
+        steps.append(RecoveryStep("archive", lake.archive, what, "bronze has lost them"))
     if BRONZE not in damaged and next(only_outside(lake), None):
         what = "take in the objects that only such files hold"
         steps.append(RecoveryStep("outside", BRONZE, what, "data files lie outside of its newest snapshot"))

@@ -11,16 +11,15 @@ import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyiceberg.manifest import DataFile
 
 from carlake import lake as lakes
 from carlake.errors import CommitRefusedError, LakeError
-from carlake.landing.objects import hash_stream
+from carlake.landing.archived import archived, is_named_rightly, renamed_rightly
 from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
-from carlake.upkeep.checks.landing import archived, held_ids, is_named_rightly, leftovers
+from carlake.upkeep.checks.landing import held_ids, leftovers
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.upkeep.recovery.bronze import put_together, take_in
 from carlake.upkeep.recovery.catalog import location_of, make_anew, point
@@ -219,7 +218,7 @@ def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep) -> list[Lost
     lost: list[Lost] = []
     with context.engine.session():
         if step.action == "bronze":
-            lost = put_together(context, lake, house.lake.landing)
+            lost = put_together(context, lake, house.landing)
         elif step.action == "outside":
             if take_in(context, lake):
                 house.run()
@@ -257,27 +256,16 @@ def _land_archive(house: Lakehouse, lake: Inspection) -> list[Lost]:
     """Land the archived objects that bronze does not hold, from where they lie; gives those that are damaged."""
     held = held_ids(lake) or set()
     missing, lost = [], []
-    for source_id, files in archived(lake.lake.archive):
+    for source_id, places in archived(lake.archive):
         if source_id in held:
             continue
-        path = next((path for path in files if is_named_rightly(path)), None)
-        if path is None:
+        uri = next((landed.uri for landed in places if is_named_rightly(landed)), None)
+        if uri is None:
             # It is another object than it was: under its own name it is no contradiction any more.
-            path = _renamed(files[0])
-            why = f"its copy in the archive is damaged; what that holds was landed from {path}"
-            lost.append(Lost(f"object {files[0].name} ({source_id})", why))
-        missing.append(str(path))
+            uri = renamed_rightly(places[0])
+            why = f"its copy in the archive is damaged; what that holds was landed from {uri}"
+            lost.append(Lost(f"object {places[0].uri.rpartition('/')[2]} ({source_id})", why))
+        missing.append(uri)
     if missing:
         house.run(missing)
     return lost
-
-
-def _renamed(path: Path) -> Path:
-    """Put an archived object under the name of the content that it has."""
-    with path.open("rb") as stream:
-        folder = path.parent.with_name(hash_stream(stream))
-    folder.mkdir(exist_ok=True)
-    target = path.rename(folder / path.name)
-    if not any(path.parent.iterdir()):
-        path.parent.rmdir()
-    return target

@@ -1,0 +1,134 @@
+"""What an archive holds: objects at `<day>/<source id>/<name>`, in a folder or in a store."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, datetime
+from pathlib import Path
+
+from carlake.errors import ReadError
+from carlake.landing.landed import LandedObject
+from carlake.landing.listing import is_store
+from carlake.landing.objects import hash_object, local_object, path_of
+from carlake.landing.rewriting import original_id
+from carlake.storage import write_atomically
+
+_PLACE = re.compile(r"(\d{4}-\d{2}-\d{2})/([0-9a-f]{64})/([^/]+)")
+
+
+def archived(root: str) -> Iterator[tuple[str, list[LandedObject]]]:
+    """The archive's objects: source id and where it lies (under several names, perhaps); day by day.
+
+    Raises UnreadableError where a store cannot be listed.
+    """
+    if is_store(root):
+        yield from _stored(root)
+        return
+    archive = Path(root)
+    if not archive.is_dir():
+        return
+    for day in sorted(path for path in archive.iterdir() if path.is_dir()):
+        for folder in sorted(path for path in day.iterdir() if path.is_dir()):
+            paths = [path for path in sorted(folder.iterdir()) if not path.name.endswith(".part")]
+            if paths:
+                yield folder.name, [local_object(str(path), path.lstat()) for path in paths]
+
+
+def archived_as(root: str, source_id: str, day: date) -> LandedObject | None:
+    """Where an object lies; most likely under that day. None where the archive does not have it. Raises UnreadableError."""
+    if not is_store(root):
+        archive = Path(root)
+        folder = archive / day.isoformat() / source_id
+        folders = [folder] if folder.is_dir() else sorted(archive.glob(f"*/{source_id}"))
+        paths = (path for folder in folders for path in sorted(folder.iterdir()))
+        return next((local_object(str(path), path.lstat()) for path in paths), None)
+    from carlake.landing import stores
+
+    # Archiving may come after midnight, and late; of a store only the days about that one are asked for.
+    for days in (0, 1, -1, 2):
+        near = date.fromordinal(day.toordinal() + days)
+        found, _ = stores.under(f"{root.rstrip('/')}/{near.isoformat()}/{source_id}")
+        if found:
+            return found[0]
+    return None
+
+
+def day_of(landed: LandedObject) -> str:
+    """The day under which an archived object lies."""
+    return landed.uri.rsplit("/", 3)[1]
+
+
+def is_named_rightly(landed: LandedObject) -> bool:
+    """Whether an archived object's content is the one that its folder is named after. Raises UnreadableError for a store."""
+    try:
+        return original_id(landed.uri, hash_object(landed)) == landed.uri.rsplit("/", 2)[1]
+    except (ReadError, OSError):
+        if path_of(landed.uri) is None:
+            raise
+        return False
+
+
+def renamed_rightly(landed: LandedObject) -> str:
+    """Put an archived object under the name of the content that it has; gives where it lies then.
+
+    Raises UnreadableError, NotAsReadError where it changes meanwhile, OSError.
+    """
+    content_hash = hash_object(landed)
+    before, _, name = landed.uri.rpartition("/")
+    folder = f"{before.rpartition('/')[0]}/{content_hash}"
+    path = path_of(landed.uri)
+    if path is None:
+        from carlake.landing import versions
+        from carlake.landing.store_archive import place
+
+        placed = place(landed, content_hash, folder, name)
+        versions.delete_as_read(landed, placed.version_id)
+        return placed.to
+    old, new = Path(path), Path(path).parent.with_name(content_hash)
+    new.mkdir(exist_ok=True)
+    target = old.rename(new / old.name)
+    if not any(old.parent.iterdir()):
+        old.parent.rmdir()
+    return str(target)
+
+
+def put_into(prefix: str, name: str, content: bytes) -> None:
+    """Put an object of our own into a folder or a store's prefix. Raises UnreadableError, OSError."""
+    if is_store(prefix):
+        from carlake.landing import stores
+
+        stores.put(f"{prefix.rstrip('/')}/{name}", content)
+        return
+    Path(prefix).mkdir(parents=True, exist_ok=True)
+    write_atomically(Path(prefix, name), content)
+
+
+def as_first_landed(landed: LandedObject) -> LandedObject:
+    """An archived object of a store with the modification time that it was landed with. Raises UnreadableError."""
+    from carlake.landing import stores
+
+    text = stores.metadata(landed.uri).get(stores.MODIFIED)
+    try:
+        return replace(landed, modified_at=datetime.fromisoformat(text)) if text else landed
+    except ValueError:
+        return landed
+
+
+def is_archived(uri: str) -> bool:
+    """Whether a uri of a store looks as those of archives do."""
+    return path_of(uri) is None and _PLACE.fullmatch("/".join(uri.rsplit("/", 3)[1:])) is not None
+
+
+def _stored(root: str) -> Iterator[tuple[str, list[LandedObject]]]:
+    from carlake.landing import stores
+
+    below = root.rstrip("/") + "/"
+    places = []
+    for landed in stores.under(root)[0]:
+        if found := _PLACE.fullmatch(landed.uri.removeprefix(below)):
+            places.append((found[1], found[2], landed))
+    for (_, source_id), group in itertools.groupby(places, key=lambda place: place[:2]):
+        yield source_id, [landed for _, _, landed in group]
