@@ -1,0 +1,19 @@
+"""Spark for the tests: small, on this machine, and one for all the tests of a process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from carlake.settings import Settings
+
+PROPERTIES = {
+    "spark.driver.memory": "1g",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.default.parallelism": "2",
+}
+
+
+def spark_settings(**more: Any) -> Settings:
+    """Settings of a lake on Spark: two workers, and no maintenance in between."""
+    own = {"spark_master": "local[2]", "spark_properties": PROPERTIES, "threads": 1, "maintenance": "off"}
+    return Settings(engine="spark", **{**own, **more})
