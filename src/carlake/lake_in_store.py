@@ -50,7 +50,14 @@ def create_in_store(uri: str, settings: Settings | None, file: Path | None) -> L
     refuse_file_catalog(root, settings or Settings.load(file=file))
     places = _places(access)
     try:
-        _refuse_foreign(root, places)
+        foreign = _foreign(root, places)
+        # Another process may have made the lake since, and taken in its first objects.
+        if foreign is not None and (content := _read(root, access)) is not None:
+            return _lake(root, content, access)
+        if foreign is not None:
+            raise LakeError(
+                f"{root} is not a lake: it holds {foreign} and no {_TOML}.", "Give a new or empty prefix, or a lake."
+            )
         content = own_text(root, uuid.uuid4().hex).encode()
         try:
             places.write(f"{root}/{_TOML}", content, new=True)
@@ -151,10 +158,6 @@ def _lake(root: str, content: bytes, access: Settings) -> Lake:
     return lake
 
 
-def _refuse_foreign(root: str, places: Places) -> None:
-    """Objects may wait in landing already; anything else is another's."""
-    for found in places.below(root):
-        if not found.path.startswith(f"{root}/landing/"):
-            raise LakeError(
-                f"{root} is not a lake: it holds {found.path} and no {_TOML}.", "Give a new or empty prefix, or a lake."
-            )
+def _foreign(root: str, places: Places) -> str | None:
+    """An object that is not the beginning of a lake: only landing may hold some already."""
+    return next((found.path for found in places.below(root) if not found.path.startswith(f"{root}/landing/")), None)
