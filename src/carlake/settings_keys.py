@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-CATALOGS = ("sqlite", "sql", "rest", "hive", "glue", "dynamodb", "bigquery", "in-memory")
-"""`sqlite` is the lake's own file; the others are the catalog types of PyIceberg."""
+CATALOGS = ("sqlite", "postgres", "rest", "glue", "sql", "hive", "dynamodb", "bigquery", "in-memory")
+"""`sqlite` is the lake's own file, `postgres` a database; the others are the catalog types of PyIceberg."""
 PATH_KEYS = ("contracts", "rules")
 KEY_FILES = ("pseudonym_key_file", "tombstone_key_file", "state_folder")
 SECRET_KEYS = (
@@ -22,7 +22,7 @@ SECRET_KEYS = (
     "hooks_webhook",
     "hooks_headers",
 )
-_NEED_URI = ("sql", "rest", "hive")
+_NEED_URI = ("postgres", "sql", "rest", "hive")
 _SIZE_KEYS = ("max_record_bytes", "memory_limit", "batch_bytes", "target_file_bytes", "log_bytes")
 _SIZE = re.compile(r"\s*\d+(\.\d+)?\s*([KMGT]i?B|B)?\s*", re.IGNORECASE)
 STORE_SCHEMES = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "memory")
@@ -40,8 +40,9 @@ class Keys(BaseModel):
     namespace: str = Field("carlake", description="Namespace of the tables in the catalog.")
     catalog: str = Field(
         "sqlite",
-        description='Catalog that holds the tables: "sqlite" (the lake\'s own file) or a catalog type of PyIceberg: '
-        + ", ".join(f'"{name}"' for name in CATALOGS[1:])
+        description='Catalog that holds the tables: "sqlite" (the lake\'s own file), "postgres" (a database; extra postgres), '
+        '"rest", "glue" (extra aws), or another type of PyIceberg: '
+        + ", ".join(f'"{name}"' for name in CATALOGS[4:])
         + ".",
     )
     catalog_uri: SecretStr | None = Field(None, description="Address of the catalog, where it is not the lake's own.")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pyiceberg.exceptions import CommitFailedException
 
-from carlake import catalogs
+from carlake import catalogs_sqlite
 from carlake.lakehouse import Lakehouse
 from carlake.refresh import commit as commits
 from carlake.refresh import land, lease
@@ -244,7 +244,7 @@ def _lose_the_table(forward: Forward) -> None:
 
 
 def test_a_locked_database_is_waited_for(house: Lakehouse, second: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogs, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(catalogs_sqlite, "BUSY_SECONDS", 0.05)
     with lakehouse(house.lake.root) as impatient:
         lock = sqlite3.connect(house.lake.catalog_db, check_same_thread=False, isolation_level=None)
         seen = []

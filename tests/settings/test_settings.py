@@ -216,7 +216,7 @@ def test_secrets_are_never_shown(tmp_path: Path) -> None:
 
 
 def test_the_catalogs_are_sqlite_and_those_of_pyiceberg() -> None:
-    assert set(CATALOGS) == {"sqlite", *(kind.value for kind in CatalogType)}
+    assert set(CATALOGS) == {"sqlite", "postgres", *(kind.value for kind in CatalogType)}
 
 
 def test_every_setting_is_described_and_its_default_is_toml(tmp_path: Path) -> None:

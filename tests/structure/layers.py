@@ -34,9 +34,9 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
 ONLY_FROM: dict[str, tuple[str, ...]] = {
     "duckdb": ("engines.duckdb*",),
     "pyspark": ("engines.spark*", "aws.*"),
-    "pyiceberg": ("catalogs", "storage", "store_files", "engines.*", "refresh.*", "look.*", "upkeep.*"),
+    "pyiceberg": ("catalogs*", "storage", "store_files", "engines.*", "refresh.*", "look.*", "upkeep.*"),
     "sqlglot": ("engines.spark*",),
-    "sqlalchemy": ("catalogs",),
+    "sqlalchemy": ("catalogs*",),
     "obstore": ("landing.*", "places", "store_clients"),
     "cryptography": ("landing.*",),
     "typer": ("cli.*",),

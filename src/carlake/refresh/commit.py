@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable
 
 from pyiceberg.catalog import Catalog, MetastoreCatalog
-from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ValidationException
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, TableRequirement
 
+from carlake.catalogs_failures import meaning, outcome
 from carlake.engines.manifests import ancestry
 from carlake.engines.protocol import Staged
 from carlake.errors import CarlakeError, CommitRefusedError, CommitUnknownError, LakeError
@@ -30,8 +32,9 @@ def commit(
     """Publish what is staged, if main is still its base and the table is still the one it was staged for.
 
     Returns when the snapshot has landed. Raises CommitRefusedError when main moved (nothing was published: plan again
-    from the top), CommitUnknownError when the catalog gave no clear answer within the tries; then the staged files must
-    be kept, since the commit may have landed; OSError where the disk is full and nothing was published.
+    from the top), LakeError where the catalog does not take commits from this user, CommitUnknownError when the catalog
+    gave no clear answer within the tries; then the staged files must be kept, since the commit may have landed; OSError
+    where the disk is full and nothing was published.
 
     A catalog's answer can be lost on the way. The snapshot id was chosen before the first try, so finding it in main's
     ancestry tells that a try landed; sending the same commit again is safe, since it asserts the same base.
@@ -60,31 +63,34 @@ def commit(
             # Direct, not through a transaction: PyIceberg's own retry would move the base behind our back.
             catalog.commit_table(iceberg, requirements, staged.updates)
             return
-        except (CommitFailedException, ValidationException) as refused:
-            # After an unclear try, a refusal may be our own success.
-            if trouble is not None and _landed(catalog, identifier, staged.snapshot_id):
-                return
-            raise CommitRefusedError(
-                f"Table {staged.table} moved on from snapshot {staged.base}: {refused}",
-                surely_not_landed=trouble is None,
-            ) from refused
         except NoSuchTableError as gone:
             raise LakeError(
                 f"Table {staged.table} is not in the catalog any more.", "Run `carlake run` to make it again."
             ) from gone
-        except ValueError as refused:
-            # A branch took the sequence number that was staged.
-            if "sequence number" not in str(refused):
-                raise
-            raise CommitRefusedError(f"Table {staged.table}: {refused}", surely_not_landed=trouble is None) from refused
         except CarlakeError:
             raise
-        except OSError as error:
-            # Such catalogs write the metadata file before they swap: what a full disk breaks off is not published.
-            if trouble is None and isinstance(catalog, MetastoreCatalog) and is_full(error):
-                raise
-            trouble = error
-        except Exception as error:  # noqa: BLE001  (any failure of a catalog leaves the outcome unknown)
+        except Exception as error:
+            became = outcome(error)
+            if became == "moved":
+                # A refusal may be our own success: after an unclear try, or where something on the way to a server
+                # sends a request twice.
+                sure = trouble is None and isinstance(catalog, SqlCatalog)
+                landed = False if sure else _landed(catalog, identifier, staged.snapshot_id)
+                if landed:
+                    return
+                raise CommitRefusedError(
+                    f"Table {staged.table} moved on from snapshot {staged.base}: {error}",
+                    surely_not_landed=trouble is None and landed is False,
+                ) from error
+            if became == "denied" and trouble is None:
+                what, advice = meaning(error) or (str(error), "")
+                raise LakeError(f"Table {staged.table} was not committed: {what}.", advice) from error
+            if isinstance(catalog, MetastoreCatalog):
+                # Such catalogs write the metadata file before they swap: what a mistake in what was staged, or a full
+                # disk, breaks off is not published.
+                full = trouble is None and isinstance(error, OSError) and is_full(error)
+                if full or isinstance(error, ValueError):
+                    raise
             trouble = error
     if _landed(catalog, identifier, staged.snapshot_id):
         return

@@ -34,13 +34,9 @@ WATCH = "watch"
 _TABLE_PROPERTIES = {
     "format-version": "2",
     "write.parquet.compression-codec": "zstd",
-    # Whole bounds of these columns let a look-up of one object skip every file that does not hold it.
-    "write.metadata.metrics.column.source_id": "full",
-    "write.metadata.metrics.column.source_uri": "full",
-    "write.metadata.metrics.column.car_chassis": "full",
-    "write.metadata.metrics.column.raw": "counts",
-    "write.metadata.metrics.column.raw_bytes": "counts",
 }
+# Whole bounds of these columns let a look-up of one object skip every file that does not hold it.
+_METRICS = {"source_id": "full", "source_uri": "full", "car_chassis": "full", "raw": "counts", "raw_bytes": "counts"}
 
 
 @dataclass
@@ -109,7 +105,7 @@ class Context:
                 partition_spec=partition_spec(table),
                 sort_order=sort_order(table),
                 properties={
-                    **_TABLE_PROPERTIES,
+                    **_table_properties(table),
                     "comment": table.doc,
                     "carlake.created-at": self.clock().astimezone(UTC).isoformat(timespec="microseconds"),
                 },
@@ -153,6 +149,13 @@ class Context:
             VERSION_PROPERTY: self.version,
         }
         return values | {f"carlake.{name.replace('_', '-')}": str(value) for name, value in more.items()}
+
+
+def _table_properties(table: Table) -> dict[str, str]:
+    """The properties of a new table. Iceberg's Java library refuses one that names a column which is not there."""
+    there = set(table.column_names)
+    metrics = {f"write.metadata.metrics.column.{name}": how for name, how in _METRICS.items() if name in there}
+    return _TABLE_PROPERTIES | metrics
 
 
 def new_run_id(now: datetime) -> str:
