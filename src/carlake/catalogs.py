@@ -9,8 +9,8 @@ from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import NotInstalledError
 from sqlalchemy.exc import SQLAlchemyError
 
-from carlake.catalogs_base import CATALOG_NAME, FILE_IO, WritesMetadata, make_namespace, warehouse_location
 from carlake.catalogs_failures import meaning, without
+from carlake.catalogs_metadata import CATALOG_NAME, FILE_IO, WritesMetadata, make_namespace, warehouse_location
 from carlake.catalogs_sql import LakeSqlCatalog, psycopg_uri
 from carlake.catalogs_sqlite import BUSY_SECONDS, SqliteCatalog, sqlite_uri
 from carlake.errors import CarlakeError, LakeError

@@ -22,7 +22,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
-from carlake.catalogs_base import WritesMetadata
+from carlake.catalogs_metadata import WritesMetadata
 
 CONNECT_SECONDS = 10
 """How long a connection to a database server may take."""

@@ -16,10 +16,12 @@ from typing import Any
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
-from carlake.catalogs_base import CATALOG_NAME, FILE_IO, make_namespace, warehouse_location
+from carlake.catalogs_metadata import CATALOG_NAME, FILE_IO, make_namespace, warehouse_location
 from carlake.catalogs_sql import LakeSqlCatalog
 from carlake.errors import LakeError
 from carlake.lake import Lake, exclusive
+from carlake.places import Places
+from carlake.store_files import store_options
 
 BUSY_SECONDS = 60
 """How long a writer waits for another process's commit before SQLite says "database is locked"."""
@@ -45,9 +47,9 @@ class SqliteCatalog(LakeSqlCatalog):
         if _is_made(lake.catalog_db, namespace):
             return cls._of(lake, properties)
         with exclusive(lake.lock):
-            if not lake.catalog_db.exists() and any(lake.warehouse.iterdir()):
+            if not lake.catalog_db.exists() and _holds_tables(lake, namespace, properties):
                 raise LakeError(
-                    f"{lake.catalog_db} is missing, but {lake.warehouse} holds tables.",
+                    f"{lake.catalog_db} is missing, but {lake.warehouse_uri or lake.warehouse} holds tables.",
                     "Put the file back, or have it made anew from the tables' metadata: carlake recover",
                 )
             catalog = cls._of(lake, properties)
@@ -69,6 +71,12 @@ class SqliteCatalog(LakeSqlCatalog):
         engine = create_engine(_url(self.properties[_FILE]), connect_args={"timeout": BUSY_SECONDS}, poolclass=NullPool)
         event.listen(engine, "connect", _commit_durably)
         return engine
+
+
+def _holds_tables(lake: Lake, namespace: str, properties: dict[str, str]) -> bool:
+    if not lake.warehouse_uri:
+        return any(lake.warehouse.iterdir())
+    return bool(Places(store_options(properties)).folders(f"{lake.warehouse_uri}/{namespace}"))
 
 
 def _url(file: Path | str) -> URL:

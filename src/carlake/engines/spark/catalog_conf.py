@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-from carlake.catalogs import CATALOG_NAME, file_io_properties, warehouse_location
+from carlake.catalogs import CATALOG_NAME, file_io_properties, plain_properties, warehouse_location
 from carlake.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -17,6 +18,18 @@ SPARK_CATALOG = f"spark.sql.catalog.{CATALOG_NAME}"
 """The properties of the catalog begin so."""
 
 SQLITE_JDBC = "org.xerial:sqlite-jdbc:3.54.1.0"
+POSTGRES_JDBC = "org.postgresql:postgresql:42.7.8"
+AWS_BUNDLE = "org.apache.iceberg:iceberg-aws-bundle:1.11.0"
+"""AWS's own library, which Iceberg's Glue catalog and S3 access need and its runtime leaves out."""
+
+# What libpq's addresses say, as PostgreSQL's JDBC driver names it; what it does not know is left out.
+_JDBC = {"sslmode": "sslmode", "sslrootcert": "sslrootcert", "sslcert": "sslcert", "sslkey": "sslkey"} | {
+    "connect_timeout": "connectTimeout",
+    "application_name": "ApplicationName",
+}
+# Properties of PyIceberg's catalogs that Iceberg's Java library names otherwise.
+_JAVA = {"glue.region": "client.region"}
+_PYTHONS_OWN = ("py-io-impl", "pool_pre_ping", "init_catalog_tables", "echo", "schema_version", "ssl", "auth", "uri")
 
 _BUSY_MILLISECONDS = 30_000
 
@@ -39,20 +52,45 @@ def file_access(settings: Settings, lake: Lake) -> dict[str, str]:
 
 
 def catalog_packages(settings: Settings) -> list[str]:
-    """What Spark fetches to open the catalog, as `spark.jars.packages` names it."""
-    return [SQLITE_JDBC] if settings.catalog == "sqlite" else []
+    """What Spark fetches to open the catalog and its tables' files, as `spark.jars.packages` names it."""
+    drivers = {"sqlite": [SQLITE_JDBC], "postgres": [POSTGRES_JDBC], "sql": [POSTGRES_JDBC, SQLITE_JDBC]}
+    aws = settings.catalog == "glue" or settings.warehouse.startswith("s3")
+    return [*drivers.get(settings.catalog, []), *([AWS_BUNDLE] if aws else [])]
 
 
 def _properties(settings: Settings, lake: Lake) -> Mapping[str, str]:
+    given = settings.catalog_uri.get_secret_value() if settings.catalog_uri is not None else ""
+    scheme = given.split(":", 1)[0].split("+", 1)[0]
+    own = {_JAVA.get(k, k): v for k, v in plain_properties(settings).items() if k not in _PYTHONS_OWN}
+    own = {**file_access(settings, lake), **own}
     if settings.catalog == "sqlite":
-        return {
-            "type": "jdbc",
-            "uri": f"jdbc:sqlite:{lake.catalog_db}?busy_timeout={_BUSY_MILLISECONDS}",
-            "jdbc.schema-version": "V1",
-            "warehouse": warehouse_location(lake),
-            **file_access(settings, lake),
-        }
+        uri = f"jdbc:sqlite:{lake.catalog_db}?busy_timeout={_BUSY_MILLISECONDS}"
+        place = {"type": "jdbc", "uri": uri, "jdbc.schema-version": "V1"}
+        return {**place, "warehouse": warehouse_location(lake), **file_access(settings, lake)}
+    if settings.catalog in ("postgres", "sql") and scheme in ("postgresql", "postgres"):
+        return {"warehouse": warehouse_location(lake), **own, "type": "jdbc", **_postgres(given)}
+    if settings.catalog == "rest":
+        return {**own, "type": "rest", "uri": given}
+    if settings.catalog == "glue":
+        endpoint = {"glue.endpoint": given} if given else {}
+        return {"warehouse": warehouse_location(lake), **endpoint, **own, "type": "glue"}
     raise SettingsError(
         f"The engine 'spark' does not know the catalog type {settings.catalog!r}.",
-        "Use catalog = 'sqlite', or engine = 'duckdb'.",
+        "Use catalog = 'sqlite', 'postgres', 'rest' or 'glue', or engine = 'duckdb'.",
     )
+
+
+def _postgres(uri: str) -> dict[str, str]:
+    """A database's address as JDBC has it, user and password apart. Neither driver knows all that the other's takes."""
+    parts = urlsplit(uri)
+    asked = dict(parse_qsl(parts.query))
+    user, password = parts.username or asked.pop("user", ""), parts.password or asked.pop("password", "")
+    known = {_JDBC[name]: value for name, value in asked.items() if name in _JDBC}
+    query = f"?{urlencode(known)}" if known else ""
+    port = f":{parts.port}" if parts.port else ""
+    return {
+        "uri": f"jdbc:postgresql://{parts.hostname or 'localhost'}{port}{parts.path or '/'}{query}",
+        "jdbc.schema-version": "V1",
+        **({"jdbc.user": unquote(user)} if user else {}),
+        **({"jdbc.password": unquote(password)} if password else {}),
+    }
