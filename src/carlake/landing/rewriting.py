@@ -13,6 +13,7 @@ import gzip
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import date
@@ -25,6 +26,7 @@ import zstandard
 from carlake.landing.archive import Archived
 from carlake.landing.compression import GZIP_MAGIC, is_compressed
 from carlake.landing.forgotten import FORGOTTEN, FORGOTTEN_HASH, record_of, wrap
+from carlake.landing.listing import is_store
 from carlake.landing.objects import LandedObject, UnreadableError, hash_stream, open_object, path_of, uri_of
 from carlake.landing.records import split
 from carlake.landing.removal import NotAsReadError, Removal, free_names, publish
@@ -57,7 +59,7 @@ def rewrite_object(path: Path, rewrite: Rewrite, max_record_bytes: int, to: Path
 
 def archive_rewritten(
     objects: Sequence[tuple[LandedObject, str]],
-    archive_root: Path,
+    archive_root: str,
     day: date,
     rewrite: Rewrite,
     max_record_bytes: int,
@@ -65,14 +67,14 @@ def archive_rewritten(
 ) -> list[Archived]:
     """As `archive.archive_many`, but what goes into the archive is each object written anew, under the name `name_of` it.
 
-    The object leaves landing once its place in the archive is on the disk; it is deleted only while it is still what was
-    read. Objects lie in local files.
+    The object leaves landing once its place in the archive is on the disk or in the store; it is deleted only while it is
+    still what was read.
     """
     removal, done = Removal(), []
     try:
         for landed, source_id in objects:
-            done.append(_archive_rewritten(removal, landed, source_id, archive_root / day.isoformat() / source_id,
-                                           rewrite, max_record_bytes, name_of))  # fmt: skip
+            folder = f"{archive_root.rstrip('/')}/{day.isoformat()}/{source_id}"
+            done.append(_archive_rewritten(removal, landed, source_id, folder, rewrite, max_record_bytes, name_of))
     finally:
         removal.close()
     return done
@@ -82,38 +84,84 @@ def _archive_rewritten(
     removal: Removal,
     landed: LandedObject,
     source_id: str,
-    folder: Path,
+    folder: str,
     rewrite: Rewrite,
     max_record_bytes: int,
     name_of: Callable[[LandedObject], str],
 ) -> Archived:
     path = path_of(landed.uri)
-    if path is None:
-        return Archived("failed", landed.uri, why="lies in a store, where no object is written anew", advice="")
     try:
-        make_folder(folder)
-        unfinished = _part(folder / "object")
-        try:
-            with open_object(landed) as stream:
-                _write(stream, unfinished, rewrite, max_record_bytes, Path(path).stat().st_mtime_ns)
-            _note(unfinished, folder)
-            to = _published(unfinished, folder, name_of(landed))
-        finally:
-            unfinished.unlink(missing_ok=True)
-        fsync_dir(folder)
-        removal.remove(landed, source_id, path, "")
+        if is_store(folder):
+            to = _put_rewritten(landed, folder, rewrite, max_record_bytes, name_of(landed))
+        else:
+            to = _write_rewritten(landed, Path(folder), rewrite, max_record_bytes, name_of(landed))
+        if path is not None:
+            removal.remove(landed, source_id, path, "")
+        else:
+            from carlake.landing import versions
+
+            if versions.delete_as_read(landed) == "changed":
+                raise NotAsReadError
     except (NotAsReadError, UnreadableError) as error:
-        if isinstance(error, UnreadableError) and error.vanished:
-            return Archived("gone", landed.uri)
-        why, advice = "is no longer what was read, so it stays in landing", "It is read again at the next run."
-        return Archived("changed", landed.uri, why=why, advice=advice)
+        return _not_archived(landed, error)
     except FileNotFoundError:
         return Archived("gone", landed.uri)
     except OSError as error:
         return Archived(
             "failed", landed.uri, why=f"cannot be archived: {error.strerror or error}", advice=f"Check {folder}."
         )
-    return Archived("moved", landed.uri, uri_of(str(to)))
+    return Archived("moved", landed.uri, to)
+
+
+def _not_archived(landed: LandedObject, error: NotAsReadError | UnreadableError) -> Archived:
+    if isinstance(error, UnreadableError):
+        if error.unreadable.uri != landed.uri:
+            why = f"cannot be archived: {error.unreadable.uri} {error.unreadable.why}"
+            return Archived("failed", landed.uri, why=why, advice=error.unreadable.advice)
+        if error.vanished:
+            return Archived("gone", landed.uri)
+        if path_of(landed.uri) is None and "changed" not in error.unreadable.why:
+            why = f"cannot be archived: {error.unreadable.why}"
+            return Archived("failed", landed.uri, why=why, advice=error.unreadable.advice)
+    why, advice = "is no longer what was read, so it stays in landing", "It is read again at the next run."
+    return Archived("changed", landed.uri, why=why, advice=advice)
+
+
+def _write_rewritten(landed: LandedObject, folder: Path, rewrite: Rewrite, max_record_bytes: int, name: str) -> str:
+    """Write an object anew into a local folder; gives its path as a uri. Raises UnreadableError, OSError."""
+    make_folder(folder)
+    unfinished = _part(folder / "object")
+    try:
+        with open_object(landed) as stream:
+            _write(stream, unfinished, rewrite, max_record_bytes, _modified(landed))
+        _note(unfinished, folder)
+        to = _published(unfinished, folder, name)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    fsync_dir(folder)
+    return uri_of(str(to))
+
+
+def _put_rewritten(landed: LandedObject, folder: str, rewrite: Rewrite, max_record_bytes: int, name: str) -> str:
+    """Write an object anew into a store, by way of a temporary file; gives its uri. Raises UnreadableError, OSError."""
+    from carlake.landing.store_archive import place_file
+
+    with tempfile.TemporaryDirectory(prefix="carlake-rewriting-") as scratch:
+        unfinished = Path(scratch, "object")
+        with open_object(landed) as stream:
+            _write(stream, unfinished, rewrite, max_record_bytes, _modified(landed))
+        with unfinished.open("rb") as stream:
+            content_hash = hash_stream(stream)
+        note(folder, content_hash)
+        return place_file(unfinished, content_hash, folder, name, landed.modified_at)
+
+
+def _modified(landed: LandedObject) -> int:
+    """Modification time in nanoseconds."""
+    path = path_of(landed.uri)
+    if path is not None:
+        return Path(path).stat().st_mtime_ns
+    return int(landed.modified_at.timestamp() * 1_000_000) * 1000
 
 
 def _published(unfinished: Path, folder: Path, name: str) -> Path:
@@ -130,41 +178,64 @@ def _published(unfinished: Path, folder: Path, name: str) -> Path:
 
 def original_id(path: str, content_hash: str) -> str:
     """The source id of an object: the hash of its content, or, of one that was written anew in an archive, the hash of
-    what it was written from, after which its folder is named.
+    what it was written from, after which its folder is named. Raises UnreadableError where a store cannot be asked.
     """
     folder = os.path.dirname(path)  # noqa: PTH120  (asked of every object that is landed)
     source_id = os.path.basename(folder)  # noqa: PTH119
     if len(source_id) != len(content_hash) or _HASH.fullmatch(source_id) is None or source_id == content_hash:
         return content_hash
     try:
-        return source_id if content_hash in _noted(Path(folder)) else content_hash
+        return source_id if content_hash in _noted(folder) else content_hash
     except OSError:
         return content_hash
 
 
 def _note(unfinished: Path, folder: Path) -> None:
-    """Write down what an object in the archive is about to be, so that it is known to be whole and what it was."""
-    if _HASH.fullmatch(folder.name) is None:
-        return
+    """Write down what an object in a local archive is about to be."""
     with unfinished.open("rb") as stream:
-        content_hash = hash_stream(stream)
+        note(str(folder), hash_stream(stream))
+
+
+def note(folder: str, content_hash: str) -> None:
+    """Write down what an object in the archive is about to be, so that it is known to be whole and what it was.
+
+    folder  where it lies: it is named by the source id. Raises UnreadableError, OSError.
+    """
+    if _HASH.fullmatch(folder.rpartition("/")[2]) is None:
+        return
     known = _noted(folder)
-    if content_hash not in known:
-        path = _note_path(folder)
-        make_folder(path.parent)
-        write_atomically(path, "".join(f"{each}\n" for each in (*known, content_hash)).encode())
+    if content_hash in known:
+        return
+    text = "".join(f"{each}\n" for each in (*known, content_hash)).encode()
+    if is_store(folder):
+        from carlake.landing import stores
+
+        stores.put(_note_place(folder), text)
+        return
+    path = Path(_note_place(folder))
+    make_folder(path.parent)
+    write_atomically(path, text)
 
 
-def _noted(folder: Path) -> list[str]:
+def _noted(folder: str) -> list[str]:
     try:
-        return _note_path(folder).read_text(encoding="ascii").split()
+        if is_store(folder):
+            from carlake.landing import stores
+
+            return stores.fetch(_note_place(folder))[0].decode("ascii").split()
+        return Path(_note_place(folder)).read_text(encoding="ascii").split()
     except FileNotFoundError:
         return []
+    except UnreadableError as error:
+        if error.vanished:
+            return []
+        raise
 
 
-def _note_path(folder: Path) -> Path:
+def _note_place(folder: str) -> str:
     """Beside the days, in a folder that listings pass over."""
-    return folder.parent.parent / ".rewritten" / folder.name
+    days, _, source_id = folder.rpartition("/")
+    return f"{days.rpartition('/')[0]}/.rewritten/{source_id}"
 
 
 def _part(to: Path) -> Path:

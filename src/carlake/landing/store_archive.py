@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from carlake.landing import stores, versions
@@ -72,6 +73,20 @@ def place_content(content: bytes, content_hash: str, folder: str, name: str, mod
             stores.delete(to)
             raise UnreadableError(Unreadable(to, "is not what was put there", "Check the store."))
         return to
+    raise AssertionError  # free_names does not end
+
+
+def place_file(file: Path, content_hash: str, folder: str, name: str, modified_at: datetime) -> str:
+    """As `place_content`, of a local file of any size."""
+    if file.stat().st_size <= SMALL_BYTES:
+        return place_content(file.read_bytes(), content_hash, folder, name, modified_at)
+    for free in free_names(name):
+        to = f"{folder}/{free}"
+        if stores.head(to) is None:
+            with file.open("rb") as stream:
+                stores.put(to, stream, modified_at.isoformat())
+        if holds(to, content_hash):
+            return to
     raise AssertionError  # free_names does not end
 
 

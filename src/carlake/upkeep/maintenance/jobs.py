@@ -269,7 +269,7 @@ def retain_archive(upkeep: Upkeep) -> Iterator[Found]:
     if not days:
         return
     before = retention.first_kept_day(upkeep.house.clock(), days)
-    archive = upkeep.house.lake.archive
+    archive = upkeep.house.archive
 
     def known(ids: Iterable[str]) -> set[str]:
         context, head = upkeep.context, head_of(upkeep.fresh(BRONZE))
@@ -279,7 +279,7 @@ def retain_archive(upkeep: Upkeep) -> Iterator[Found]:
             return {str(row[0]) for row in context.engine.rows(f"SELECT DISTINCT source_id FROM {found}")}
 
     found = retention.aged_archive(archive, before, known)
-    if not found.folders:
+    if not found.files:
         return
 
     def do(more_time: MoreTime) -> Done:

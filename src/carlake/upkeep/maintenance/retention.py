@@ -19,6 +19,9 @@ from pyiceberg.types import TimestamptzType
 
 from carlake.engines.manifests import live_files
 from carlake.errors import CarlakeError, CommitRefusedError
+from carlake.landing.archived import archived, day_of
+from carlake.landing.landed import LandedObject
+from carlake.landing.objects import path_of
 from carlake.refresh.context import Context
 from carlake.refresh.plan import Bookmark, head_of
 from carlake.tables.declare import BRONZE
@@ -132,50 +135,65 @@ def drop_records(context: Context, found: Aged) -> int | None:
 
 @dataclass(frozen=True)
 class AgedArchive:
-    """Archived objects that may go: `<day>/<source id>` folders; `unknown` ones bronze does not know, and they stay."""
+    """Archived objects that may go; `unknown` ones bronze does not know, and they stay."""
 
-    folders: tuple[Path, ...]
-    files: int = 0
-    size: int = 0
-    unknown: tuple[Path, ...] = ()
+    objects: tuple[LandedObject, ...]
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> int:
+        """How many go."""
+        return len(self.objects)
+
+    @property
+    def size(self) -> int:
+        """Their bytes."""
+        return sum(landed.size for landed in self.objects)
 
 
-def aged_archive(archive: Path, before: date, known: Callable[[Iterable[str]], set[str]]) -> AgedArchive:
-    """The archived objects of days before `before` whose content bronze knows; nothing else ever goes. Raises OSError.
+def aged_archive(archive: str, before: date, known: Callable[[Iterable[str]], set[str]]) -> AgedArchive:
+    """The archived objects of days before `before` whose content bronze knows; nothing else ever goes.
 
     known  which of some source ids bronze holds
+    Raises UnreadableError, OSError.
     """
-    days = [folder for folder in _folders(archive) if (day := _day(folder.name)) is not None and day < before]
-    objects = [folder for day in sorted(days) for folder in sorted(_folders(day))]
-    ledger = known({folder.name for folder in objects}) if objects else set()
-    old = tuple(folder for folder in objects if folder.name in ledger)
-    sizes = [file.stat().st_size for folder in old for file in folder.iterdir() if file.is_file()]
-    unknown = tuple(folder for folder in objects if folder.name not in ledger)
-    return AgedArchive(old, len(sizes), sum(sizes), unknown)
+    aged = [
+        (source_id, landed)
+        for source_id, places in archived(archive)
+        for landed in places
+        if (day := _day(day_of(landed))) is not None and day < before
+    ]
+    ledger = known({source_id for source_id, _ in aged}) if aged else set()
+    unknown = dict.fromkeys(landed.uri.rpartition("/")[0] for source_id, landed in aged if source_id not in ledger)
+    return AgedArchive(tuple(landed for source_id, landed in aged if source_id in ledger), tuple(unknown))
 
 
 def drop_archived(found: AgedArchive) -> int:
-    """Remove archived objects and the folders that this leaves empty; gives the number of files. Raises OSError."""
+    """Remove archived objects and the folders that this leaves empty; gives the number of files.
+
+    Of a store with versions only the version that was listed goes. Raises UnreadableError, OSError.
+    """
     removed = 0
-    for folder in found.folders:
-        for file in list(folder.iterdir()):
-            file.unlink(missing_ok=True)
-            removed += 1
+    folders: dict[Path, None] = {}
+    for landed in found.objects:
+        path = path_of(landed.uri)
+        if path is None:
+            from carlake.landing import versions
+
+            removed += versions.delete_as_read(landed) == "deleted"
+            continue
+        Path(path).unlink(missing_ok=True)
+        removed += 1
+        folders |= {Path(path).parent: None}
+    for folder in [*folders, *dict.fromkeys(folder.parent for folder in folders)]:
         with suppress(OSError):  # not empty any more, or another process was faster
             folder.rmdir()
-    for day in {folder.parent for folder in found.folders}:
-        with suppress(OSError):
-            day.rmdir()
     return removed
 
 
 def first_kept_day(now: datetime, days: int) -> date:
     """The first UTC day that stays."""
     return now.astimezone(UTC).date() - timedelta(days=days)
-
-
-def _folders(path: Path) -> list[Path]:
-    return [entry for entry in path.iterdir() if entry.is_dir()] if path.is_dir() else []
 
 
 def _day(name: str) -> date | None:
