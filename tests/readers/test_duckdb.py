@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from readers.conftest import CREDENTIALS
 from readers.figures import DUCKDB, figures, query
 from readers.lake import Read
 from servers import duckdb_reader
@@ -44,5 +45,5 @@ def read(read: Read, variables: Mapping[str, str] | None = None) -> None:
     assert dict(zip((table.name for table in read.of_release), found[len(now) :], strict=True)) == read.then
 
 
-def test_duckdb_reads_every_table_now_and_at_a_release(local: Read) -> None:
-    read(local)
+def test_duckdb_reads_every_table_now_and_at_a_release(cell: Read) -> None:
+    read(cell, CREDENTIALS)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from readers.conftest import CREDENTIALS
 from readers.figures import DUCKDB, Figures, figures, query
 from readers.lake import Read
 
@@ -65,24 +66,22 @@ def read(read: Read, tool: str, more: str, variables: Mapping[str, str] | None =
 
 
 @pytest.mark.parametrize(("tool", "more"), [("pyiceberg", _PYICEBERG), ("polars", _POLARS)])
-def test_python_reads_every_table_now_and_at_a_release(local: Read, tool: str, more: str) -> None:
-    read(local, tool, more)
+def test_python_reads_every_table_now_and_at_a_release(cell: Read, tool: str, more: str) -> None:
+    read(cell, tool, more, CREDENTIALS)
 
 
-def test_the_text_for_pyiceberg_counts_and_reads_the_past(local: Read) -> None:
-    text = local.house.connect("pyiceberg", as_of_run=local.run).text
-    *counts, cars = printed(text, "print(cars.num_rows, then.num_rows, table.name())")
-    assert dict(line.split() for line in counts) == {f"carlake.{n}": str(f["rows"]) for n, f in local.now.items()}
+def test_the_text_for_pyiceberg_counts_and_reads_the_past(cell: Read) -> None:
+    text = cell.house.connect("pyiceberg", as_of_run=cell.run).text
+    *counts, cars = printed(text, "print(cars.num_rows, then.num_rows, table.name())", CREDENTIALS)
+    assert dict(line.split() for line in counts) == {f"carlake.{n}": str(f["rows"]) for n, f in cell.now.items()}
     state = "gold_car_current_state"
-    assert cars == f"{local.now[state]['rows']} {local.then[state]['rows']} ('carlake', '{state}')"
+    assert cars == f"{cell.now[state]['rows']} {cell.then[state]['rows']} ('carlake', '{state}')"
 
 
-def test_pandas_gets_a_frame_now_and_at_a_release(local: Read) -> None:
-    connection = local.house.connect("pandas", as_of_run=local.run)
+def test_pandas_gets_a_frame_now_and_at_a_release(cell: Read) -> None:
+    connection = cell.house.connect("pandas", as_of_run=cell.run)
     more = "import json\nprint(json.dumps([[len(f), f.current_mileage_km.sum(), str(f.event_timestamp.max())] for f in (cars, then)]))"
-    *_, found = printed(connection.text, more)
+    *_, found = printed(connection.text, more, CREDENTIALS)
     sql = "SELECT count(*), sum(current_mileage_km), CAST(max(event_timestamp) AS VARCHAR) FROM gold_car_current_state"
-    own = [
-        [column[0].as_py() for column in local.house.query(sql, as_of_run=run).columns] for run in ("last", local.run)
-    ]
+    own = [[column[0].as_py() for column in cell.house.query(sql, as_of_run=run).columns] for run in ("last", cell.run)]
     assert [[rows, pytest.approx(km), f"{at}:00"] for rows, km, at in own] == json.loads(found)

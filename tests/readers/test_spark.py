@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from readers.conftest import CREDENTIALS
 from readers.figures import SPARK, Figures, figures, measures
 from readers.lake import Read
 from servers.java import java_home
@@ -48,16 +49,18 @@ def printed(command: str, statements: list[str], folder: Path, variables: Mappin
     return done.stdout.splitlines()
 
 
-def test_spark_reads_every_table_now_and_at_a_release(local: Read, tmp_path: Path) -> None:
-    connection = local.house.connect("spark", as_of_run=local.run)
-    reads = [(table, connection.table) for table in local.tables]
-    reads += [(table, connection.table_at_release) for table in local.of_release]
+def test_spark_reads_every_table_now_and_at_a_release(cell: Read, tmp_path: Path) -> None:
+    connection = cell.house.connect("spark", as_of_run=cell.run)
+    reads = [(table, connection.table) for table in cell.tables]
+    reads += [(table, connection.table_at_release) for table in cell.of_release]
     statements = []
     for table, named in reads:
         columns = ", ".join(f"{sql} AS c{number}" for number, sql in enumerate(measures(table, SPARK).values()))
         row = "to_json(struct(*), map('ignoreNullFields', 'false'))"
         statements.append(f"SELECT {row} FROM (SELECT {columns} FROM {named.format(table.name)})")
-    rows = [json.loads(line) for line in printed(connection.text, statements, tmp_path) if line.startswith("{")]
+    rows = [
+        json.loads(line) for line in printed(connection.text, statements, tmp_path, CREDENTIALS) if line.startswith("{")
+    ]
     found: list[Figures] = [figures(table, row.values()) for (table, _), row in zip(reads, rows, strict=True)]
-    assert dict(zip((table.name for table in local.tables), found, strict=False)) == local.now
-    assert dict(zip((table.name for table in local.of_release), found[len(local.tables) :], strict=True)) == local.then
+    assert dict(zip((table.name for table in cell.tables), found, strict=False)) == cell.now
+    assert dict(zip((table.name for table in cell.of_release), found[len(cell.tables) :], strict=True)) == cell.then

@@ -17,8 +17,8 @@ def properties(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines)
 
 
-def test_trino_reads_every_table_now_and_at_a_release(local: Read, running_trino: Trino) -> None:
-    connection = local.house.connect("trino", as_of_run=local.run)
+def test_trino_reads_every_table_now_and_at_a_release(cell: Read, running_trino: Trino) -> None:
+    connection = cell.house.connect("trino", as_of_run=cell.run)
     with running_trino.catalog("carlake", properties(connection.text)):
         now, then = (
             {
@@ -26,9 +26,9 @@ def test_trino_reads_every_table_now_and_at_a_release(local: Read, running_trino
                 for table in tables
             }
             for named, tables in (
-                (connection.table, local.tables),
-                (connection.table_at_release, local.of_release),
+                (connection.table, cell.tables),
+                (connection.table_at_release, cell.of_release),
             )
         )
-    assert now == local.now
-    assert then == local.then
+    assert now == cell.now
+    assert then == cell.then

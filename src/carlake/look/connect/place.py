@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Properties that say where something is and not who asks. Any other value is a secret until it is known to be none.
 _PLAIN = re.compile(
     r"type|warehouse|prefix|scope|audience|resource|oauth2-server-uri|init_catalog_tables|.*region(-name)?|.*endpoint(-url)?"
-    r"|.*\.force-virtual-addressing|rest\.(sigv4-enabled|signing-name|authorization-url)|ssl|glue\.(id|skip-archive)"
+    r"|.*\.force-virtual-addressing|.*\.path-style-access|rest\.(sigv4-enabled|signing-name|authorization-url)|ssl|glue\.(id|skip-archive)"
     r"|s3\.(scheme|connect-timeout|request-timeout|proxy-uri|anonymous)|gcs\.(service\.host|project-id)|adls\.account-name"
     r"|auth\.type|snapshot-loading-mode"
 )

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from carlake.look.connect.place import CATALOG, Place, Value, Variable
 
-_EXTRAS = {"sqlite": "sql-sqlite", "postgres": "sql-postgres", "glue": "glue", "hive": "hive", "dynamodb": "dynamodb"}
-_STORES = {"s3": "s3fs", "gs": "gcsfs", "abfs": "adlfs", "abfss": "adlfs"}
+_EXTRAS = {"sqlite": "sql-sqlite", "glue": "glue", "hive": "hive", "dynamodb": "dynamodb"}
+_STORES = {"abfs": "adlfs", "abfss": "adlfs"}  # pyarrow itself reads S3 and Google's
 
 
 def pyiceberg(place: Place) -> Iterator[str]:
@@ -39,8 +39,12 @@ def polars(place: Place) -> Iterator[str]:
     yield from _catalog(place)
     yield "# polars warns where its own planner of scans is not installed; PyIceberg plans them as well."
     yield 'os.environ.setdefault("POLARS_ICEBERG_PLANNER", "pyiceberg")'
+    store = _storage_options(place)
+    more = ", storage_options=store" if store else ""
+    if store:
+        yield "store = {" + ", ".join(f"{_text(key)}: {_text(value)}" for key, value in store.items()) + "}"
     yield "tables = {"
-    yield "    name: pl.scan_iceberg(catalog.load_table((namespace, name)))"
+    yield f"    name: pl.scan_iceberg(catalog.load_table((namespace, name)){more})"
     yield f"    for namespace, name in catalog.list_tables({_text(place.namespace)})"
     yield "}"
     yield 'print(tables["gold_car_current_state"].collect())'
@@ -48,16 +52,28 @@ def polars(place: Place) -> Iterator[str]:
         yield ""
         yield f"# The tables as they were together at the end of run {place.release}."
         yield "release = {"
-        yield "    name: pl.scan_iceberg(table, snapshot_id=tag.snapshot_id)"
+        yield f"    name: pl.scan_iceberg(table, snapshot_id=tag.snapshot_id{more})"
         yield f"    for namespace, name in catalog.list_tables({_text(place.namespace)})"
         yield "    for table in [catalog.load_table((namespace, name))]"
         yield f"    if (tag := table.snapshot_by_name({_text(place.tag)}))"
         yield "}"
 
 
+def _storage_options(place: Place) -> dict[str, str]:
+    """How Polars, which reads the data files by itself, reaches a store; who asks it finds in the environment."""
+    found = {
+        "aws_region": place.region or ("us-east-1" if place.endpoint else None),
+        "aws_endpoint_url": place.endpoint,
+    }
+    if place.endpoint and place.endpoint.startswith("http:"):
+        found["aws_allow_http"] = "true"
+    return {key: value for key, value in found.items() if value} if place.store == "s3" else {}
+
+
 def _start(place: Place, packages: list[str]) -> Iterator[str]:
     extras = [_EXTRAS.get(place.catalog), "pyarrow", _STORES.get(place.store)]
-    wanted = [*packages, f'"pyiceberg[{",".join(extra for extra in extras if extra)}]"']
+    drivers = ["sqlalchemy", '"psycopg[binary]"'] if place.catalog == "postgres" else []
+    wanted = [*packages, *drivers, f'"pyiceberg[{",".join(extra for extra in extras if extra)}]"']
     yield f"# Python: pip install {' '.join(wanted)}"
     variables = sorted({value.name for value in _values(place).values() if isinstance(value, Variable)})
     if place.password:
