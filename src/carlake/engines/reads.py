@@ -115,13 +115,15 @@ def _pruned(
     for key, expression in on.items():
         if len(files) < 2 or key != expression or not isinstance(iceberg.schema().find_type(key), StringType):
             continue
-        [(first, last, different)] = engine.rows(f"SELECT min({key}), max({key}), count(DISTINCT {key}) FROM {keys}")
-        if not different:
+        some = engine.rows(f"SELECT DISTINCT {key} FROM {keys} LIMIT {_PRUNE_KEYS + 1}")
+        values = sorted(str(row[0]) for row in some if row[0] is not None)
+        if not values:
             return []
-        files = overlapping(files, iceberg, key, first, last)
-        if int(str(different)) <= _PRUNE_KEYS:
-            values = [str(row[0]) for row in engine.rows(f"SELECT DISTINCT {key} FROM {keys} ORDER BY 1")]
-            files = admitting(files, iceberg, key, values)
+        if len(some) <= _PRUNE_KEYS:
+            files = admitting(overlapping(files, iceberg, key, values[0], values[-1]), iceberg, key, values)
+        else:
+            [(first, last)] = engine.rows(f"SELECT min({key}), max({key}) FROM {keys}")
+            files = overlapping(files, iceberg, key, first, last)
     return files
 
 

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 # Up to so many files are compared with their names by the driver.
 _CHECKED_HERE = 16
+# So many rows are sorted and written by one task: to divide them takes longer.
+_FEW_ROWS = 20_000
 
 
 class SparkEngine(TableEngine):
@@ -69,7 +71,6 @@ class SparkEngine(TableEngine):
         self._sets: FileSets | None = None
         self._frames: dict[Relation, DataFrame] = {}
         self._counts: dict[Relation, int] = {}
-        self._views: list[Relation] = []
         self._number = 0
 
     @property
@@ -107,11 +108,10 @@ class SparkEngine(TableEngine):
             from pyspark import StorageLevel
 
             rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
-            self._frames[name] = rows
             self._made.append(name)
             self._counts[name] = rows.count()
         rows.createOrReplaceTempView(name)
-        self._views.append(name)
+        self._frames[name] = rows
         return name
 
     def keep(self, sql: str) -> Relation:
@@ -119,8 +119,8 @@ class SparkEngine(TableEngine):
         return self.named(self.frame(sql), kept=True)
 
     def view(self, sql: str) -> Relation:
-        """See `Engine.view`."""
-        return f"({sql})"
+        """See `Engine.view`. Spark takes the text in once, here, however often it is used."""
+        return self.named(self.frame(sql))
 
     def table(self, rows: pa.Table) -> Relation:
         """See `Engine.table`."""
@@ -148,16 +148,15 @@ class SparkEngine(TableEngine):
 
     def columns(self, relation: Relation) -> list[tuple[str, str]]:
         """See `TableEngine.columns`."""
-        return [(name, kind) for name, kind in self.frame(f"SELECT * FROM {relation}").dtypes]
+        return list(self._frames[relation].dtypes)
 
     def forget(self) -> None:
         """See `TableEngine.forget`."""
-        for frame in self._frames.values():
-            frame.unpersist()
-        for name in self._views:
+        for name in self._made:
+            self._frames[name].unpersist()
+        for name in self._frames:
             self.spark.catalog.dropTempView(name)
         self._frames.clear()
-        self._views.clear()
         self._counts.clear()
         if self._sets is not None:
             self._sets.clear()
@@ -216,7 +215,8 @@ class SparkEngine(TableEngine):
 
     def write(self, table: Table, iceberg: IcebergTable, rows: Relation) -> list[DataFile]:
         """See `TableEngine.write`."""
-        placed, parts = sorted_by_place(self.frame(f"SELECT * FROM {rows}"), table, iceberg)
+        few = self._counts.get(rows, self.target_file_rows) < min(self.target_file_rows, _FEW_ROWS)
+        placed, parts = sorted_by_place(self._frames[rows], table, iceberg, alone=few)
         task = writing(table, iceberg, parts, self.target_file_rows)
         return described(iceberg, to_arrow(placed.mapInArrow(task, WRITTEN)))
 

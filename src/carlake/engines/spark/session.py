@@ -42,6 +42,8 @@ _NEEDED = {
     "spark.sql.execution.arrow.maxBytesPerBatch": str(32 << 20),
 }
 
+_SHUFFLED = "spark.sql.shuffle.partitions"
+
 _lock = threading.Lock()
 _users = 0
 _own = False
@@ -63,6 +65,9 @@ def open_session(settings: Settings, lake: Lake) -> SparkSession:
         session = base.newSession()
         for key, value in session_conf(settings, lake).items():
             session.conf.set(key, value)
+        if _own and settings.spark_master.startswith("local") and _SHUFFLED not in settings.spark_properties:
+            # Spark's own default is for a cluster: 200 tasks for a handful of rows.
+            session.conf.set(_SHUFFLED, 2 * session.sparkContext.defaultParallelism)
         _users += 1
         return session
 

@@ -77,10 +77,13 @@ class Writing:
         return IcebergTable((self.table.name,), metadata, metadata.location, file_io, NoopCatalog(""))
 
 
-def sorted_by_place(rows: DataFrame, table: Table, iceberg: IcebergTable) -> tuple[DataFrame, list[str]]:
+def sorted_by_place(
+    rows: DataFrame, table: Table, iceberg: IcebergTable, *, alone: bool = False
+) -> tuple[DataFrame, list[str]]:
     """The rows with their partition's values in columns of their own, in the order of the files; and those columns.
 
-    Each task gets a range of that order, so that files hardly overlap; Spark makes fewer tasks of few rows by itself.
+    Each task gets a range of that order, so that files hardly overlap, or one task (`alone`) gets all. How many ranges
+    there are is for Spark to say, by what its tasks pass on.
     """
     names = [f"`{column}`" for column in table.column_names]
     terms = []
@@ -91,7 +94,8 @@ def sorted_by_place(rows: DataFrame, table: Table, iceberg: IcebergTable) -> tup
     rows = rows.selectExpr(*names, *terms)
     order = [*parts, *table.sort]
     if order:
-        rows = rows.repartitionByRange(*order).sortWithinPartitions(*order)
+        divided = rows.coalesce(1) if alone else rows.repartitionByRange(*order)
+        rows = divided.sortWithinPartitions(*order)
     return rows, parts
 
 
