@@ -7,8 +7,7 @@ Glue hands over pairs alone, so every setting may be given as `--KEY VALUE`, and
 `--paths URI` and `--tables NAME` (one, or a JSON list); what Glue adds for itself is passed over.
 
 The job works in the Spark session that it was started with. It prints the run's report as one JSON document, and ends as
-the command line does: 0 done, 1 failed or partly failed, 2 wrong usage. The lake's folder is made where it is not there:
-with the tables in a store and another catalog than the lake's own file it holds nothing that must be kept.
+the command line does: 0 done, 1 failed or partly failed, 2 wrong usage. The lake is made where it is not there.
 
 This file can be handed to Spark as it is: it needs only that `carlake` can be imported (`--py-files` with the wheel,
 Glue's `--additional-python-modules`, or an installed package).
@@ -23,10 +22,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from carlake.errors import CarlakeError, LakeError, NotFoundError, SettingsError
+from carlake.errors import CarlakeError, NotFoundError
 
 if TYPE_CHECKING:
-    from carlake.lake import Lake
     from carlake.lakehouse import Lakehouse
     from carlake.refresh.report import RunReport
 
@@ -196,21 +194,11 @@ def _opened(job: Job) -> Lakehouse:
 
     given = {"engine": "spark", **job.given}
     file = Path(job.settings) if job.settings else None
-
-    def load(lake: Lake | None) -> Settings:
-        return Settings.load(lake=lake.toml if lake else None, file=file, texts=given)
-
-    try:
-        lake = lakes.open(job.lake)
-    except SettingsError:
-        raise
-    except LakeError:
-        # A folder that is not there is made, where nothing can be missing in it.
-        if (Path(job.lake) / "carlake.toml").exists() or (job.command != "run" and load(None).catalog == "sqlite"):
-            raise
-        load(None)
-        lake = lakes.create(job.lake)
-    return Lakehouse(lake, load(lake))
+    own = Settings.load(file=file, texts=given)
+    # A lake that is not there is made, where nothing can be missing in it.
+    made = job.command == "run" or own.catalog != "sqlite"
+    lake = lakes.create(job.lake, own) if made else lakes.open(job.lake, own)
+    return Lakehouse(lake, Settings.load(lake=lake.toml, file=file, texts=given))
 
 
 if __name__ == "__main__":
