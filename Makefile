@@ -14,7 +14,7 @@ $(shell rm -f $(READY) $(COMPLETE))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests servers demo test lint docs bench bench-peers torture clean
+.PHONY: help setup setup-tests servers demo test test-all lint docs bench bench-peers torture deploy-template clean
 
 help: ## show this
 	@echo "carlake: files of car events in, three right tables out, exactly once"
@@ -39,7 +39,7 @@ setup-tests: $(COMPLETE) ## add Spark, the drivers of catalogs and stores, and w
 
 $(COMPLETE): $(READY)
 	@echo "Adding Spark and the other extras to .venv; this takes some minutes."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,spark,postgres,aws,servers]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,spark,postgres,aws,servers,deploy,checks]'
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	@touch $@
 
@@ -55,12 +55,18 @@ lint: setup ## ruff and mypy
 	@$(BIN)/mypy
 
 test: lint servers ## lint, then every test
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(ARGS),$(ARGS),--matrix usual)
+
+test-all: servers ## one behaviour on every combination of engine, catalog and store
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --matrix all tests/matrix $(ARGS)
 
 docs: setup ## the reference from the code, and in every other page what its commands print now
 	@$(BIN)/python docs/make_reference.py
 	@$(BIN)/python docs/make_runbook.py
 	@$(BIN)/python docs/run_pages.py
+
+deploy-template: setup-tests ## the CloudFormation templates, checked, in build/deploy (ARGS=parameters.toml)
+	@$(BIN)/python -m carlake_aws.templates build/deploy $(ARGS)
 
 bench: setup ## how fast, as ratios to DuckDB alone on the same input
 	@$(BIN)/python bench/run.py $(ARGS)

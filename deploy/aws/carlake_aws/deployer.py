@@ -1,0 +1,333 @@
+"""What the role that makes all of this may do: CloudFormation takes it on, so that whoever deploys needs no more than to pass it.
+
+Named one by one, from what the handlers of each resource call when they make, change and delete it. Everything that has a
+name is limited to this deployment's names; what has none yet when it is made (a key, a mapping) carries the reason.
+"""
+
+from __future__ import annotations
+
+from carlake_aws.names import Names
+from carlake_aws.statements import Statement
+
+_NAMED = "All that begins with this deployment's prefix and environment, and nothing else."
+_UNNAMED = "AWS gives the id when it is made, so that no name can be given before."
+_CALLED = "CloudFormation calls it when the stacks are made, changed or removed; no flow of the lake does."
+
+
+def deploy(names: Names) -> tuple[Statement, ...]:
+    """What CloudFormation does with the templates of these stacks."""
+    own = names.parameters.name
+    bucket = f"arn:{names.partition}:s3:::{own}-*"
+    found = (
+        Statement(
+            "Buckets",
+            (
+                "s3:CreateBucket",
+                "s3:DeleteBucket",
+                "s3:GetBucketPolicy",
+                "s3:PutBucketPolicy",
+                "s3:DeleteBucketPolicy",
+                "s3:GetBucketVersioning",
+                "s3:PutBucketVersioning",
+                "s3:GetEncryptionConfiguration",
+                "s3:PutEncryptionConfiguration",
+                "s3:GetBucketPublicAccessBlock",
+                "s3:PutBucketPublicAccessBlock",
+                "s3:GetBucketOwnershipControls",
+                "s3:PutBucketOwnershipControls",
+                "s3:GetLifecycleConfiguration",
+                "s3:PutLifecycleConfiguration",
+                "s3:GetBucketLogging",
+                "s3:PutBucketLogging",
+                "s3:GetBucketNotification",
+                "s3:PutBucketNotification",
+                "s3:GetBucketTagging",
+                "s3:PutBucketTagging",
+                "s3:ListBucket",
+            ),
+            (bucket,),
+            "The buckets and how they are kept. Objects in them it can neither read nor delete.",
+            wildcard=_NAMED,
+        ),
+        Statement(
+            "ReadCode",
+            ("s3:GetObject", "s3:GetObjectVersion"),
+            (names.objects_arn("code", "packages/"),),
+            "Lambda fetches a function's package in the name of whoever makes the function.",
+            wildcard="A package's name has the hash of its content.",
+        ),
+        Statement(
+            "Queues",
+            (
+                "sqs:CreateQueue",
+                "sqs:DeleteQueue",
+                "sqs:GetQueueAttributes",
+                "sqs:SetQueueAttributes",
+                "sqs:GetQueueUrl",
+                "sqs:ListQueueTags",
+                "sqs:TagQueue",
+                "sqs:UntagQueue",
+            ),
+            (names.arn("sqs", f"{own}-*"),),
+            "The queue of what landed, and that of its dead letters.",
+            wildcard=_NAMED,
+        ),
+        Statement(
+            "Catalog",
+            ("glue:CreateDatabase", "glue:UpdateDatabase", "glue:DeleteDatabase", "glue:GetDatabase"),
+            tuple(arn for arn in names.catalog_arns if "*" not in arn),
+            "The database; its tables are carlake's.",
+        ),
+        Statement(
+            "EmptyCatalog",
+            ("glue:DeleteDatabase",),
+            tuple(arn for arn in names.catalog_arns if "*" in arn),
+            "Glue asks for it on the tables that go with a database that is deleted.",
+            wildcard="The tables are carlake's, and not in the templates.",
+        ),
+        Statement(
+            "Functions",
+            (
+                "lambda:CreateFunction",
+                "lambda:DeleteFunction",
+                "lambda:GetFunction",
+                "lambda:GetFunctionConfiguration",
+                "lambda:GetFunctionCodeSigningConfig",
+                "lambda:GetRuntimeManagementConfig",
+                "lambda:GetFunctionRecursionConfig",
+                "lambda:UpdateFunctionCode",
+                "lambda:UpdateFunctionConfiguration",
+                "lambda:PutFunctionConcurrency",
+                "lambda:PutFunctionEventInvokeConfig",
+                "lambda:GetFunctionEventInvokeConfig",
+                "lambda:UpdateFunctionEventInvokeConfig",
+                "lambda:DeleteFunctionEventInvokeConfig",
+                "lambda:DeleteFunctionConcurrency",
+                "lambda:ListTags",
+                "lambda:TagResource",
+                "lambda:UntagResource",
+            ),
+            (names.arn("lambda", f"function:{own}-*"),),
+            "The functions of intake and maintenance.",
+            wildcard=_NAMED,
+        ),
+        Statement(
+            "Mappings",
+            (
+                "lambda:CreateEventSourceMapping",
+                "lambda:DeleteEventSourceMapping",
+                "lambda:GetEventSourceMapping",
+                "lambda:UpdateEventSourceMapping",
+            ),
+            ("*",),
+            "The link from the queue to the function of intake.",
+            wildcard=_UNNAMED + " The condition holds it to functions of this deployment.",
+            condition={"ArnLikeIfExists": {"lambda:FunctionArn": names.arn("lambda", f"function:{own}-*")}},
+        ),
+        Statement(
+            "Roles",
+            (
+                "iam:CreateRole",
+                "iam:DeleteRole",
+                "iam:GetRole",
+                "iam:UpdateRole",
+                "iam:UpdateAssumeRolePolicy",
+                "iam:GetRolePolicy",
+                "iam:PutRolePolicy",
+                "iam:DeleteRolePolicy",
+                "iam:ListRolePolicies",
+                "iam:ListAttachedRolePolicies",
+                "iam:TagRole",
+                "iam:UntagRole",
+            ),
+            tuple(names.role_arn(duty) for duty in ("intake", "maintenance", "backfill", "query", "schedules")),
+            "The roles of the duties, its own not among them: it cannot give itself more.",
+        ),
+        Statement(
+            "PassRoles",
+            ("iam:PassRole",),
+            tuple(names.role_arn(duty) for duty in ("intake", "maintenance", "backfill", "schedules")),
+            "A function, a job or a schedule is made with its role.",
+            condition={
+                "StringEquals": {
+                    "iam:PassedToService": ["lambda.amazonaws.com", "glue.amazonaws.com", "scheduler.amazonaws.com"]
+                }
+            },
+        ),
+        Statement(
+            "LogGroups",
+            (
+                "logs:CreateLogGroup",
+                "logs:DeleteLogGroup",
+                "logs:PutRetentionPolicy",
+                "logs:DeleteRetentionPolicy",
+                "logs:AssociateKmsKey",
+                "logs:DisassociateKmsKey",
+                "logs:TagResource",
+                "logs:UntagResource",
+                "logs:ListTagsForResource",
+            ),
+            (names.arn("logs", f"log-group:/{own}/*"),),
+            "The log groups of functions and jobs.",
+            wildcard=_NAMED,
+        ),
+        Statement(
+            "FindLogGroups",
+            ("logs:DescribeLogGroups",),
+            ("*",),
+            "CloudFormation looks whether a log group is there.",
+            wildcard="Log groups are listed by prefix, which is no resource: AWS allows nothing but *.",
+        ),
+        Statement(
+            "Alarms",
+            (
+                "cloudwatch:PutMetricAlarm",
+                "cloudwatch:DeleteAlarms",
+                "cloudwatch:DescribeAlarms",
+                "cloudwatch:ListTagsForResource",
+                "cloudwatch:TagResource",
+                "cloudwatch:UntagResource",
+            ),
+            (names.arn("cloudwatch", f"alarm:{own}-*"),),
+            "The alarms.",
+            wildcard=_NAMED,
+        ),
+        Statement(
+            "Dashboard",
+            ("cloudwatch:PutDashboard", "cloudwatch:GetDashboard", "cloudwatch:DeleteDashboards"),
+            (f"arn:{names.partition}:cloudwatch::{names.account}:dashboard/{own}",),
+            "The dashboard.",
+        ),
+        Statement(
+            "Topic",
+            (
+                "sns:CreateTopic",
+                "sns:DeleteTopic",
+                "sns:GetTopicAttributes",
+                "sns:SetTopicAttributes",
+                "sns:Subscribe",
+                "sns:Unsubscribe",
+                "sns:GetSubscriptionAttributes",
+                "sns:ListSubscriptionsByTopic",
+                "sns:ListTagsForResource",
+                "sns:TagResource",
+                "sns:UntagResource",
+                "sns:GetDataProtectionPolicy",
+            ),
+            (names.arn("sns", names.name("alarms")),),
+            "The topic that alarms are sent to.",
+        ),
+        Statement(
+            "Schedules",
+            (
+                "scheduler:CreateSchedule",
+                "scheduler:DeleteSchedule",
+                "scheduler:GetSchedule",
+                "scheduler:UpdateSchedule",
+                "scheduler:CreateScheduleGroup",
+                "scheduler:DeleteScheduleGroup",
+                "scheduler:GetScheduleGroup",
+                "scheduler:ListTagsForResource",
+                "scheduler:TagResource",
+                "scheduler:UntagResource",
+            ),
+            (names.arn("scheduler", f"schedule/{own}/*"), names.arn("scheduler", f"schedule-group/{own}")),
+            "The schedules of listing, maintenance and the daily refresh.",
+            wildcard=_NAMED,
+        ),
+        Statement(
+            "Athena",
+            (
+                "athena:CreateWorkGroup",
+                "athena:DeleteWorkGroup",
+                "athena:GetWorkGroup",
+                "athena:UpdateWorkGroup",
+                "athena:CreateNamedQuery",
+                "athena:DeleteNamedQuery",
+                "athena:GetNamedQuery",
+                "athena:ListNamedQueries",
+                "athena:ListTagsForResource",
+                "athena:TagResource",
+                "athena:UntagResource",
+            ),
+            (names.arn("athena", f"workgroup/{own}"),),
+            "The workgroup and its named queries.",
+        ),
+        Statement(
+            "UseKey",
+            ("kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey"),
+            (names.key_arn,),
+            "Queues, log groups and the package of code are made with the key.",
+        ),
+        *_backfill(names),
+    )
+    return tuple(_all_called(one) for one in found)
+
+
+def _backfill(names: Names) -> tuple[Statement, ...]:
+    if names.parameters.backfill == "glue":
+        return (
+            Statement(
+                "Job",
+                (
+                    "glue:CreateJob",
+                    "glue:DeleteJob",
+                    "glue:GetJob",
+                    "glue:UpdateJob",
+                    "glue:GetTags",
+                    "glue:TagResource",
+                    "glue:UntagResource",
+                ),
+                (names.arn("glue", f"job/{names.name('backfill')}"),),
+                "The Spark job of backfills.",
+            ),
+            Statement(
+                "JobEncryption",
+                (
+                    "glue:CreateSecurityConfiguration",
+                    "glue:DeleteSecurityConfiguration",
+                    "glue:GetSecurityConfiguration",
+                    "glue:GetSecurityConfigurations",
+                ),
+                ("*",),
+                "How the job's logs and files are encrypted.",
+                wildcard="Security configurations of Glue have no ARN: AWS allows nothing but *.",
+            ),
+        )
+    if names.parameters.backfill == "emr-serverless":
+        return (
+            Statement(
+                "MakeApplication",
+                ("emr-serverless:CreateApplication",),
+                ("*",),
+                "The Spark application of backfills.",
+                wildcard=_UNNAMED + " AWS allows nothing but *.",
+            ),
+            Statement(
+                "Application",
+                (
+                    "emr-serverless:DeleteApplication",
+                    "emr-serverless:GetApplication",
+                    "emr-serverless:UpdateApplication",
+                    "emr-serverless:ListTagsForResource",
+                    "emr-serverless:TagResource",
+                    "emr-serverless:UntagResource",
+                ),
+                (f"arn:{names.partition}:emr-serverless:{names.region}:{names.account}:/applications/*",),
+                "The Spark application of backfills.",
+                wildcard=_UNNAMED,
+            ),
+        )
+    return ()
+
+
+def _all_called(statement: Statement) -> Statement:
+    return Statement(
+        statement.sid,
+        statement.actions,
+        statement.resources,
+        statement.reason,
+        statement.wildcard,
+        statement.condition,
+        dict.fromkeys(statement.actions, _CALLED),
+    )

@@ -1,0 +1,280 @@
+"""The duties, and what each may do: the whole list of permissions, with the reason of each.
+
+A duty is a role. Functions, jobs and people take on the one that they need, and none has more than its own statements.
+The tests run the real flows, record every call, and ask these statements about each.
+"""
+
+from __future__ import annotations
+
+from carlake_aws.names import LANDING_PREFIX, Names
+from carlake_aws.statements import Statement
+
+INTAKE, MAINTENANCE, BACKFILL, QUERY, DEPLOY = "intake", "maintenance", "backfill", "query", "deploy"
+DUTIES = (INTAKE, MAINTENANCE, BACKFILL, QUERY, DEPLOY)
+
+_OBJECTS = "A key is not known before it is written; the bucket holds nothing else."
+_STREAMS = "Names of log streams are made by the service while it runs."
+_TABLES = "carlake makes its tables itself, so their names stand in its code; the database is this lake's alone."
+_MULTIPART = "It is called when an upload in parts fails, which no test can bring about at a given place."
+_FAILS = "It is called when a commit is refused and its files are taken away again."
+_PREFIX = {"StringLike": {"s3:prefix": [f"{LANDING_PREFIX}/*", LANDING_PREFIX]}}
+
+
+def statements(duty: str, names: Names) -> tuple[Statement, ...]:
+    """What a duty may do, `deploy` aside (see `carlake_aws.deployer`)."""
+    return {INTAKE: intake, MAINTENANCE: maintenance, BACKFILL: backfill, QUERY: query}[duty](names)
+
+
+def intake(names: Names) -> tuple[Statement, ...]:
+    """Landing to gold. It reads what landed and writes tables; it deletes nothing of landing, nor any version of anything."""
+    return (
+        Statement(
+            "ReadWhatLanded",
+            ("s3:GetObject", "s3:GetObjectVersion"),
+            (names.objects_arn("landing", f"{LANDING_PREFIX}/"),),
+            "Events are read from the object, or the version of it, that a message names.",
+            wildcard="Whoever sends events chooses their names; only those below the prefix are readable.",
+            unused={
+                "s3:GetObjectVersion": "Only a message that names a version which is not the newest any more asks for one."
+            },
+        ),
+        Statement(
+            "FindWhatLanded",
+            ("s3:ListBucket",),
+            (names.bucket_arn("landing"),),
+            "Without it S3 answers 403 instead of 404 for an object that is gone, and a message could not be let go.",
+            condition=_PREFIX,
+            unused={"s3:ListBucket": "S3 asks for it when an object is not there."},
+        ),
+        *_tables(names),
+        Statement(
+            "TakeMessages",
+            ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"),
+            (names.arn("sqs", names.queue),),
+            "The service that calls the function takes messages from the queue with the function's role.",
+            unused=dict.fromkeys(
+                ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"),
+                "The service asks before it links a function to a queue; it is its own caller, not the function.",
+            ),
+        ),
+        *_function(names, INTAKE),
+        _key(names, ("s3", "sqs")),
+    )
+
+
+def maintenance(names: Names) -> tuple[Statement, ...]:
+    """List landing, archive, refresh at midnight, compact, expire, remove what nothing refers to."""
+    return (
+        Statement(
+            "TakeFromLanding",
+            ("s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion"),
+            (names.objects_arn("landing", f"{LANDING_PREFIX}/"),),
+            "An object whose rows are committed is copied to the archive, and then the version that was read is deleted.",
+            wildcard="Whoever sends events chooses their names; only those below the prefix are taken.",
+        ),
+        Statement(
+            "ListLanding",
+            ("s3:ListBucket", "s3:ListBucketVersions"),
+            (names.bucket_arn("landing"),),
+            "The listing is the truth: it finds what no message told of, and overwritten versions that nobody read.",
+            condition=_PREFIX,
+        ),
+        Statement(
+            "Archive",
+            ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"),
+            (names.objects_arn("archive"),),
+            "The copy is put, and read again before the object in landing is deleted.",
+            wildcard="A place in the archive is named by its content.",
+            unused={"s3:AbortMultipartUpload": _MULTIPART},
+        ),
+        Statement(
+            "FindInArchive",
+            ("s3:ListBucket",),
+            (names.bucket_arn("archive"),),
+            "Without it S3 answers 403 instead of 404 for a place in the archive that is free.",
+            unused={"s3:ListBucket": "S3 asks for it when an object is not there."},
+        ),
+        *_tables(names),
+        Statement(
+            "RemoveOrphans",
+            ("s3:DeleteObject",),
+            (names.objects_arn("warehouse"),),
+            "Files that no snapshot refers to any more are removed; former versions stay for as long as the bucket keeps them.",
+            wildcard=_OBJECTS,
+        ),
+        *_function(names, MAINTENANCE),
+        _key(names, ("s3",)),
+    )
+
+
+def backfill(names: Names) -> tuple[Statement, ...]:
+    """A Spark job over what landed or was archived."""
+    return (
+        Statement(
+            "ReadEvents",
+            ("s3:GetObject", "s3:GetObjectVersion"),
+            (names.objects_arn("landing", f"{LANDING_PREFIX}/"), names.objects_arn("archive")),
+            "A backfill reads what lies in landing, or the archive from the beginning.",
+            wildcard="Whoever sends events chooses their names.",
+        ),
+        Statement(
+            "ListArchive",
+            ("s3:ListBucket",),
+            (names.bucket_arn("archive"),),
+            "The objects to read are listed.",
+        ),
+        Statement(
+            "ListLanding",
+            ("s3:ListBucket",),
+            (names.bucket_arn("landing"),),
+            "The objects to read are listed.",
+            condition=_PREFIX,
+        ),
+        *_tables(names),
+        Statement(
+            "LoadCode",
+            ("s3:GetObject",),
+            (names.objects_arn("code", "packages/"),),
+            "The job's script and wheel, named by their content.",
+            wildcard="A package's name has the hash of its content, which is not known before it is built.",
+        ),
+        Statement(
+            "WriteEventLogs",
+            ("s3:PutObject", "s3:GetObject"),
+            (names.objects_arn("logs", "spark/"),),
+            "Spark's event logs, and the job's temporary files.",
+            wildcard="Spark names its logs by the application's id.",
+        ),
+        Statement(
+            "ListLogs",
+            ("s3:ListBucket",),
+            (names.bucket_arn("logs"),),
+            "Spark looks whether the folder of its event log is there.",
+            condition={"StringLike": {"s3:prefix": ["spark/*", "spark"]}},
+        ),
+        Statement(
+            "WriteLogs",
+            ("logs:CreateLogStream", "logs:PutLogEvents"),
+            (names.arn("logs", f"log-group:{names.log_group(BACKFILL)}:log-stream:*"),),
+            "Continuous logs of the job.",
+            wildcard=_STREAMS,
+        ),
+        _key(names, ("s3",)),
+    )
+
+
+def query(names: Names) -> tuple[Statement, ...]:
+    """People and dashboards, by Athena: they read, and write nothing but their results."""
+    return (
+        Statement(
+            "Ask",
+            (
+                "athena:StartQueryExecution",
+                "athena:StopQueryExecution",
+                "athena:GetQueryExecution",
+                "athena:GetQueryResults",
+                "athena:GetWorkGroup",
+                "athena:ListNamedQueries",
+                "athena:GetNamedQuery",
+            ),
+            (names.arn("athena", f"workgroup/{names.parameters.name}"),),
+            "Queries run in this lake's workgroup, with its limit and its encrypted results.",
+        ),
+        Statement(
+            "SeeTables",
+            ("glue:GetDatabase", "glue:GetTable", "glue:GetTables"),
+            tuple(names.catalog_arns),
+            "Athena asks the catalog where a table's metadata lies.",
+            wildcard=_TABLES,
+        ),
+        Statement(
+            "ReadTables",
+            ("s3:GetObject",),
+            (names.objects_arn("warehouse"),),
+            "Athena reads data and metadata with the role of whoever asks.",
+            wildcard=_OBJECTS,
+        ),
+        Statement(
+            "KeepResults",
+            ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"),
+            (names.objects_arn("results"),),
+            "Athena writes results with the role of whoever asks, who then reads them.",
+            wildcard="A result is named by the id of its query.",
+        ),
+        Statement(
+            "FindFiles",
+            ("s3:ListBucket", "s3:GetBucketLocation"),
+            (names.bucket_arn("warehouse"), names.bucket_arn("results")),
+            "Athena looks whether the buckets are in its region.",
+        ),
+        _key(names, ("s3",)),
+    )
+
+
+def _tables(names: Names) -> tuple[Statement, ...]:
+    """What every writer of tables needs. Nobody deletes a table."""
+    return (
+        Statement(
+            "WriteTables",
+            ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"),
+            (names.objects_arn("warehouse"),),
+            "Data files, manifests and metadata are written under new names, and read.",
+            wildcard=_OBJECTS,
+            unused={"s3:AbortMultipartUpload": _MULTIPART},
+        ),
+        Statement(
+            "ListTables",
+            ("s3:ListBucket",),
+            (names.bucket_arn("warehouse"),),
+            "Without it S3 answers 403 instead of 404, and a file that is missing looks like one that is forbidden.",
+            unused={
+                "s3:ListBucket": "S3 asks for it when an object is not there, and maintenance when it looks for orphans."
+            },
+        ),
+        Statement(
+            "CommitTables",
+            ("glue:GetDatabase", "glue:GetTable", "glue:CreateTable", "glue:UpdateTable"),
+            tuple(names.catalog_arns),
+            "A commit swaps the location of a table's metadata in the catalog; a table that is missing is made.",
+            wildcard=_TABLES,
+        ),
+    )
+
+
+def _function(names: Names, duty: str) -> tuple[Statement, ...]:
+    """What every function needs to be seen."""
+    return (
+        Statement(
+            "WriteLogs",
+            ("logs:CreateLogStream", "logs:PutLogEvents"),
+            (names.arn("logs", f"log-group:{names.log_group(duty)}:log-stream:*"),),
+            "Logs, and the metrics in them.",
+            wildcard=_STREAMS,
+            unused=dict.fromkeys(
+                ("logs:CreateLogStream", "logs:PutLogEvents"),
+                "The service that runs the function writes its output down.",
+            ),
+        ),
+        Statement(
+            "Trace",
+            ("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
+            ("*",),
+            "Traces of runs.",
+            wildcard="X-Ray has no resources that these actions could name: AWS allows nothing but *.",
+            unused=dict.fromkeys(
+                ("xray:PutTraceSegments", "xray:PutTelemetryRecords"), "The daemon beside the function sends traces."
+            ),
+        ),
+    )
+
+
+def _key(names: Names, services: tuple[str, ...]) -> Statement:
+    return Statement(
+        "UseKey",
+        ("kms:Decrypt", "kms:GenerateDataKey"),
+        (names.key_arn,),
+        "Everything is encrypted with this key; the services use it in the name of whoever asks them.",
+        condition={
+            "StringEquals": {"kms:ViaService": [f"{service}.{names.region}.amazonaws.com" for service in services]}
+        },
+    )

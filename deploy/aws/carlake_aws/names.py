@@ -1,0 +1,100 @@
+"""Names and ARNs of everything that is made, from the parameters alone.
+
+Names are known before anything exists, so that a queue's policy can name the bucket that will send to it. Partition,
+account and region are given: CloudFormation's own pseudo-parameters in a template, real ones in a test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from carlake_aws.parameters import Parameters
+
+Kind = Literal["landing", "archive", "warehouse", "results", "logs", "access", "code"]
+
+BUCKETS: dict[Kind, str] = {
+    "landing": "what arrived and is not archived yet",
+    "archive": "what arrived, once its rows are committed",
+    "warehouse": "the tables' data and metadata",
+    "results": "results of queries by Athena",
+    "logs": "event logs of Spark",
+    "access": "who asked for what in the other buckets",
+    "code": "packages of functions and jobs, named by their content",
+}
+"""Every bucket, and what it holds."""
+
+LANDING_PREFIX = "in"
+"""Objects arrive below this, so that what else lies in an existing bucket is no event."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of one deployment.
+
+    key_arn  the key that all data is encrypted with
+    """
+
+    parameters: Parameters
+    partition: str
+    account: str
+    region: str
+    key_arn: str
+
+    def name(self, what: str) -> str:
+        """`PREFIX-ENVIRONMENT-WHAT`."""
+        return f"{self.parameters.name}-{what}"
+
+    def bucket(self, kind: Kind) -> str:
+        """A bucket's name: with account and region, for names of buckets are the whole world's."""
+        if kind == "landing" and self.parameters.existing_landing_bucket:
+            return self.parameters.existing_landing_bucket
+        return f"{self.name(kind)}-{self.account}-{self.region}"
+
+    def bucket_arn(self, kind: Kind) -> str:
+        """A bucket's ARN."""
+        return f"arn:{self.partition}:s3:::{self.bucket(kind)}"
+
+    def objects_arn(self, kind: Kind, prefix: str = "") -> str:
+        """The ARN of all objects of a bucket, or of those below a prefix."""
+        return f"{self.bucket_arn(kind)}/{prefix}*"
+
+    def uri(self, kind: Kind, prefix: str = "") -> str:
+        """`s3://BUCKET/PREFIX`."""
+        return f"s3://{self.bucket(kind)}/{prefix}".rstrip("/")
+
+    def arn(self, service: str, resource: str) -> str:
+        """An ARN of this account and region."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
+    def role_arn(self, duty: str) -> str:
+        """The role of a duty; roles have no region, and their names carry it."""
+        return f"arn:{self.partition}:iam::{self.account}:role/{self.role(duty)}"
+
+    def role(self, duty: str) -> str:
+        """The name of the role of a duty."""
+        return f"{self.name(duty)}-{self.region}"
+
+    @property
+    def queue(self) -> str:
+        """The queue of what landed."""
+        return self.name("landed")
+
+    @property
+    def dead_letters(self) -> str:
+        """The queue of messages that failed again and again."""
+        return self.name("landed-dead")
+
+    def log_group(self, what: str) -> str:
+        """The log group of a function or a job."""
+        return f"/{self.parameters.name}/{what}"
+
+    @property
+    def catalog_arns(self) -> list[str]:
+        """Catalog, database and tables: Glue checks all three for anything that is done with a table."""
+        database = self.parameters.database
+        return [
+            self.arn("glue", "catalog"),
+            self.arn("glue", f"database/{database}"),
+            self.arn("glue", f"table/{database}/*"),
+        ]

@@ -1,0 +1,148 @@
+"""Operations: who is told when something is wrong, what is looked at, and what happens by the clock."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as functions
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from carlake.tables.declare import BRONZE, GOLD, SILVER
+from carlake_aws.compute import METRICS
+from carlake_aws.names import Names
+from carlake_aws.schedules import Schedules
+from carlake_aws.stack import LakeStack
+
+FRESH = (BRONZE, SILVER, *GOLD)
+"""The tables whose freshness is watched."""
+
+_MINUTES = Duration.minutes(5)
+_TRAFFIC = cloudwatch.TreatMissingData.NOT_BREACHING
+
+
+class Operations(LakeStack):
+    """Every alarm tells the one topic, both when it begins and when it is over."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        names: Names,
+        key: kms.IKey,
+        queue: sqs.IQueue,
+        dead_letters: sqs.IQueue,
+        intake: functions.IFunction,
+        maintenance: functions.IFunction,
+    ) -> None:
+        super().__init__(scope, "operations", names.parameters, "carlake: alarms, their topic, a dashboard, schedules")
+        self._names = names
+        self.topic = self._topic(key)
+        own = names.parameters
+        self.alarms: list[cloudwatch.Alarm] = []
+        oldest = queue.metric_approximate_age_of_oldest_message(period=_MINUTES, statistic="Maximum")
+        dead = dead_letters.metric_approximate_number_of_messages_visible(period=_MINUTES, statistic="Maximum")
+        self._alarm(
+            "oldest-message", oldest, own.freshness_seconds, "Messages wait: is the function failing, or throttled?"
+        )
+        self._alarm("dead-letters", dead, 0, "Messages failed again and again; see the runbook, dead letters")
+        for table in FRESH:
+            late = self._metric("LatenessSeconds", "Maximum", table=table)
+            self._alarm(f"late-{table}", late, own.freshness_seconds, f"{table} is behind what has landed")
+        records, refused = self._metric("Records", "Sum"), self._metric("RecordsQuarantined", "Sum")
+        share = cloudwatch.MathExpression(
+            expression="IF(records > 0, 100 * refused / records, 0)",
+            using_metrics={"records": records, "refused": refused},
+            period=_MINUTES,
+            label="quarantined, %",
+        )
+        self._alarm(
+            "quarantine", share, own.quarantine_percent, "Many records are refused: has a feed changed its shape?"
+        )
+        failed = self._metric("RunsFailed", "Sum")
+        self._alarm("failed-runs", failed, 0, "A run failed; see its id in the logs")
+        circuits = self._metric("OpenCircuits", "Maximum")
+        self._alarm("open-circuits", circuits, 0, "A table keeps failing; its last good snapshot is served")
+        for function in (intake, maintenance):
+            what = "intake" if function is intake else "maintenance"
+            errors = function.metric_errors(period=_MINUTES, statistic="Sum")
+            throttles = function.metric_throttles(period=_MINUTES, statistic="Sum")
+            self._alarm(f"errors-{what}", errors, 0, "A call broke off: its time or its memory, or its code")
+            if function is maintenance:
+                self._alarm(f"throttles-{what}", throttles, 0, "Schedules find the function busy")
+        self._dashboard(
+            [("waiting", [oldest]), ("dead letters", [dead])],
+            [("late", [self._metric("LatenessSeconds", "Maximum", table=table) for table in FRESH])],
+            [("records", [records, refused]), ("quarantined", [share])],
+            [("failed", [failed, circuits]), ("duration", [f.metric_duration() for f in (intake, maintenance)])],
+        )
+        Schedules(self, names, maintenance)
+
+    def _topic(self, key: kms.IKey) -> sns.Topic:
+        names = self._names
+        topic = sns.Topic(
+            self,
+            "Topic",
+            topic_name=names.name("alarms"),
+            master_key=key,
+            enforce_ssl=True,
+            display_name=names.name("alarms"),
+        )
+        topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AlarmsTell",
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[topic.topic_arn],
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": names.account},
+                    "ArnLike": {"aws:SourceArn": names.arn("cloudwatch", f"alarm:{names.parameters.name}-*")},
+                },
+            )
+        )
+        for address in names.parameters.alarm_emails:
+            topic.add_subscription(subscriptions.EmailSubscription(address))
+        return topic
+
+    def _metric(self, name: str, statistic: str, *, table: str = "") -> cloudwatch.Metric:
+        dimensions = {"lake": self._names.parameters.name} | ({"table": table} if table else {})
+        return cloudwatch.Metric(
+            namespace=METRICS,
+            metric_name=name,
+            dimensions_map=dimensions,
+            statistic=statistic,
+            period=_MINUTES,
+            label=table or name,
+        )
+
+    def _alarm(self, name: str, metric: cloudwatch.IMetric, above: float, why: str) -> None:
+        alarm = cloudwatch.Alarm(
+            self,
+            "".join(part.capitalize() for part in name.replace("_", "-").split("-")),
+            alarm_name=self._names.name(name),
+            alarm_description=why,
+            metric=metric,
+            threshold=above,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            evaluation_periods=1,
+            treat_missing_data=_TRAFFIC,
+        )
+        tells = actions.SnsAction(self.topic)
+        alarm.add_alarm_action(tells)
+        alarm.add_ok_action(tells)
+        self.alarms.append(alarm)
+
+    def _dashboard(self, *rows: list[tuple[str, list[cloudwatch.IMetric]]]) -> None:
+        cloudwatch.Dashboard(
+            self,
+            "Dashboard",
+            dashboard_name=self._names.parameters.name,
+            widgets=[
+                [cloudwatch.GraphWidget(title=title, left=metrics, width=24 // len(row)) for title, metrics in row]
+                for row in rows
+            ],
+        )

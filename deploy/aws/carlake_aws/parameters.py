@@ -1,0 +1,197 @@
+"""What a deployment may choose. Read from one TOML file; every key has a default."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+LAMBDA_SECONDS = 900
+"""The longest that AWS lets a function run."""
+
+_NAME = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(role|user|root)\S*")
+
+
+class ParametersError(ValueError):
+    """The file of parameters is not right; the text says where and what would be."""
+
+
+class Parameters(BaseModel):
+    """One deployment. `prefix` and `environment` stand in every name, so that several fit into one account."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prefix: Annotated[str, Field(max_length=12)] = Field(default="carlake", description="Begins every name.")
+    environment: Annotated[str, Field(max_length=8)] = Field(default="prod", description="Second part of every name.")
+    region: str = Field(
+        default="eu-west-1", description="The region that `carlake deploy` works in; templates fit any."
+    )
+
+    function_memory_mb: Annotated[int, Field(ge=1024, le=10_240)] = Field(
+        default=3008, description="Memory of the functions; AWS gives a core for each 1,769 MB."
+    )
+    function_disk_mb: Annotated[int, Field(ge=512, le=10_240)] = Field(
+        default=4096, description="Disk (/tmp) of the functions."
+    )
+    function_seconds: Annotated[int, Field(ge=60, le=LAMBDA_SECONDS)] = Field(
+        default=300, description="Time limit of the functions; they stop by themselves before it."
+    )
+    python: Literal["3.11", "3.12", "3.13"] = Field(
+        default="3.13", description="Python of the functions; the package must be built for it."
+    )
+    batch_messages: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=100, description="Messages that one call of the function takes at most, each an object or more."
+    )
+    batch_seconds: Annotated[int, Field(ge=1, le=300)] = Field(
+        default=1, description="For how long messages are gathered for one call. More is cheaper and later."
+    )
+    concurrency: Annotated[int, Field(ge=2, le=1000)] = Field(
+        default=2, description="Calls of the intake function at a time. More than a few contend for the same commits."
+    )
+    backfill: Literal["glue", "emr-serverless", "none"] = Field(
+        default="glue", description="What runs Spark for backfills."
+    )
+    backfill_workers: Annotated[int, Field(ge=2, le=299)] = Field(
+        default=10, description="Workers of a backfill at most."
+    )
+
+    listing_minutes: Annotated[int, Field(ge=5, le=59)] = Field(
+        default=15, description="How often landing is listed, for what no event told of, and archived."
+    )
+    maintenance_minutes: Annotated[int, Field(ge=15, le=59)] = Field(
+        default=30, description="How often maintenance looks for work."
+    )
+    freshness_seconds: Annotated[int, Field(ge=60)] = Field(
+        default=900, description="A table is late when an event waits longer than this for it."
+    )
+    quarantine_percent: Annotated[float, Field(gt=0, le=100)] = Field(
+        default=5.0, description="Share of records in quarantine that raises the alarm."
+    )
+    scan_limit_mb: Annotated[int, Field(ge=10)] = Field(
+        default=10_240, description="What one query of Athena may read at most."
+    )
+
+    logs_days: Literal[7, 14, 30, 60, 90, 180, 365] = Field(default=30, description="How long logs are kept.")
+    former_versions_days: Annotated[int, Field(ge=7)] = Field(
+        default=30, description="How long overwritten and deleted objects can be brought back."
+    )
+    results_days: Annotated[int, Field(ge=1)] = Field(default=7, description="How long results of queries are kept.")
+    archive_cold_days: Annotated[int, Field(ge=30)] = Field(
+        default=90,
+        description="When archived objects move to Glacier Instant Retrieval. They are never deleted by this.",
+    )
+
+    existing_landing_bucket: str = Field(
+        default="",
+        description="A bucket that events already land in; then its notification is set by hand, see the guide.",
+    )
+    existing_database: str = Field(
+        default="", description="A database of the Glue catalog to use instead of a new one."
+    )
+    existing_key: str = Field(
+        default="", description="ARN of a KMS key to use instead of a new one; it needs the policy of the guide."
+    )
+
+    readers: tuple[str, ...] = Field(
+        default=(), description="ARNs of roles that may take on the query role; none: the account's own."
+    )
+    alarm_emails: tuple[str, ...] = Field(default=(), description="Addresses that alarms are sent to.")
+
+    @field_validator("prefix", "environment")
+    @classmethod
+    def _part_of_names(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError(
+                "lower-case letters, digits and hyphens, beginning with a letter: it is part of buckets' names"
+            )
+        return value
+
+    @field_validator("region")
+    @classmethod
+    def _region(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", value):
+            raise ValueError("it is no region, such as eu-west-1")
+        return value
+
+    @field_validator("existing_key")
+    @classmethod
+    def _key(cls, value: str) -> str:
+        if value and not re.fullmatch(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+", value):
+            raise ValueError("it is no ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/ID); an alias will not do")
+        return value
+
+    @field_validator("existing_landing_bucket")
+    @classmethod
+    def _bucket(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
+            raise ValueError("it is no name of a bucket")
+        return value
+
+    @field_validator("existing_database")
+    @classmethod
+    def _database(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[a-z][a-z0-9_]{0,127}", value):
+            raise ValueError(
+                "a database that Athena reads has lower-case letters, digits and _, and begins with a letter"
+            )
+        return value
+
+    @field_validator("readers")
+    @classmethod
+    def _arns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for arn in value:
+            if not _ROLE.fullmatch(arn):
+                raise ValueError(f"{arn!r} is no ARN of a role, a user or an account")
+        return value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Parameters:
+        if len(f"{self.prefix}-{self.environment}") > 20:
+            raise ValueError(
+                "prefix and environment are longer than 19 characters together: names of buckets end at 63"
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """`PREFIX-ENVIRONMENT`: what every name begins with."""
+        return f"{self.prefix}-{self.environment}"
+
+    @property
+    def database(self) -> str:
+        """The namespace of the tables: a database of the Glue catalog."""
+        return self.existing_database or self.name.replace("-", "_")
+
+
+def read(path: Path | None) -> Parameters:
+    """The parameters of a file; all defaults without one. Raises ParametersError."""
+    if path is None:
+        return Parameters()
+    try:
+        return Parameters(**tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ParametersError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ParametersError(f"{path} is not valid TOML: {error}.") from None
+    except ValidationError as error:
+        lines = []
+        for item in error.errors(include_url=False, include_context=False):
+            key = str(item["loc"][0]) if item["loc"] else "the parameters"
+            known = f"there are: {', '.join(Parameters.model_fields)}"
+            message = known if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
+            lines.append(f"{path}: {key}: {message}")
+        raise ParametersError("\n".join(lines)) from None
+
+
+def documented() -> str:
+    """A file of parameters with every key, its meaning and its default, as a comment."""
+    lines = ["# What a deployment of carlake may choose; every line is optional.", ""]
+    for key, field in Parameters.model_fields.items():
+        value = field.get_default()
+        text = f'"{value}"' if isinstance(value, str) else "[]" if value == () else f"{value:g}"
+        lines += [f"# {field.description}", f"# {key} = {text}", ""]
+    return "\n".join(lines)

