@@ -215,22 +215,22 @@ class Queue:
 
     def _error(self, action: str, error: Exception) -> QueueError:
         """What an error of boto3 means. Its own text is used with care: it can name what was sent."""
-        told = getattr(error, "response", {}).get("Error", {})
-        code, status = str(told.get("Code", "")), getattr(error, "response", {}).get("ResponseMetadata", {})
+        response = getattr(error, "response", None) or {}  # errors of the connection have one, too, and it is None
+        told = response.get("Error", {})
+        code, kind = str(told.get("Code", "")), type(error).__name__
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         if code in _MISSING:
             return QueueError(f"There is no queue {self.url}.", "Check its name, account and region.", lasting=True)
-        if code in _DENIED:
+        unknown_caller = code in _UNKNOWN_CALLER or "Credential" in kind or "Token" in kind
+        if code in _DENIED or (status in (401, 403) and not unknown_caller):
             advice = f"Allow {_NEEDS} on the queue, and kms:Decrypt on its key where it has one of your own."
             return QueueError(f"Queue {self.url} refuses {action}: permission denied.", advice, lasting=True)
-        kind = type(error).__name__
-        if code in _UNKNOWN_CALLER or "Credential" in kind or "Token" in kind or kind in ("ProfileNotFound",):
+        if unknown_caller:
             advice = (
                 "Give credentials by the environment, a profile, or the role of the machine; boto3's chain is used."
             )
             return QueueError(f"Queue {self.url} cannot be asked: {code or kind}.", advice, lasting=True)
-        why = code or kind
-        if (number := status.get("HTTPStatusCode")) and code:
-            why = f"{code} (HTTP {number})"
+        why = f"{code} (HTTP {status})" if code and status else code or kind
         return QueueError(
             f"Queue {self.url} cannot be reached: {why}.",
             "It is tried again. Until then landing is listed as often as without a queue.",

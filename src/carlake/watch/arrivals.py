@@ -110,6 +110,10 @@ class Arrivals:
         ]
         return Look(Listing(objects, self._last.unreadable, self._last.passed_over), listed)
 
+    def was_told(self, landed: LandedObject) -> bool:
+        """Whether a message tells of an object."""
+        return self.consumer is not None and self.consumer.tells_of(landed)
+
     def took(self, landed: LandedObject) -> None:
         """Bronze holds an object."""
         if self.consumer is not None:
@@ -122,10 +126,10 @@ class Arrivals:
         if self.consumer is not None:
             self.consumer.failed(landed, why)
 
-    def unfinished(self, objects: Iterable[LandedObject]) -> None:
-        """Objects whose marker is still to come, which will be told of."""
+    def divided(self, unfinished: Iterable[LandedObject], is_taken: Callable[[LandedObject], bool]) -> None:
+        """Of what was found, these wait for their marker, which will be told of; and some were taken before and stay."""
         if self.consumer is not None:
-            self.consumer.landed(list(objects))
+            self.consumer.landed([*unfinished, *filter(is_taken, self.consumer.objects())])
 
     def pause(self, paused: bool) -> None:
         """Nothing can be landed for now, or it can again."""

@@ -199,7 +199,7 @@ class Watch:
             self._hints.restart()  # the folder may be another one of the same name
         found = self._objects.listed(listing.objects, now, whole=look.listed)
         divided = self._wholeness.divide(found, listing.passed_over)
-        self._arrivals.unfinished(divided.unfinished)
+        self._arrivals.divided(divided.unfinished, self._objects.is_taken)
         waiting = divided.whole
         ready = [landed for landed in waiting if self._objects.may_try(landed, now)]
         self.figures.looks += 1
@@ -268,6 +268,7 @@ class Watch:
             news,
             passed_over=[landed.uri for landed in unfinished],
             archive=self._own,
+            changed={each.uri for each in batch if self._objects.knew_other(each) or self._arrivals.was_told(each)},
             trigger=WATCH,
             progress=self._progress,
         )

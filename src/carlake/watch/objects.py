@@ -44,11 +44,19 @@ class Objects:
         if not whole:
             for landed in found:
                 self._seen.setdefault(landed.uri, now)
-            return [landed for landed in found if self._taken.get(landed.uri) != landed.version]
+            return [landed for landed in found if not self.is_taken(landed)]
         self._seen = {landed.uri: self._seen.get(landed.uri, now) for landed in found}
         self._taken = {uri: version for uri, version in self._taken.items() if uri in self._seen}
         self._tried = {uri: tried for uri, tried in self._tried.items() if uri in self._seen}
-        return [landed for landed in found if self._taken.get(landed.uri) != landed.version]
+        return [landed for landed in found if not self.is_taken(landed)]
+
+    def knew_other(self, landed: LandedObject) -> bool:
+        """Whether another object was taken under its name, and stayed."""
+        return self._taken.get(landed.uri, landed.version) != landed.version
+
+    def is_taken(self, landed: LandedObject) -> bool:
+        """Whether an object that stays in landing was taken as it is."""
+        return self._taken.get(landed.uri) == landed.version
 
     def seen(self, landed: LandedObject) -> float:
         """When an object was first seen."""
