@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from matrix.shown import pytest_addoption, pytest_sessionfinish, pytest_terminal_summary  # noqa: F401  (hooks)
+from servers.shared import Servers
+
 # The same cases on every run and machine: a failure is the change's, not the day's. A slow machine is no failure.
 settings.register_profile(
     "steady", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
@@ -24,6 +27,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in [name for name in os.environ if name.startswith(("CARLAKE_", "PYICEBERG_"))]:
         monkeypatch.delenv(variable)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The servers of this process of tests: one of each, from the first test that uses it to the last."""
+    with Servers() as found:
+        yield found
 
 
 @pytest.fixture

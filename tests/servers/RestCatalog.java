@@ -1,7 +1,9 @@
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.File;
+import java.net.InetSocketAddress;
 import java.util.HashMap;
 import java.util.Map;
+import org.apache.iceberg.CatalogUtil;
 import org.apache.iceberg.Files;
 import org.apache.iceberg.io.FileIO;
 import org.apache.iceberg.io.InputFile;
@@ -12,20 +14,30 @@ import org.apache.iceberg.rest.RESTCatalogServlet;
 import org.eclipse.jetty.server.Server;
 import org.eclipse.jetty.servlet.ServletContextHandler;
 import org.eclipse.jetty.servlet.ServletHolder;
-import java.net.InetSocketAddress;
 
 /** Iceberg's REST catalog over its JDBC catalog, on 127.0.0.1: `RestCatalog PORT PROPERTIES.json`. */
 public class RestCatalog {
 
-  /** Plain local files. Iceberg's own needs Hadoop. */
-  public static class LocalFiles implements FileIO {
+  /** Plain local files, since Iceberg's own need Hadoop, and for `s3://` Iceberg's S3FileIO. */
+  public static class AnyFiles implements FileIO {
+    private Map<String, String> properties = Map.of();
+    private FileIO store;
+
+    @Override
+    public void initialize(Map<String, String> given) {
+      properties = given;
+    }
+
     @Override
     public InputFile newInputFile(String path) {
-      return Files.localInput(local(path));
+      return path.startsWith("s3") ? store().newInputFile(path) : Files.localInput(local(path));
     }
 
     @Override
     public OutputFile newOutputFile(String path) {
+      if (path.startsWith("s3")) {
+        return store().newOutputFile(path);
+      }
       File file = local(path);
       file.getParentFile().mkdirs();
       return Files.localOutput(file);
@@ -33,7 +45,18 @@ public class RestCatalog {
 
     @Override
     public void deleteFile(String path) {
-      local(path).delete();
+      if (path.startsWith("s3")) {
+        store().deleteFile(path);
+      } else {
+        local(path).delete();
+      }
+    }
+
+    private synchronized FileIO store() {
+      if (store == null) {
+        store = CatalogUtil.loadFileIO("org.apache.iceberg.aws.s3.S3FileIO", properties, null);
+      }
+      return store;
     }
 
     private static File local(String path) {
@@ -43,7 +66,7 @@ public class RestCatalog {
 
   public static void main(String[] arguments) throws Exception {
     Map<String, String> properties = new HashMap<>();
-    properties.put("io-impl", LocalFiles.class.getName());
+    properties.put("io-impl", AnyFiles.class.getName());
     new ObjectMapper()
         .readTree(new File(arguments[1]))
         .fields()

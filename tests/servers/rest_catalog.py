@@ -88,7 +88,7 @@ def running(
 ) -> Iterator[Server]:
     """A catalog on a free port. `properties` are those of Iceberg's catalogs (`io-impl`, `s3.endpoint`, ...).
 
-    `s3` gives it Iceberg's S3FileIO, which takes a warehouse of `s3://`.
+    `s3` gives it Iceberg's S3FileIO too, for tables in `s3://`; it then is as `s3.endpoint` and the like say.
     """
     folder = Path(tempfile.mkdtemp(prefix="carlake-rest-"))
     try:
@@ -105,7 +105,7 @@ def running(
 def provide() -> None:
     """Have the program and what it needs."""
     program()
-    jars(*_LIBRARIES)
+    jars(*_LIBRARIES, *_S3)
 
 
 def program() -> Path:

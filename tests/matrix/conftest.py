@@ -1,0 +1,27 @@
+"""Each test of this folder runs on each combination."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from matrix.cells import Cell, CellLake
+from matrix.shown import cells
+from servers.shared import Servers
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test for each combination that is to run."""
+    if "cell" in metafunc.fixturenames:
+        chosen = [
+            pytest.param(cell, id=str(cell), marks=pytest.mark.xdist_group(cell.group))
+            for cell in cells(metafunc.config)
+        ]
+        metafunc.parametrize("cell", chosen)
+
+
+@pytest.fixture
+def lake(cell: Cell, servers: Servers, small_folder: Path) -> CellLake:
+    """An empty lake of the combination."""
+    return cell.lake(servers, small_folder)
