@@ -16,10 +16,12 @@ from pyiceberg.table import Table as IcebergTable
 from carlake.contracts.contract import ContractSet
 from carlake.engines.protocol import Engine, Parsed
 from carlake.engines.schemas import ICEBERG, doc, iceberg_schema, partition_spec, sort_order
-from carlake.errors import CommitRefusedError, SchemaError
+from carlake.errors import CommitRefusedError, LakeError, SchemaError
+from carlake.places import Places
 from carlake.refresh.circuits import Circuits
 from carlake.refresh.forgotten import ForgottenCars
 from carlake.refresh.plan import BOOKMARK, Bookmark
+from carlake.store_files import store_options
 from carlake.tables.table import Table
 
 if TYPE_CHECKING:
@@ -97,6 +99,7 @@ class Context:
         return self.find(name) or self._create(self.tables[name])
 
     def _create(self, table: Table) -> IcebergTable:
+        self._check_unknown(table)
         try:
             iceberg = self.catalog.create_table(
                 f"{self.namespace}.{table.name}",
@@ -114,6 +117,29 @@ class Context:
             iceberg = self.catalog.load_table(f"{self.namespace}.{table.name}")
         self.engine.remember(table.name, iceberg)
         return iceberg
+
+    def _check_unknown(self, table: Table) -> None:
+        """Refuse to begin anew beside tables that are there but that this catalog knows none of, as after it was changed.
+
+        The objects that those tables hold are archived and would not come again, and their files would go as orphans.
+        """
+        if self.trigger == "recover" or any(self.peek(name) for name in self.tables):
+            return
+        folder = f"{self.warehouse}/{self.namespace}/{table.name}/metadata"
+        # The metadata of a table that another process makes at this moment has the number 0.
+        found = (file.path.rpartition("/")[2] for file in self.places.below(folder))
+        if any(name.endswith(".metadata.json") and not name.startswith("00000-") for name in found):
+            if self.peek(table.name) is not None:  # another process was faster
+                return
+            raise LakeError(
+                f"The catalog knows no table of this lake, but {folder.removeprefix('file://')} holds one.",
+                "If the catalog was changed, let it know the tables that are there: carlake recover",
+            )
+
+    @property
+    def places(self) -> Places:
+        """Reads and writes files beside the tables, with the catalog's own access to stores."""
+        return Places(store_options(self.catalog.properties))
 
     def evolve(self, name: str) -> None:
         """Give a table the declared columns that it does not have yet.
