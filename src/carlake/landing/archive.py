@@ -288,9 +288,9 @@ def _archive_stored(
     objects: Sequence[tuple[int, LandedObject, str]], root: str, day: str, mode: Mode
 ) -> dict[int, Archived]:
     """Objects of stores, some at a time: copied, verified, and deleted as they were read; see `landing.versions`."""
-    from carlake.landing.store_archive import each
+    from carlake.landing.stores import at_once
 
-    done = each(lambda given: _stored(given[1], given[2], root, day, mode), list(objects))
+    done = at_once(lambda given: _stored(given[1], given[2], root, day, mode), list(objects))
     return {at: outcome for (at, _, _), outcome in zip(objects, done, strict=True)}
 
 
@@ -358,7 +358,8 @@ def _archive_into_store(
     objects: Sequence[tuple[int, LandedObject, str, str]], root: str, day: str
 ) -> dict[int, Archived]:
     """Local files into an archive in a store; each leaves landing while it is still what was read."""
-    from carlake.landing.store_archive import Placed, each, place
+    from carlake.landing.store_archive import Placed, place
+    from carlake.landing.stores import at_once
 
     def placed(given: tuple[int, LandedObject, str, str]) -> Placed | Archived:
         _, landed, source_id, path = given
@@ -374,7 +375,7 @@ def _archive_into_store(
     outcomes: dict[int, Archived] = {}
     removal = Removal()
     try:
-        for (at, landed, source_id, path), done in zip(objects, each(placed, list(objects)), strict=True):
+        for (at, landed, source_id, path), done in zip(objects, at_once(placed, list(objects)), strict=True):
             if isinstance(done, Archived):
                 outcomes[at] = done
                 continue

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 from carlake.errors import ReadError
@@ -104,22 +103,6 @@ def put_into(prefix: str, name: str, content: bytes) -> None:
         return
     Path(prefix).mkdir(parents=True, exist_ok=True)
     write_atomically(Path(prefix, name), content)
-
-
-def as_first_landed(landed: LandedObject) -> LandedObject:
-    """An archived object of a store with the modification time that it was landed with. Raises UnreadableError."""
-    from carlake.landing import stores
-
-    text = stores.metadata(landed.uri).get(stores.MODIFIED)
-    try:
-        return replace(landed, modified_at=datetime.fromisoformat(text)) if text else landed
-    except ValueError:
-        return landed
-
-
-def is_archived(uri: str) -> bool:
-    """Whether a uri of a store looks as those of archives do."""
-    return path_of(uri) is None and _PLACE.fullmatch("/".join(uri.rsplit("/", 3)[1:])) is not None
 
 
 def _stored(root: str) -> Iterator[tuple[str, list[LandedObject]]]:

@@ -93,7 +93,7 @@ def list_paths(paths: Sequence[str | os.PathLike[str]]) -> Listing:
             listing.take_uri(given)
         else:
             listing.take_path(given)
-    return listing.done()
+    return listing.as_first_landed()
 
 
 def is_store(given: str) -> bool:
@@ -124,6 +124,20 @@ class _Lister:
         # What is named itself is taken, though a folder given beside it passes over it.
         passed_over = sorted(self._passed_over.keys() - self._objects.keys())
         return Listing(objects, [self._unreadable[uri] for uri in sorted(self._unreadable)], passed_over)
+
+    def as_first_landed(self) -> Listing:
+        """As `done`; objects of a store's archive with the times that they were landed with: it has only its own."""
+        stored = [landed for landed in self._objects.values() if path_of(landed.uri) is None]
+        if stored:
+            from carlake.landing import stores
+
+            for found in stores.as_first_landed(stored):
+                if isinstance(found, Unreadable):
+                    del self._objects[found.uri]
+                    self._add_unreadable(found)
+                else:
+                    self._objects[found.uri] = found
+        return self.done()
 
     def take_path(self, given: str) -> None:
         path = _absolute(given)

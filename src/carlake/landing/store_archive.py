@@ -10,11 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from carlake.landing import stores, versions
 from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
@@ -165,13 +163,3 @@ def _copy(landed: LandedObject, version_id: str | None, to: str) -> None:
 
 def _one_store(uri: str, to: str) -> bool:
     return options_for(stores.split(uri)[0]) == options_for(stores.split(to)[0])
-
-
-def each(work: Callable[[Any], Any], items: list[Any], at_once: int = 16) -> list[Any]:
-    """Do the same with many objects, several at a time: what takes the time is waiting for the store."""
-    if len(items) < 2:
-        return [work(item) for item in items]
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(min(at_once, len(items)), thread_name_prefix="carlake-store") as pool:
-        return list(pool.map(work, items))

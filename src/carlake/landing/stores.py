@@ -8,10 +8,13 @@ bounded number of times and with jitter. `memory://name` is a store that lives a
 from __future__ import annotations
 
 import io
+import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import obstore
@@ -30,10 +33,13 @@ SCHEMES = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "memory")
 MODIFIED = "carlake-modified"
 """Metadata of an archived object: the modification time that it was landed with, for a store has only its own."""
 
+Given = TypeVar("Given")
 Answer = TypeVar("Answer")
 
+_ARCHIVED = re.compile(r"/\d{4}-\d{2}-\d{2}/[0-9a-f]{64}/[^/]+$")
 _RANGE = 8 << 20
-_TRIES = 4
+_TRIES = 5
+_FIRST_WAIT_SECONDS = 0.05
 _RETRY = "It is tried again at the next run."
 FAILURES = (failures.BaseError, OSError, ValueError)
 """What obstore raises."""
@@ -46,7 +52,7 @@ def store(base: str) -> Any:
 
 def patiently(ask: Callable[[], Answer]) -> Answer:
     """What a store answers, asked a few times where the answer broke off. Raises what obstore does."""
-    for attempt in stamina.retry_context(on=_may_pass, attempts=_TRIES, wait_initial=0.1, wait_max=2.0):
+    for attempt in stamina.retry_context(on=_may_pass, attempts=_TRIES, wait_initial=2 * _FIRST_WAIT_SECONDS, wait_max=2.0):
         with attempt:
             return ask()
     raise AssertionError  # the last attempt raises
@@ -155,6 +161,7 @@ def _pages(client: Any, folder: str, behind: str | None) -> Iterator[Sequence[An
             broken += 1
             if broken >= _TRIES or not _may_pass(failure):
                 raise
+            time.sleep(_FIRST_WAIT_SECONDS * 2**broken * random.uniform(0.5, 1))  # noqa: S311  (jitter, not a secret)
 
 
 def _list_level(client: Any, base: str, folder: str, folders: list[str], found: dict[str, LandedObject]) -> bool:
@@ -193,6 +200,31 @@ def metadata(uri: str) -> dict[str, str]:
     except FAILURES as failure:
         raise unreadable(uri, failure) from failure
     return {str(name): str(value) for name, value in answer.attributes.items()}
+
+
+def as_first_landed(objects: Iterable[LandedObject]) -> list[LandedObject | Unreadable]:
+    """Of objects those that lie in an archive, each with the modification time that it was landed with."""
+
+    def one(landed: LandedObject) -> LandedObject | Unreadable:
+        try:
+            text = metadata(landed.uri).get(MODIFIED)
+            return replace(landed, modified_at=datetime.fromisoformat(text)) if text else landed
+        except UnreadableError as error:
+            return error.unreadable
+        except ValueError:
+            return landed  # somebody else's note
+
+    return at_once(one, [landed for landed in objects if _ARCHIVED.search(landed.uri)])
+
+
+def at_once(work: Callable[[Given], Answer], items: Sequence[Given], most: int = 16) -> list[Answer]:
+    """Do the same with many objects, several at a time: what takes the time is waiting for the store."""
+    if len(items) < 2:
+        return [work(item) for item in items]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(most, len(items)), thread_name_prefix="carlake-store") as pool:
+        return list(pool.map(work, items))
 
 
 def put_new(uri: str, content: bytes, modified_at: str = "") -> str | None:
