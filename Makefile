@@ -39,7 +39,7 @@ setup-tests: $(COMPLETE) ## add Spark, the drivers of catalogs and stores, and w
 
 $(COMPLETE): $(READY)
 	@echo "Adding Spark and the other extras to .venv; this takes some minutes."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,spark,postgres,aws,servers,deploy,checks]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,spark,postgres,aws,servers,deploy,lambda,checks]'
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	@touch $@
 

@@ -161,6 +161,10 @@ class Lakehouse(Mending):
             refreshes = [*((name, plan) for name, plan in plans if plan is not None), *refreshes]
         return RunPlan(tuple(listing.objects), tuple(problems(listing)), tuple(refreshes))
 
+    def listing(self) -> Listing:
+        """What lies in the lake's own landing now, as a run would find it. Raises UnreadableError, LakeError."""
+        return self._list(())
+
     def _list(self, paths: Sequence[str]) -> Listing:
         if paths:
             return list_paths(paths)
@@ -347,7 +351,7 @@ class Lakehouse(Mending):
 
         def open_house() -> Lakehouse:
             found = look()
-            return cls.open(found.root, settings or found.settings, clock)
+            return cls.open(found.uri or found.root, settings or found.settings, clock)
 
         return recover(look, open_house, say)
 

@@ -190,3 +190,12 @@ class Mending(OpenLake):
 
         house = cast("Lakehouse", self)
         return maintain(self, [house._known_table(name) for name in tables], progress)
+
+    def maintain_for(self, seconds: float) -> Maintained:
+        """Do what is due for about so long, what makes commits slow first: for who is ended from outside after a time.
+
+        Searches of folders and whole tables are done once an hour. What fails is in the result, not raised.
+        """
+        from carlake.upkeep.maintenance.maintain import maintain_slice
+
+        return maintain_slice(self, seconds)

@@ -236,7 +236,7 @@ class OpenLake:
             engine=self.engine_for(trigger),
             lease_folder=self.lake.scratch,
             clock=self.clock,
-            version=VERSION,
+            version=f"{VERSION}+{self.settings.code}" if self.settings.code else VERSION,
             today=today,
             trigger=trigger,
             circuits=self._circuits,

@@ -121,6 +121,12 @@ class Keys(BaseModel):
     silver_partition: Literal["month", "day"] = Field(
         "month", description="Partition silver by month, or by day for a large fleet."
     )
+    code: str = Field(
+        "",
+        pattern=r"^[0-9A-Za-z.-]{0,64}$",
+        description="Which build of carlake runs, where the version does not say it: each snapshot records it beside the "
+        "version. A deployment gives the hash of its package.",
+    )
     engine: Literal["duckdb", "spark"] = Field(
         "duckdb",
         description='What computes runs: "duckdb" in this process, or "spark", on many machines (needs carlake[spark]).',

@@ -109,6 +109,7 @@ def _job(scope: Construct, names: Names, key: kms.IKey, package: Package, made: 
             "--namespace": names.parameters.database,
             "--catalog": "glue",
             "--engine": "spark",
+            "--code": package.code,
             "--landing": names.uri("landing", "in"),
             "--archive": names.uri("archive"),
         },

@@ -51,7 +51,7 @@ class Compute(LakeStack):
         Annotations.of(code).acknowledge_warning("@aws-cdk/aws-lambda:codeFromBucketObjectVersionNotSpecified", why)
         own = names.parameters
         self.intake = self._function(
-            INTAKE, "Lands what messages name, and brings every table up to date", own.concurrency
+            INTAKE, "Lands what messages name, and brings every table up to date", own.concurrency, queue
         )
         self.maintenance = self._function(
             MAINTENANCE, "Lists landing, archives, refreshes by the day, compacts and expires", 2
@@ -70,7 +70,7 @@ class Compute(LakeStack):
             Backfill(self, names, key, self.package)
         CfnOutput(self, "Code", value=self.package.key(""), description="The package that runs")
 
-    def _function(self, duty: str, description: str, calls: int) -> functions.Function:
+    def _function(self, duty: str, description: str, calls: int, queue: sqs.IQueue | None = None) -> functions.Function:
         names, own = self._names, self._names.parameters
         service = iam.ServicePrincipal("lambda.amazonaws.com")
         made = role(self, names, duty, service, statements(duty, names), description)
@@ -101,7 +101,7 @@ class Compute(LakeStack):
             logging_format=functions.LoggingFormat.JSON,
             reserved_concurrent_executions=calls,
             retry_attempts=0,
-            environment=self._environment(duty),
+            environment=self._environment() | ({"LANDED_QUEUE_URL": queue.queue_url} if queue else {}),
         )
         newest = (
             "The package's binary parts are built and tested for this version of Python; a later one is a parameter."
@@ -109,7 +109,7 @@ class Compute(LakeStack):
         acknowledge(function, "AwsSolutions-L1", newest)
         return function
 
-    def _environment(self, duty: str) -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         """Settings of the lake, and how the function says what it does. No secrets: credentials are the role's."""
         names, own = self._names, self._names.parameters
         return {
@@ -118,7 +118,7 @@ class Compute(LakeStack):
             # A third of the memory is for what is not the engine: Python, Arrow, what a batch holds.
             "CARLAKE_MEMORY_LIMIT": f"{own.function_memory_mb * 2 // 3} MiB",
             "CARLAKE_CODE": self.package.code,
-            "POWERTOOLS_SERVICE_NAME": f"{own.name}-{duty}",
+            "POWERTOOLS_SERVICE_NAME": own.name,
             "POWERTOOLS_METRICS_NAMESPACE": METRICS,
             # The one folder that can be written.
             "HOME": "/tmp",  # noqa: S108

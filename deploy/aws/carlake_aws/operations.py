@@ -109,7 +109,7 @@ class Operations(LakeStack):
         return topic
 
     def _metric(self, name: str, statistic: str, *, table: str = "") -> cloudwatch.Metric:
-        dimensions = {"lake": self._names.parameters.name} | ({"table": table} if table else {})
+        dimensions = {"service": self._names.parameters.name} | ({"table": table} if table else {})
         return cloudwatch.Metric(
             namespace=METRICS,
             metric_name=name,

@@ -1,0 +1,137 @@
+"""A batch of messages, taken in: what they name is landed, and each message is done with or given back, alone.
+
+A message is done with once a commit holds every object that it names, or once nothing it names is there to be had. What
+it does not say, and what nobody could read, is given back until the queue makes a dead letter of it. Whether the tables
+after bronze went well is not the message's: what is in bronze reaches them by the next run, with or without an event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from carlake.aws.budget import Budget
+from carlake.lakehouse import Lakehouse
+from carlake.landing.landed import LandedObject, UnreadableError
+from carlake.queue.messages import Arrival, parse, uri_of
+from carlake.queue.sqs import Received
+from carlake.refresh.context import WATCH
+from carlake.refresh.report import DONE, RunReport
+from carlake.tables.declare import BRONZE
+
+PART_BYTES = 128 << 20
+"""One commit takes objects up to this size in all, but at least one, so that a batch can stop between two commits."""
+
+NOT_OURS, GONE, NO_TIME = "it lies in no landing prefix", "it is gone", "there was no time left"
+
+_ASKED_AT_ONCE = 16
+
+Key = tuple[str, str, str]
+"""An object as messages name it: uri, version as listings have it, and the store's id of a version that is not the newest."""
+
+
+@dataclass
+class Told:
+    """What one message came to. `wrong` says why it is given back; "" where it is done with, or may be."""
+
+    message: Received
+    objects: dict[Key, LandedObject] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    wrong: str = ""
+    late: bool = False
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a batch came to.
+
+    told     every message, in order
+    reports  the runs, one for each commit of bronze
+    """
+
+    told: tuple[Told, ...]
+    reports: tuple[RunReport, ...]
+
+    @property
+    def given_back(self) -> list[Told]:
+        """Messages that are not done with."""
+        return [told for told in self.told if told.wrong]
+
+
+def take_in(house: Lakehouse, messages: Sequence[Received], budget: Budget) -> Taken:
+    """Land what the messages name and bring every table up to date, for as long as the budget allows.
+
+    What is in landing stays there: archiving is the listing's. Raises what a lake that cannot be worked on raises.
+    """
+    prefix = str(house.landing)
+    with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="carlake-find") as pool:
+        told = list(pool.map(lambda message: _read(message, prefix), messages))
+    waiting = {key: landed for one in told if not one.wrong for key, landed in one.objects.items()}
+    undone: dict[Key, tuple[str, bool]] = {}
+    reports: list[RunReport] = []
+    parts = list(_parts(waiting))
+    while parts and budget.allows_more():
+        part = parts.pop(0)
+
+        def land(part: dict[Key, LandedObject] = part) -> None:
+            reports.append(house.take(list(part.values()), trigger=WATCH))
+            undone.update(_not_landed(part, reports[-1]))
+
+        budget.spend(land)
+    undone.update({key: (NO_TIME, True) for part in parts for key in part})
+    for one in told:
+        for why, late in (undone[key] for key in one.objects if key in undone):
+            one.wrong, one.late = one.wrong or why, late
+    return Taken(tuple(told), tuple(reports))
+
+
+def _read(message: Received, prefix: str) -> Told:
+    """What one message says, and what the store says of it. Never raises."""
+    said = parse(message.body)
+    told = Told(message, skipped=list(said.skipped), wrong=said.poison)
+    for arrival in said.arrivals:
+        try:
+            uri = uri_of(arrival, prefix)
+            landed = _find(uri, arrival) if uri is not None else None
+        except UnreadableError as error:
+            told.wrong = str(error.unreadable)
+            continue
+        if landed is None:
+            told.skipped.append(NOT_OURS if uri is None else GONE)
+        else:
+            told.objects[landed.uri, landed.version, landed.version_id] = landed
+    return told
+
+
+def _find(uri: str, arrival: Arrival) -> LandedObject | None:
+    """The object in the version that the message names, which may have been overwritten since. Raises UnreadableError."""
+    from carlake.landing import stores, versions
+
+    there = versions.current(uri)
+    if not arrival.version or (there is not None and there[1] == arrival.version):
+        return there[0] if there is not None else None
+    return stores.head(uri, arrival.version)
+
+
+def _parts(objects: dict[Key, LandedObject]) -> Iterator[dict[Key, LandedObject]]:
+    part: dict[Key, LandedObject] = {}
+    size = 0
+    for key, landed in objects.items():
+        if part and size + landed.size > PART_BYTES:
+            yield part
+            part, size = {}, 0
+        part[key] = landed
+        size += landed.size
+    if part:
+        yield part
+
+
+def _not_landed(part: dict[Key, LandedObject], report: RunReport) -> dict[Key, tuple[str, bool]]:
+    """What a run did not land of a part, and why."""
+    bronze = next((step for step in report.steps if step.table == BRONZE), None)
+    if bronze is None or bronze.status not in DONE:
+        why = bronze.error.splitlines()[0] if bronze is not None and bronze.error else "nothing could be landed"
+        return dict.fromkeys(part, (why, False))
+    problems = {problem.uri: problem.why for problem in report.problems if not problem.committed}
+    return {key: (problems[key[0]], False) for key in part if key[0] in problems}
