@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,16 @@ def test_objects_of_an_archive_have_the_time_that_they_were_landed_with(bucket: 
     for given in (f"{bucket.uri}/archive", f"{bucket.uri}/{bucket.keys('archive/')[0]}"):
         [archived] = list_paths([given]).objects
         assert archived.modified_at == landed.modified_at
+
+
+@pytest.mark.parametrize(("minutes", "reads"), [(1, 1), (60, 0)])
+def test_an_object_that_stays_is_not_read_again_unless_it_was_new(
+    minutes: int, reads: int, bucket: Bucket, lake: Open, proxy: Proxy
+) -> None:
+    """A store's times are whole seconds: what was put over an object in its second has its time and, perhaps, its size."""
+    bucket.put("landing/a.json", ONE)
+    put_at = bucket.client.head_object(Bucket=bucket.name, Key="landing/a.json")["LastModified"]
+    house = lake(bucket, after_landing="leave", clock=lambda: put_at + timedelta(minutes=minutes))
+    assert house.run().status == "succeeded"
+    proxy.seen.clear()
+    assert house.run().status == "succeeded" and proxy.operations["GetObject"] == reads

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -16,10 +16,19 @@ from carlake.engines.bronze_files import BronzeFiles
 from carlake.engines.protocol import Identified, Source
 from carlake.errors import CarlakeError, ReadError
 from carlake.landing.forgotten import Screen
-from carlake.landing.objects import LandedObject, Unreadable, UnreadableError, hash_object, open_object, read_object
+from carlake.landing.objects import (
+    LandedObject,
+    Unreadable,
+    UnreadableError,
+    hash_object,
+    open_object,
+    path_of,
+    read_object,
+)
 from carlake.landing.records import BATCH_BYTES, BATCH_RECORDS, lone_record, lone_records, split
 from carlake.landing.rewriting import original_id
 
+_READ_TOGETHER = 64
 _SMALL_BYTES = 1 << 20
 KEPT_BYTES = 64 << 20
 
@@ -31,9 +40,9 @@ class Contents(dict[str, bytes]):
         super().__init__()
         self.size = 0
 
-    def has_room(self, landed: LandedObject) -> bool:
-        """Whether the object's content may be kept."""
-        return landed.size <= _SMALL_BYTES and self.size + landed.size <= KEPT_BYTES
+    def has_room(self, landed: LandedObject, taken: int = 0) -> bool:
+        """Whether the object's content may be kept beside those that are, and `taken` bytes that will be."""
+        return landed.size <= _SMALL_BYTES and self.size + taken + landed.size <= KEPT_BYTES
 
     def keep(self, uri: str, content: bytes) -> None:
         """Keep a content."""
@@ -42,22 +51,59 @@ class Contents(dict[str, bytes]):
 
 
 def identify(objects: Iterable[LandedObject], contents: Contents | None = None) -> Identified:
-    """Hash every object; `contents` keeps what is small, to be read no more."""
+    """Hash every object; `contents` keeps what is small, to be read no more. Objects of a store are read several at once."""
     found = Identified()
-    for landed in objects:
-        try:
-            found.ids[landed.uri] = _hash(landed, contents)
-        except UnreadableError as error:
-            found.unread.append(error)
+    for group in _groups(objects):
+        for landed, answer in zip(group, _hashes(group, contents), strict=True):
+            if isinstance(answer, UnreadableError):
+                found.unread.append(answer)
+            else:
+                found.ids[landed.uri] = answer
     return found
 
 
-def _hash(landed: LandedObject, contents: Contents | None) -> str:
-    if contents is None or not contents.has_room(landed):
-        return original_id(landed.uri, hash_object(landed))
-    content = read_object(landed)
-    contents.keep(landed.uri, content)
-    return original_id(landed.uri, hashlib.sha256(content).hexdigest())
+def _groups(objects: Iterable[LandedObject]) -> Iterator[list[LandedObject]]:
+    """The objects in their order: a local file alone, those of stores together."""
+    group: list[LandedObject] = []
+    for landed in objects:
+        if path_of(landed.uri) is None:
+            group.append(landed)
+            if len(group) < _READ_TOGETHER:
+                continue
+        elif group:
+            yield group
+            group = []
+        yield group or [landed]
+        group = []
+    if group:
+        yield group
+
+
+def _hashes(group: list[LandedObject], contents: Contents | None) -> list[str | UnreadableError]:
+    """The source id of each object, or why it cannot be had."""
+    kept: list[bool] = []
+    room = 0
+    for landed in group:
+        keep = contents is not None and contents.has_room(landed, room)
+        room += landed.size if keep else 0
+        kept.append(keep)
+
+    def one(at: int) -> str | UnreadableError:
+        landed = group[at]
+        try:
+            if not kept[at] or contents is None:
+                return original_id(landed.uri, hash_object(landed))
+            content = read_object(landed)
+            contents.keep(landed.uri, content)
+            return original_id(landed.uri, hashlib.sha256(content).hexdigest())
+        except UnreadableError as error:
+            return error
+
+    if len(group) == 1:
+        return [one(0)]
+    from carlake.landing.stores import at_once
+
+    return at_once(one, range(len(group)))
 
 
 def read_objects(

@@ -13,6 +13,7 @@ from carlake.engines.protocol import Landing, Reading
 from carlake.errors import CommitRefusedError
 from carlake.landing.forgotten import Screen
 from carlake.landing.landed import LandedObject, UnreadableError
+from carlake.landing.objects import path_of
 from carlake.refresh.adopted import ready
 from carlake.refresh.context import Context
 from carlake.refresh.forgotten import one_writing, tombstones
@@ -21,6 +22,9 @@ from carlake.refresh.plan import Bookmark, head_of
 from carlake.refresh.refresh import publish
 from carlake.refresh.report import Problem, Step
 from carlake.tables.declare import BRONZE
+
+# An object of a store is known by its time and size once it had been there for so long when it was read.
+_SURE_MICROSECONDS = 900 * 1_000_000
 
 
 @dataclass
@@ -217,11 +221,16 @@ def _spared(context: Context, objects: Sequence[LandedObject]) -> dict[str, str]
     uri = context.pseudonyms.uri if context.pseudonyms is not None else str
     keys = engine.table(pa.table({"source_uri": [uri(landed.uri) for landed in objects]}))
     found = engine.scan(BRONZE, head, keys, {"source_uri": "source_uri"})
-    rows = engine.rows(f"SELECT DISTINCT source_uri, source_size, epoch_us(source_modified_at), source_id FROM {found}")
-    ledger = {(row[0], row[1], row[2]): str(row[3]) for row in rows}
+    rows = engine.rows(
+        "SELECT source_uri, source_size, epoch_us(source_modified_at), source_id, epoch_us(max(ingested_at)) "
+        f"FROM {found} GROUP BY ALL"
+    )
+    ledger = {(row[0], row[1], row[2]): (str(row[3]), row[4]) for row in rows}
     spared = {}
     for landed in objects:
-        key = (uri(landed.uri), landed.size, round(landed.modified_at.timestamp() * 1_000_000))
-        if key in ledger:
-            spared[landed.uri] = ledger[key]
+        modified = round(landed.modified_at.timestamp() * 1_000_000)
+        known = ledger.get((uri(landed.uri), landed.size, modified))
+        # Times in a store are those of a second: what was read in the second of its put may have been put over in it.
+        if known and (path_of(landed.uri) is not None or int(str(known[1])) - modified > _SURE_MICROSECONDS):
+            spared[landed.uri] = known[0]
     return spared
