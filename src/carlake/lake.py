@@ -9,100 +9,38 @@ from __future__ import annotations
 
 import difflib
 import fcntl
-import json
 import os
 import re
-import shlex
 import tomllib
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carlake.errors import LakeError
+from carlake.lake_record import (
+    CATALOG,
+    FOLDERS,
+    OWN,
+    OWN_NOTE,
+    TOML,
+    damaged,
+    identity,
+    own_text,
+    parse_own,
+    quoted,
+    recover_command,
+    settings_text,
+)
+from carlake.lake_record import FORMAT as FORMAT
+from carlake.lake_record import Lake as Lake
 from carlake.places import is_remote
-from carlake.version import VERSION
 
 if TYPE_CHECKING:
-    from carlake.settings import Settings, SettingsText
+    from carlake.settings import Settings
 
-FORMAT = 1
-"""The format of lakes that this carlake makes, and the newest that it opens."""
-
-_TOML, _CATALOG, _OWN = "carlake.toml", "catalog.db", ".carlake"
-_FOLDERS = ("landing", "archive", "warehouse")
 _NOBODYS = ("lost+found", ".DS_Store")  # what a new volume or a file browser leaves in an empty folder
-
-
-@dataclass(frozen=True)
-class Lake:
-    """A lake that lies where it was made. All paths are absolute, with links resolved.
-
-    root            its folder; of a lake in a store a folder of this machine, for locks and temporary files
-    id              hexadecimal, made once; a copy of a lake has the same
-    format_version  version of the folder's format
-    warehouse_uri   where the tables lie, where that is in an object store; see `with_warehouse`
-    uri             where the lake lies, if that is in an object store
-    own             its carlake.toml, if that lies there
-    """
-
-    root: Path
-    id: str
-    format_version: int = FORMAT
-    warehouse_uri: str = ""
-    uri: str = ""
-    own: SettingsText | None = None
-
-    @property
-    def location(self) -> str:
-        """Where it lies, as a person names it."""
-        return self.uri or str(self.root)
-
-    def with_warehouse(self, uri: str) -> Lake:
-        """The lake with its tables in an object store, where the setting `warehouse` says so."""
-        return replace(self, warehouse_uri=uri) if uri else self
-
-    @property
-    def landing(self) -> Path:
-        """Where objects arrive."""
-        return self.root / "landing"
-
-    @property
-    def archive(self) -> Path:
-        """Where objects go after their rows are committed."""
-        return self.root / "archive"
-
-    @property
-    def warehouse(self) -> Path:
-        """Where the tables' data and metadata lie."""
-        return self.root / "warehouse"
-
-    @property
-    def catalog_db(self) -> Path:
-        """The SQLite catalog: which metadata file is each table's current one."""
-        return self.root / _CATALOG
-
-    @property
-    def toml(self) -> Path | SettingsText:
-        """The lake's settings and, under `[lake]`, its format, id and location."""
-        return self.own or self.root / _TOML
-
-    @property
-    def scratch(self) -> Path:
-        """A folder for temporary files, on the same file system as the tables."""
-        return self.root / _OWN / "scratch"
-
-    @property
-    def tombstone_key(self) -> Path:
-        """The key that tombstones of forgotten cars are made with, unless a setting names another file."""
-        return self.root / "tombstone.key"
-
-    @property
-    def lock(self) -> Path:
-        """The file that `exclusive` locks while the lake or its catalog is made."""
-        return self.root / _OWN / "lock"
 
 
 def create(path: str | os.PathLike[str], settings: Settings | None = None, file: Path | None = None) -> Lake:
@@ -119,17 +57,17 @@ def create(path: str | os.PathLike[str], settings: Settings | None = None, file:
 
         return create_in_store(os.fspath(path), settings, file)
     root = _root(path)
-    if os.path.lexists(root / _TOML):
+    if os.path.lexists(root / TOML):
         return open(root)
     try:
         _refuse_foreign(root)
-        (root / _OWN).mkdir(parents=True, exist_ok=True)
-        with exclusive(root / _OWN / "lock"):
-            if not (root / _TOML).exists():
+        (root / OWN).mkdir(parents=True, exist_ok=True)
+        with exclusive(root / OWN / "lock"):
+            if not (root / TOML).exists():
                 _refuse_foreign(root)
-                for folder in (*_FOLDERS, f"{_OWN}/scratch"):
+                for folder in (*FOLDERS, f"{OWN}/scratch"):
                     (root / folder).mkdir(exist_ok=True)
-                _write_toml(root, _settings_text(), uuid.uuid4().hex)
+                _write_toml(root, settings_text(), uuid.uuid4().hex)
     except OSError as error:
         raise LakeError(
             f"No lake can be made at {root}: {error.strerror or error}.", "Give a folder that you may write."
@@ -149,7 +87,7 @@ def open(  # noqa: A001 - read as `lake.open`
 
         return open_in_store(os.fspath(path), settings, file)
     root = _root(path)
-    if not os.path.isfile(root / _TOML):  # noqa: PTH113 - false, and no error, where the folder may not be read
+    if not os.path.isfile(root / TOML):  # noqa: PTH113 - false, and no error, where the folder may not be read
         raise _no_lake(root)
     version, lake_id, location = identity(_read_own(root), str(root))
     recorded = Path(location)
@@ -170,25 +108,7 @@ def is_there(path: str | os.PathLike[str], settings: Settings | None = None, fil
         from carlake.lake_in_store import is_in_store
 
         return is_in_store(os.fspath(path), settings, file)
-    return os.path.lexists(Path(os.fspath(path).removeprefix("file://")).expanduser() / _TOML)
-
-
-def identity(own: Mapping[str, Any], lake: str) -> tuple[int, str, str]:
-    """Format, id and recorded location in the table [lake] of a lake's file. Raises LakeError."""
-    version = own.get("format")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise _damaged(lake, "has no 'format' number")
-    if version > FORMAT:
-        maker = own.get("made_by", "a later version")
-        raise LakeError(
-            f"The lake at {lake} has format {version}, made by carlake {maker}; "
-            f"this carlake {VERSION} knows format {FORMAT} and older.",
-            f"Install carlake {maker} or later: pip install --upgrade carlake",
-        )
-    lake_id, location = own.get("id"), own.get("location")
-    if not isinstance(lake_id, str) or not lake_id or not isinstance(location, str) or not location:
-        raise _damaged(lake, "has no 'id' or 'location'")
-    return version, lake_id, location
+    return os.path.lexists(Path(os.fspath(path).removeprefix("file://")).expanduser() / TOML)
 
 
 @contextmanager
@@ -218,7 +138,7 @@ def _root(path: str | os.PathLike[str]) -> Path:
             f"The path {str(root)!r} is not UTF-8, so no table could record it.", "Give a folder with another name."
         ) from None
     if root.exists() and not root.is_dir():
-        raise LakeError(f"{root} is a file; a lake is a folder.", f"Use the folder: --lake {_quoted(root.parent)}")
+        raise LakeError(f"{root} is a file; a lake is a folder.", f"Use the folder: --lake {quoted(root.parent)}")
     return root
 
 
@@ -229,8 +149,8 @@ def _refuse_foreign(root: Path) -> None:
 
 def _may_become_lake(root: Path) -> bool:
     """Whether the folder is empty or the beginning of a lake, without any table in it."""
-    allowed = (*_FOLDERS, _OWN, *_NOBODYS)
-    if any(entry.name not in allowed for entry in root.iterdir() if entry.name != _TOML):
+    allowed = (*FOLDERS, OWN, *_NOBODYS)
+    if any(entry.name not in allowed for entry in root.iterdir() if entry.name != TOML):
         return False
     return not any(any((root / name).iterdir()) for name in ("archive", "warehouse") if (root / name).is_dir())
 
@@ -240,48 +160,26 @@ def identify(root: Path, lake_id: str, namespace: str = "") -> None:
     that is lost is made anew, with its `namespace` where that is not the usual one. Raises OSError.
     """
     try:
-        text = (root / _TOML).read_bytes().decode("utf-8-sig")
+        text = (root / TOML).read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        text = _settings_text()
+        text = settings_text()
         if namespace and namespace != "carlake":
             text = f'namespace = "{namespace}"\n' + text
     # The table ends where the next begins; of its own keys none is a table.
     text = re.sub(r"^\[lake\][^\n]*\n(?:(?!\[)[^\n]*(?:\n|\Z))*", "", text, flags=re.MULTILINE)
-    text = text.replace(_OWN_NOTE, "")
+    text = text.replace(OWN_NOTE, "")
     _write_toml(root, text.rstrip("\n") + "\n\n", lake_id)
-
-
-_OWN_NOTE = "# What the lake is. Change nothing below: the tables record the location too.\n"
-
-
-def _settings_text() -> str:
-    from carlake.settings import commented  # here, for a lake is made once and opened often
-
-    return f"# Settings of this lake. Take the # away before a line to change what it sets.\n\n{commented()}\n"
-
-
-def own_text(location: str, lake_id: str, settings: str | None = None) -> str:
-    """The text of a lake's file; by default with every setting as a comment."""
-    return (
-        f"{_settings_text() if settings is None else settings}"
-        f"{_OWN_NOTE}"
-        "[lake]\n"
-        f"format = {FORMAT}\n"
-        f'id = "{lake_id}"\n'
-        f"location = {_toml_text(location)}\n"
-        f'made_by = "{VERSION}"\n'
-    )
 
 
 def _write_toml(root: Path, settings: str, lake_id: str) -> None:
     text = own_text(str(root), lake_id, settings)
-    (root / _OWN).mkdir(exist_ok=True)
-    unfinished = root / _OWN / f"{_TOML}.{os.getpid()}"
+    (root / OWN).mkdir(exist_ok=True)
+    unfinished = root / OWN / f"{TOML}.{os.getpid()}"
     with unfinished.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    unfinished.replace(root / _TOML)
+    unfinished.replace(root / TOML)
     folder = os.open(root, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -289,55 +187,28 @@ def _write_toml(root: Path, settings: str, lake_id: str) -> None:
         os.close(folder)
 
 
-def _toml_text(text: str) -> str:
-    """A TOML basic string. JSON's escapes are TOML's; DEL is the one that TOML alone wants escaped."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
 def _read_own(root: Path) -> dict[str, Any]:
     try:
-        content = (root / _TOML).read_bytes()
+        content = (root / TOML).read_bytes()
     except OSError as error:
-        raise LakeError(f"{root / _TOML} cannot be read: {error.strerror or error}.") from None
+        raise LakeError(f"{root / TOML} cannot be read: {error.strerror or error}.") from None
     return parse_own(content, str(root))
-
-
-def parse_own(content: bytes, lake: str) -> dict[str, Any]:
-    """The table [lake] in the content of a lake's file. Raises LakeError."""
-    try:
-        own = tomllib.loads(content.decode("utf-8-sig")).get("lake")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LakeError(f"{lake}/{_TOML} is not valid TOML: {error}.", "Mend that line.") from None
-    if not isinstance(own, dict):
-        raise _damaged(lake, "has no table [lake]")
-    return own
-
-
-def _damaged(lake: str, what: str) -> LakeError:
-    return LakeError(
-        f"{lake}/{_TOML} {what}, which says what the lake is.",
-        f"Put the file back as it was, or have it made anew: {_recover(lake)}",
-    )
 
 
 def _elsewhere(root: Path, recorded: Path, lake_id: str) -> LakeError:
     if _id_at(recorded) == lake_id:
-        what, advice = f"{root} is a copy of the lake at {recorded}", f"Use that one: --lake {_quoted(recorded)}"
+        what, advice = f"{root} is a copy of the lake at {recorded}", f"Use that one: --lake {quoted(recorded)}"
     else:
         what, advice = f"The lake at {root} was made at {recorded}", f"Move it back to {recorded}"
     return LakeError(
         f"{what}, and its tables record absolute paths there. Nothing was changed.",
-        f"{advice}\nOr make it whole where it lies: {_recover(root)}",
+        f"{advice}\nOr make it whole where it lies: {recover_command(root)}",
     )
-
-
-def _recover(root: Path | str) -> str:
-    return f"carlake recover --lake {_quoted(root)}"
 
 
 def _id_at(root: Path) -> Any:
     try:
-        return tomllib.loads((root / _TOML).read_text(encoding="utf-8"))["lake"]["id"]
+        return tomllib.loads((root / TOML).read_text(encoding="utf-8"))["lake"]["id"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -349,30 +220,26 @@ def _lake_around(root: Path) -> Path | None:
 def _no_lake(root: Path) -> LakeError:
     """Why `root` is no lake, with the nearest help: the lake around it, in it, or of a like name beside it."""
     if around := _lake_around(root):
-        return LakeError(f"{root} lies inside the lake at {around}.", f"Use that one: --lake {_quoted(around)}")
-    make = f"carlake init --lake {_quoted(root)}"
+        return LakeError(f"{root} lies inside the lake at {around}.", f"Use that one: --lake {quoted(around)}")
+    make = f"carlake init --lake {quoted(root)}"
     if not root.exists():
         advice = f"Make one: {make}"
         with suppress(OSError):
-            beside = [found.parent.name for found in root.parent.glob(f"*/{_TOML}")]
+            beside = [found.parent.name for found in root.parent.glob(f"*/{TOML}")]
             if near := difflib.get_close_matches(root.name, beside, n=1, cutoff=0.6):
-                advice = f"Did you mean {_quoted(root.parent / near[0])}? Or make one: {make}"
+                advice = f"Did you mean {quoted(root.parent / near[0])}? Or make one: {make}"
         return LakeError(f"There is no lake at {root}.", advice)
     try:
         if _may_become_lake(root):
             return LakeError(f"There is no lake at {root} yet.", f"Make one: {make}")
-        inside = sorted(found.parent for found in root.glob(f"*/{_TOML}"))
-        has_tables = (root / _CATALOG).exists() and (root / "warehouse").is_dir()
+        inside = sorted(found.parent for found in root.glob(f"*/{TOML}"))
+        has_tables = (root / CATALOG).exists() and (root / "warehouse").is_dir()
     except OSError as error:
         return LakeError(f"{root} cannot be read: {error.strerror or error}.")
     if has_tables:
-        return _damaged(str(root), "is missing")
+        return damaged(str(root), "is missing")
     if inside:
-        return LakeError(f"{root} is not a lake.", f"There is one in it: --lake {_quoted(inside[0])}")
+        return LakeError(f"{root} is not a lake.", f"There is one in it: --lake {quoted(inside[0])}")
     return LakeError(
-        f"{root} is not a lake: it holds other files and no {_TOML}.", "Give a new or empty folder, or a lake."
+        f"{root} is not a lake: it holds other files and no {TOML}.", "Give a new or empty folder, or a lake."
     )
-
-
-def _quoted(path: Path | str) -> str:
-    return shlex.quote(str(path))

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from carlake.errors import LakeError, SettingsError
-from carlake.lake import FORMAT, Lake, identity, own_text, parse_own
+from carlake.lake_record import FORMAT, TOML, Lake, identity, own_text, parse_own
 from carlake.places import Places, path_of
 from carlake.store_clients import options_of
 
 if TYPE_CHECKING:
     from carlake.settings import Settings
 
-_TOML = "carlake.toml"
 # What must be known before the lake's own settings can be read.
 _ACCESS = ("store_properties", "state_folder")
 
@@ -56,14 +55,14 @@ def create_in_store(uri: str, settings: Settings | None, file: Path | None) -> L
             return _lake(root, content, access)
         if foreign is not None:
             raise LakeError(
-                f"{root} is not a lake: it holds {foreign} and no {_TOML}.", "Give a new or empty prefix, or a lake."
+                f"{root} is not a lake: it holds {foreign} and no {TOML}.", "Give a new or empty prefix, or a lake."
             )
         content = own_text(root, uuid.uuid4().hex).encode()
         try:
-            places.write(f"{root}/{_TOML}", content, new=True)
+            places.write(f"{root}/{TOML}", content, new=True)
         except FileExistsError:
             pass  # another process was faster
-        content = places.read(f"{root}/{_TOML}")
+        content = places.read(f"{root}/{TOML}")
     except OSError as error:
         raise _out_of_reach(root, error) from None
     return _lake(root, content, access)
@@ -120,7 +119,7 @@ def _places(access: Settings) -> Places:
 
 def _read(root: str, access: Settings) -> bytes | None:
     try:
-        return _places(access).read(f"{root}/{_TOML}")
+        return _places(access).read(f"{root}/{TOML}")
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -145,7 +144,7 @@ def _lake(root: str, content: bytes, access: Settings) -> Lake:
             f"Use that one: --lake {shlex.quote(location)}",
         )
     assert version <= FORMAT
-    own = SettingsText(f"{root}/{_TOML}", content)
+    own = SettingsText(f"{root}/{TOML}", content)
     lake = Lake(state_of(lake_id, access.state_folder), lake_id, version, uri=root, own=own)
     try:
         lake.scratch.mkdir(parents=True, exist_ok=True)

@@ -247,6 +247,14 @@ class Places:
             for found in page:
                 yield Stored(f"{base}/{found['path']}", found["size"], found["last_modified"].timestamp())
 
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders in a folder of a store, sorted."""
+        import obstore
+
+        store, key = self._at(folder)
+        found = _asked(folder, lambda: obstore.list_with_delimiter(store, key.rstrip("/") or None))
+        return sorted(str(prefix).rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"])
+
     # -- contents that are compared with their names ----------------------------------------------------------------
 
     def read_checked(self, location: str) -> bytes:

@@ -171,7 +171,7 @@ def test_what_is_no_lake_names_the_nearest_help(tmp_path: Path) -> None:
     assert f"lies inside the lake at {lake.root}" in refusal(lake.landing).what
     assert f"lies inside the lake at {lake.root}" in refusal(lake.root / "lake").what
     assert "is a file; a lake is a folder" in refusal(lake.toml).what
-    assert "is not a folder of this machine" in refusal("s3://bucket/lake").what
+    assert "is neither a folder of this machine nor a place in an object store" in refusal("ftp://host/lake").what
     (tmp_path / "empty").mkdir()
     with pytest.raises(LakeError, match=r"There is no lake at .*empty yet"):
         lakes.open(tmp_path / "empty")

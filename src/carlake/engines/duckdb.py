@@ -26,7 +26,7 @@ from carlake.engines.duckdb_stream import ParseStream
 from carlake.engines.protocol import Parsed, Relation
 from carlake.engines.schemas import DUCKDB
 from carlake.engines.table_engine import TableEngine
-from carlake.places import is_remote
+from carlake.places import Places, is_remote
 from carlake.tables.table import Table
 
 if TYPE_CHECKING:
@@ -179,6 +179,11 @@ class DuckDBEngine(TableEngine):
         if any(is_remote(file.file_path) for file in files):
             self._stores = self._stores or store_files(self.connection)
             self._stores.know(files, iceberg.io)
+
+    def reach_file(self, location: str, size: int, places: Places) -> None:
+        """As `reach`, for a file of a store that no manifest describes."""
+        self._stores = self._stores or store_files(self.connection)
+        self._stores.know_at(location, size, places)
 
     def check(self, files: Sequence[DataFile], iceberg: IcebergTable) -> None:
         """Compare files with their names before their rows are carried over into others. Raises DamagedError, OSError."""

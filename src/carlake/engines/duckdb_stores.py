@@ -47,6 +47,10 @@ class StoreFiles(AbstractFileSystem):  # type: ignore[misc]
             (file.file_path, (file.file_size_in_bytes, places)) for file in files if is_remote(file.file_path)
         )
 
+    def know_at(self, location: str, size: int, places: Places) -> None:
+        """Let a file be read that no manifest describes."""
+        self._known[location] = (size, places)
+
     def fetch(self, location: str, scratch: Path) -> None:
         """Fetch a file whole into `scratch`, to be read from there: for one whose rows are all carried over.
 

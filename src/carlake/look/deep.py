@@ -13,7 +13,7 @@ from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import Table as IcebergTable
 
 from carlake.errors import CarlakeError
-from carlake.places import Places, path_of
+from carlake.places import Places
 from carlake.storage import places_of
 
 Damage = tuple[str, str]
@@ -49,7 +49,7 @@ def damaged_files(iceberg: IcebergTable) -> Iterator[Damage]:
     places = places_of(iceberg.io)
     for location, size in files.items():
         if (what := _damage(places, location, size)) is not None:
-            yield path_of(location), what
+            yield location, what
 
 
 def _damage(places: Places, location: str, size: int) -> str | None:

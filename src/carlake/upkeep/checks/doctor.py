@@ -45,4 +45,4 @@ def diagnose(lake: Inspection) -> Diagnosis:
     """Do all checks; changes nothing, but for hidden files that are written and removed again to try permissions."""
     found = sorted(findings(lake), key=lambda finding: SEVERITIES.index(finding.severity))
     checked = tuple(check.name for check in CHECKS if lake.deep or not check.deep)
-    return Diagnosis(str(lake.root), lake.deep, checked, tuple(found))
+    return Diagnosis(lake.location, lake.deep, checked, tuple(found))

@@ -35,4 +35,4 @@ def findings(lake: Inspection) -> Iterator[Finding]:
                 yield Finding(check.name, check.severity, where, what)
         except Exception as error:  # noqa: BLE001  (a lake may be broken in ways that no check foresees)
             why = " ".join(str(error).split())[:300]
-            yield Finding(check.name, "error", str(lake.root), f"could not be checked ({type(error).__name__}: {why})")
+            yield Finding(check.name, "error", lake.location, f"could not be checked ({type(error).__name__}: {why})")

@@ -11,8 +11,9 @@ _RECOVER = ("carlake recover --dry-run", "carlake recover --yes")
 
 
 def _missing(lake: Inspection) -> Iterator[Found]:
-    if not lake.is_lake and not (lake.root / "catalog.db").exists() and lake.refusal is not None:
-        yield str(lake.root), lake.refusal.what
+    catalog_there = not lake.uri and (lake.root / "catalog.db").exists()
+    if not lake.is_lake and not catalog_there and lake.refusal is not None:
+        yield lake.location, lake.refusal.what
 
 
 def _file(lake: Inspection) -> Iterator[Found]:
@@ -28,7 +29,7 @@ def _moved(lake: Inspection) -> Iterator[Found]:
 
 def _newer(lake: Inspection) -> Iterator[Found]:
     if lake.is_newer and lake.refusal is not None:
-        yield str(lake.root), lake.refusal.what
+        yield lake.location, lake.refusal.what
     for name, table in lake.tables.items():
         if table.current is not None and table.current.metadata.format_version > 2:
             yield name, f"has Iceberg format {table.current.metadata.format_version}; carlake writes format 2"

@@ -10,6 +10,7 @@ from carlake.errors import CarlakeError
 from carlake.landing.archived import archived, is_named_rightly
 from carlake.landing.listing import MOVING, list_landing
 from carlake.landing.objects import path_of
+from carlake.store_paths import AnyPath, modified_at, named_below, size_of
 from carlake.tables.declare import BRONZE
 from carlake.upkeep.checks.finding import Check, Found
 from carlake.upkeep.inspection.examined import SnapshotFiles
@@ -108,13 +109,13 @@ def only_outside(lake: Inspection) -> Iterator[Found]:
             yield str(path), f"is in no snapshot, and holds {len(unknown)} object(s) that bronze does not"
 
 
-def outside(lake: Inspection) -> list[Path]:
+def outside(lake: Inspection) -> list[AnyPath]:
     """Data files in bronze's folder that its newest snapshot does not name."""
     table = lake.tables.get(BRONZE)
     if table is None:
         return []
     live = {table.place.path(file.file_path) for file in bronze_files(lake).data}
-    return [path for path in sorted((table.folder / "data").rglob("*.parquet")) if path not in live]
+    return [path for path in named_below(table.folder / "data", "*.parquet") if path not in live]
 
 
 def leftovers(lake: Inspection) -> list[Path]:
@@ -145,9 +146,10 @@ def _orphans(lake: Inspection) -> Iterator[Found]:
             continue
         known, size, count = table.known_files(file), 0, 0
         oldest = lake.now.timestamp() - ORPHAN_SECONDS
-        for path in sorted(table.folder.rglob("*")):
-            if path not in known and path.is_file() and path.stat().st_mtime < oldest:
-                count, size = count + 1, size + path.stat().st_size
+        for path in named_below(table.folder, "*"):
+            is_file = not isinstance(path, Path) or path.is_file()
+            if path not in known and is_file and modified_at(path) < oldest:
+                count, size = count + 1, size + size_of(path)
         if count:
             yield name, f"{count} file(s) of {size} bytes belong to no snapshot"
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import pyarrow.parquet as pq
 from pyiceberg.manifest import DataFile, DataFileContent, ManifestEntryStatus, ManifestFile, read_manifest_list
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.snapshots import Snapshot
 
-from carlake.checksums import is_whole
 from carlake.errors import LakeError
+from carlake.store_paths import AnyPath, is_whole, parquet, size_of
 from carlake.upkeep.inspection.lineage import MetadataFile, metadata_paths, read_metadata, readable
 from carlake.upkeep.inspection.place import Place, PlacedIO
 
@@ -30,8 +29,8 @@ class SnapshotFiles:
 
     data: list[DataFile] = field(default_factory=list)
     deletes: list[DataFile] = field(default_factory=list)
-    broken: list[tuple[Path, str]] = field(default_factory=list)
-    paths: set[Path] = field(default_factory=set)
+    broken: list[tuple[AnyPath, str]] = field(default_factory=list)
+    paths: set[AnyPath] = field(default_factory=set)
 
 
 class ExaminedTable:
@@ -41,18 +40,18 @@ class ExaminedTable:
     pointer  the metadata file that the catalog names; None where the catalog does not know the table
     """
 
-    def __init__(self, name: str, folder: Path, pointer: Path | None, place: Place) -> None:
+    def __init__(self, name: str, folder: AnyPath, pointer: AnyPath | None, place: Place) -> None:
         self.name = name
         self.folder = folder
         self.pointer = pointer
         self.place = place
         self.io = PlacedIO(place)
         self._snapshots: dict[str, SnapshotFiles] = {}
-        self._troubles: dict[tuple[Path, bool], str] = {}
-        self._manifests: dict[Path, tuple[list[tuple[ManifestEntryStatus, DataFile]], str]] = {}
+        self._troubles: dict[tuple[AnyPath, bool], str] = {}
+        self._manifests: dict[AnyPath, tuple[list[tuple[ManifestEntryStatus, DataFile]], str]] = {}
 
     @cached_property
-    def paths(self) -> list[Path]:
+    def paths(self) -> list[AnyPath]:
         """Its metadata files, newest first."""
         return metadata_paths(self.folder)
 
@@ -107,7 +106,7 @@ class ExaminedTable:
         path = self.place.path(snapshot.manifest_list)
         found.paths.add(path)
         try:
-            if is_whole(str(path)) is False:
+            if is_whole(path) is False:
                 raise ValueError("its content is not what was written under this name")
             manifests = list(read_manifest_list(self.io.new_input(snapshot.manifest_list)))
         except Exception as error:  # noqa: BLE001  (whatever a damaged file makes the reader say)
@@ -124,13 +123,13 @@ class ExaminedTable:
                     (found.data if file.content == DataFileContent.DATA else found.deletes).append(file)
         return found
 
-    def _entries(self, path: Path, manifest: ManifestFile) -> tuple[list[tuple[ManifestEntryStatus, DataFile]], str]:
+    def _entries(self, path: AnyPath, manifest: ManifestFile) -> tuple[list[tuple[ManifestEntryStatus, DataFile]], str]:
         if path not in self._manifests:
             try:
-                length = path.stat().st_size
+                length = size_of(path)
                 if length != manifest.manifest_length and not self.place.moved:
                     raise ValueError(f"is {length} bytes long and not {manifest.manifest_length}")
-                if is_whole(str(path)) is False:
+                if is_whole(path) is False:
                     raise ValueError("its content is not what was written under this name")
                 entries = manifest.fetch_manifest_entry(self.io, discard_deleted=False)
                 self._manifests[path] = [(entry.status, entry.data_file) for entry in entries], ""
@@ -138,7 +137,7 @@ class ExaminedTable:
                 self._manifests[path] = [], _why(path, error)
         return self._manifests[path]
 
-    def damaged(self, files: list[DataFile], *, deep: bool) -> list[tuple[Path, str]]:
+    def damaged(self, files: list[DataFile], *, deep: bool) -> list[tuple[AnyPath, str]]:
         """The data files that are missing or cut short, with why; `deep` reads each whole."""
         found = []
         for file in files:
@@ -157,7 +156,7 @@ class ExaminedTable:
         files = self.snapshot_files(snapshot)
         return not files.broken and not self.damaged(files.data, deep=False)
 
-    def known_files(self, file: MetadataFile) -> set[Path]:
+    def known_files(self, file: MetadataFile) -> set[AnyPath]:
         """Every file that a metadata file and its snapshots name, as far as they can be read."""
         known = {self.place.path(entry.metadata_file) for entry in file.metadata.metadata_log} | {file.path}
         for snapshot in file.metadata.snapshots:
@@ -178,10 +177,10 @@ class ExaminedTable:
                 yield snapshot, trouble[0]
 
 
-def file_trouble(path: Path, file: DataFile | None, *, deep: bool) -> str:
+def file_trouble(path: AnyPath, file: DataFile | None, *, deep: bool) -> str:
     """What is wrong with a data file: gone, of another length than its manifest says, or (`deep`) not readable."""
     try:
-        size = path.stat().st_size
+        size = size_of(path)
     except OSError as error:
         return "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror or error}"
     if file is not None and size != file.file_size_in_bytes:
@@ -189,11 +188,11 @@ def file_trouble(path: Path, file: DataFile | None, *, deep: bool) -> str:
     if not deep:
         return ""
     try:
-        if is_whole(str(path)) is False:
+        if is_whole(path) is False:
             return "is damaged: its content is not what was written under this name"
         rows = 0
-        with pq.ParquetFile(path) as parquet:
-            for batch in parquet.iter_batches():
+        with pq.ParquetFile(parquet(path)) as file_:
+            for batch in file_.iter_batches():
                 rows += batch.num_rows
     except Exception as error:  # noqa: BLE001  (whatever a damaged file makes the reader say)
         return _why(path, error)
@@ -202,7 +201,7 @@ def file_trouble(path: Path, file: DataFile | None, *, deep: bool) -> str:
     return ""
 
 
-def _why(path: Path, error: Exception) -> str:
+def _why(path: AnyPath, error: Exception) -> str:
     if isinstance(error, FileNotFoundError) or not path.exists():
         return "is missing"
     if isinstance(error, OSError) and error.strerror:

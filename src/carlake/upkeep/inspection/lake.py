@@ -14,19 +14,26 @@ from pathlib import Path
 from typing import Any
 
 from carlake import lake as lakes
-from carlake.catalogs import CATALOG_NAME, open_catalog
+from carlake.catalogs import CATALOG_NAME, file_io_properties, open_catalog, warehouse_location
 from carlake.contracts.load import load as load_contracts
 from carlake.errors import CarlakeError, ContractError, LakeError
+from carlake.lake_in_store import place_all
 from carlake.landing.listing import is_store
 from carlake.landing.prefixes import archive_of, landing_of, reach
+from carlake.places import Places, forget_kept, is_remote, path_of
 from carlake.refresh.plan import Bookmark
 from carlake.rules.load import load_rules
-from carlake.settings import Settings
+from carlake.settings import Settings, SettingsText
+from carlake.store_files import store_options
+from carlake.store_paths import AnyPath, StorePath, any_path
 from carlake.tables.declare import declare
 from carlake.tables.table import Table
 from carlake.upkeep.inspection.examined import ExaminedTable
 from carlake.upkeep.inspection.lineage import MetadataFile, ahead, choose, number_of, readable
 from carlake.upkeep.inspection.place import Place, local
+
+_NOWHERE = Path(os.devnull, "no-lake")
+# The folder of this machine for a lake in a store that cannot be opened.
 
 _WAIT_SECONDS = 2.0
 """How long a look waits for a catalog that is locked; a writer waits much longer."""
@@ -64,7 +71,20 @@ class Inspection:
         deep: bool = False,
         now: datetime | None = None,
     ) -> None:
-        self.root = Path(os.path.realpath(Path(os.fspath(path).removeprefix("file://")).expanduser()))
+        given = os.fspath(path)
+        self.uri = path_of(given).rstrip("/") if is_remote(given) else ""
+        self._opened: lakes.Lake | None = None
+        self._refused: LakeError | None = None
+        if self.uri:
+            self.root = _NOWHERE
+            try:
+                self._opened = lakes.open(self.uri, settings, settings_file)
+                self.root = self._opened.root
+            except LakeError as error:
+                self._refused = error
+        else:
+            self.root = Path(os.path.realpath(Path(given.removeprefix("file://")).expanduser()))
+        forget_kept()  # what counts is what lies there now
         self.deep = deep
         self.now = now or datetime.now(UTC)
         self._given = settings
@@ -77,17 +97,31 @@ class Inspection:
     @cached_property
     def refusal(self) -> LakeError | None:
         """Why the lake cannot be opened; None where it can."""
+        if self.uri:
+            return self._refused
         try:
             lakes.open(self.root)
         except LakeError as error:
             return error
         return None
 
+    @property
+    def location(self) -> str:
+        """Where it lies, as a person names it."""
+        return self.uri or str(self.root)
+
+    @property
+    def places(self) -> Places:
+        """What reads the files of its tables."""
+        return Places(store_options(file_io_properties(self.settings)))
+
     @cached_property
     def own(self) -> dict[str, Any]:
         """What carlake.toml says that the lake is; empty where it does not."""
+        if self.uri and self._opened is None:
+            return {}
         try:
-            text = (self.root / "carlake.toml").read_bytes().decode("utf-8-sig")
+            text = (self._toml or self.root / "carlake.toml").read_bytes().decode("utf-8-sig")
             own = tomllib.loads(text).get("lake")
         except (OSError, ValueError):
             return {}
@@ -96,6 +130,8 @@ class Inspection:
     @property
     def is_lake(self) -> bool:
         """Whether anything of a lake is there."""
+        if self.uri:
+            return self._opened is not None
         return (self.root / "carlake.toml").is_file() or bool(self.folders)
 
     @property
@@ -107,6 +143,8 @@ class Inspection:
     @cached_property
     def place(self) -> Place:
         """Where it was made, and where it lies. Where carlake.toml does not say, the tables do."""
+        if self.uri:
+            return Place(self.root, self.root, self.places)
         location = self.own.get("location")
         if not isinstance(location, str) or not location:
             location = self._recorded_by_tables()
@@ -115,10 +153,10 @@ class Inspection:
             same = recorded.is_dir() and recorded.samefile(self.root)
         except OSError:
             same = False
-        return Place(recorded if same else self.root, recorded)
+        return Place(recorded if same else self.root, recorded, self.places)
 
     def _recorded_by_tables(self) -> str:
-        places = [Path(local(location)) for location in self.catalog.pointers.values()]
+        places = [Path(local(location)) for location in self.catalog.pointers.values() if not is_remote(location)]
         for folder in self.folders.values():
             table = ExaminedTable(folder.name, folder, None, Place(self.root, self.root))
             places += [Path(local(file.metadata.location)) / "metadata" / "x" for file in table.files[:1]]
@@ -130,7 +168,10 @@ class Inspection:
     @property
     def lake(self) -> lakes.Lake:
         """The lake's folders, where it lies now, whether or not it can be opened."""
-        return lakes.Lake(self.place.root, str(self.own.get("id") or ""))
+        found = (
+            self._opened if self.uri and self._opened else lakes.Lake(self.place.root, str(self.own.get("id") or ""))
+        )
+        return found.with_warehouse(self.settings.warehouse)
 
     @property
     def landing(self) -> str:
@@ -157,13 +198,16 @@ class Inspection:
 
     @cached_property
     def _settings(self) -> Settings | CarlakeError:
-        if self._given is not None:
-            return self._given
         try:
-            toml = self.root / "carlake.toml"
-            return Settings.load(lake=toml if self.own else None, file=self._settings_file)
+            found = self._given or Settings.load(lake=self._toml if self.own else None, file=self._settings_file)
+            return place_all(self._opened, found) if self.uri and self._opened else found
         except CarlakeError as error:
             return error
+
+    @property
+    def _toml(self) -> Path | SettingsText:
+        """The lake's own file."""
+        return self._opened.toml if self.uri and self._opened else self.root / "carlake.toml"
 
     @property
     def settings(self) -> Settings:
@@ -246,8 +290,15 @@ class Inspection:
     # -- tables ------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def folders(self) -> dict[str, Path]:
+    def folders(self) -> dict[str, AnyPath]:
         """The tables' folders in the warehouse that hold anything."""
+        if warehouse := self.settings.warehouse:
+            inside_store = f"{warehouse}/{self.settings.namespace}"
+            try:
+                names = self.places.folders(inside_store)
+                return {name: StorePath(f"{inside_store}/{name}", self.places) for name in names}
+            except OSError:
+                return {}
         inside = self.root / "warehouse" / self.settings.namespace
         try:
             return {path.name: path for path in sorted(inside.iterdir()) if (path / "metadata").is_dir()}
@@ -259,7 +310,7 @@ class Inspection:
         """Every table that is declared, in the catalog, or in the warehouse."""
         names = dict.fromkeys([*self.declared, *self.catalog.pointers, *self.folders])
         pointers = {name: self.place.path(location) for name, location in self.catalog.pointers.items()}
-        inside = self.root / "warehouse" / self.settings.namespace
+        inside = any_path(f"{warehouse_location(self.lake)}/{self.settings.namespace}", self.places)
         return {
             name: ExaminedTable(name, self.folders.get(name, inside / name), pointers.get(name), self.place)
             for name in names

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
 from carlake.landing.forgotten import FORGOTTEN_HASH
+from carlake.store_paths import AnyPath, parquet
 
 _COLUMNS = ("source_id", "source_uri", "source_row", "record_hash")
 _TEXTS = ("raw", "raw_bytes")
@@ -29,7 +29,7 @@ class HeldObject:
     uri: str
     rows: set[int] = field(default_factory=set)
     wrong: bool = False
-    files: set[Path] = field(default_factory=set)
+    files: set[AnyPath] = field(default_factory=set)
 
     @property
     def whole(self) -> bool:
@@ -37,27 +37,27 @@ class HeldObject:
         return not self.wrong and bool(self.rows) and min(self.rows) == 0 and max(self.rows) == len(self.rows) - 1
 
 
-def source_ids(paths: Iterable[Path]) -> set[str]:
+def source_ids(paths: Iterable[AnyPath]) -> set[str]:
     """The objects that data files hold any row of. Raises what pyarrow does for a damaged file."""
     found: set[str] = set()
     for path in paths:
-        with pq.ParquetFile(path, read_dictionary=["source_id"]) as parquet:
-            for batch in parquet.iter_batches(columns=["source_id"]):
+        with pq.ParquetFile(parquet(path), read_dictionary=["source_id"]) as file:
+            for batch in file.iter_batches(columns=["source_id"]):
                 column = batch.column(0)
                 values = column.dictionary if isinstance(column, pa.DictionaryArray) else column.unique()
                 found.update(value for value in values.to_pylist() if value is not None)
     return found
 
 
-def objects_in(path: Path, *, hashes: bool) -> Iterator[HeldObject]:
+def objects_in(path: AnyPath, *, hashes: bool) -> Iterator[HeldObject]:
     """What one data file holds of each object; `hashes` reads the records' texts too and compares them.
 
     Raises what pyarrow does for a damaged file.
     """
     found: dict[str, HeldObject] = {}
-    with pq.ParquetFile(path) as parquet:
-        names = [name for name in (*_COLUMNS, *(_TEXTS if hashes else ())) if name in parquet.schema_arrow.names]
-        for batch in parquet.iter_batches(batch_size=8192, columns=names):
+    with pq.ParquetFile(parquet(path)) as file:
+        names = [name for name in (*_COLUMNS, *(_TEXTS if hashes else ())) if name in file.schema_arrow.names]
+        for batch in file.iter_batches(batch_size=8192, columns=names):
             for row in batch.to_pylist():
                 held = found.setdefault(row["source_id"], HeldObject(row["source_id"], row["source_uri"], files={path}))
                 held.wrong |= row["source_row"] in held.rows or (hashes and not _as_landed(row))

@@ -21,6 +21,7 @@ from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil
 
 from carlake.checksums import check_content
 from carlake.errors import DamagedError, LakeError
+from carlake.store_paths import AnyPath, named_below
 from carlake.upkeep.inspection.place import local
 
 _NUMBER = re.compile(r"v?(\d+)[-.].*metadata\.json$")
@@ -30,7 +31,7 @@ _NUMBER = re.compile(r"v?(\d+)[-.].*metadata\.json$")
 class MetadataFile:
     """One metadata file of a table, read."""
 
-    path: Path
+    path: AnyPath
     metadata: TableMetadata
 
     @property
@@ -55,19 +56,19 @@ class MetadataFile:
         return head
 
 
-def number_of(path: Path) -> int:
+def number_of(path: AnyPath) -> int:
     """The number that a metadata file's name begins with."""
     found = _NUMBER.match(path.name)
     return int(found[1]) if found else -1
 
 
-def metadata_paths(folder: Path) -> list[Path]:
+def metadata_paths(folder: AnyPath) -> list[AnyPath]:
     """The metadata files in a table's folder, newest first."""
-    paths = (folder / "metadata").glob("*.metadata.json")
+    paths = named_below(folder / "metadata", "*.metadata.json")
     return sorted(paths, key=lambda path: (number_of(path), path.name), reverse=True)
 
 
-def read_metadata(path: Path) -> MetadataFile:
+def read_metadata(path: AnyPath) -> MetadataFile:
     """Read one. Raises LakeError that says what is wrong with it."""
     try:
         content = path.read_bytes()
@@ -91,7 +92,7 @@ def read_metadata(path: Path) -> MetadataFile:
         raise LakeError(f"{path} is damaged ({type(error).__name__}: {why}).") from None
 
 
-def readable(paths: Iterable[Path]) -> list[MetadataFile]:
+def readable(paths: Iterable[AnyPath]) -> list[MetadataFile]:
     """Those of the files that can be read."""
     found = []
     for path in paths:

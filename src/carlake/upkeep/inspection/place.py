@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pyiceberg.io import InputFile
 from pyiceberg.io.pyarrow import PyArrowFileIO
+
+from carlake.places import Places, is_remote
+from carlake.store_files import StoreFile
+from carlake.store_paths import AnyPath, any_path
 
 _SCHEME = re.compile(r"^file:(?://)?(?=/)")
 
@@ -20,18 +24,24 @@ def local(location: str) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """Finds in `root`, where a lake lies, the files that its tables record below `recorded`, where it was made."""
+    """Finds in `root`, where a lake lies, the files that its tables record below `recorded`, where it was made.
+
+    places  what reads the files that lie in an object store: these move with no folder
+    """
 
     root: Path
     recorded: Path
+    places: Places = field(default_factory=Places, compare=False, repr=False)
 
     @property
     def moved(self) -> bool:
         """Whether the lake lies elsewhere than where it was made."""
         return self.root != self.recorded
 
-    def path(self, location: str) -> Path:
+    def path(self, location: str) -> AnyPath:
         """The file that a recorded location means, here."""
+        if is_remote(location):
+            return any_path(location, self.places)
         path = local(location)
         if not self.moved:
             return Path(path)
@@ -63,6 +73,8 @@ class PlacedIO(PyArrowFileIO):  # type: ignore[misc]  # PyIceberg is untyped her
         self._place = place
 
     def new_input(self, location: str) -> InputFile:
+        if is_remote(location):
+            return StoreFile(location, self._place.places)
         return super().new_input(str(self._place.path(location)))
 
     def new_output(self, location: str) -> Any:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pyarrow as pa
 from pyiceberg.conversions import from_bytes
@@ -19,7 +18,9 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.typedef import Record
 from pyiceberg.types import StringType
 
-from carlake.engines.duckdb_files import data_file, quoted, read_files
+from carlake.engines.data_files import data_file, described
+from carlake.engines.duckdb import DuckDBEngine
+from carlake.engines.duckdb_files import quoted, read_files
 from carlake.engines.protocol import Relation
 from carlake.engines.schemas import arrow_schema
 from carlake.landing.archived import archived, is_named_rightly, put_into
@@ -28,6 +29,7 @@ from carlake.refresh.context import Context
 from carlake.refresh.forgotten import tombstones
 from carlake.refresh.plan import Bookmark
 from carlake.refresh.refresh import publish
+from carlake.store_paths import AnyPath, StorePath, named_below, parquet
 from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
 from carlake.upkeep.checks.landing import bronze_files, outside
 from carlake.upkeep.inspection.examined import file_trouble
@@ -53,20 +55,20 @@ class Assembly:
     lost     data files that cannot be read, with why
     """
 
-    keep: dict[Path, DataFile | None] = field(default_factory=dict)
-    cut: set[Path] = field(default_factory=set)
+    keep: dict[AnyPath, DataFile | None] = field(default_factory=dict)
+    cut: set[AnyPath] = field(default_factory=set)
     whole: set[str] = field(default_factory=set)
-    bring: dict[str, set[Path]] = field(default_factory=dict)
+    bring: dict[str, set[AnyPath]] = field(default_factory=dict)
     again: set[str] = field(default_factory=set)
     partial: dict[str, HeldObject] = field(default_factory=dict)
-    lost: list[tuple[Path, str]] = field(default_factory=list)
+    lost: list[tuple[AnyPath, str]] = field(default_factory=list)
 
 
 def assemble(lake: Inspection) -> Assembly:
     """Look at every data file of bronze, and decide."""
     found = Assembly()
     files = bronze_files(lake)
-    listed: dict[Path, DataFile | None] = {}
+    listed: dict[AnyPath, DataFile | None] = {}
     if not files.broken and not files.deletes:
         listed = {lake.place.path(file.file_path): file for file in files.data}
     held = together(_parts(listed, found, judge=True))
@@ -108,11 +110,11 @@ def assemble(lake: Inspection) -> Assembly:
     return found
 
 
-def _all(lake: Inspection) -> list[Path]:
-    return sorted((lake.tables[BRONZE].folder / "data").rglob("*.parquet"))
+def _all(lake: Inspection) -> list[AnyPath]:
+    return named_below(lake.tables[BRONZE].folder / "data", "*.parquet")
 
 
-def _parts(files: Mapping[Path, DataFile | None], found: Assembly, *, judge: bool) -> Iterable[HeldObject]:
+def _parts(files: Mapping[AnyPath, DataFile | None], found: Assembly, *, judge: bool) -> Iterable[HeldObject]:
     """What each readable file holds; those that cannot be read are noted where they should be (`judge`)."""
     for path, file in files.items():
         if trouble := file_trouble(path, file, deep=True):
@@ -136,8 +138,8 @@ def together_loosely(parts: Iterable[HeldObject]) -> dict[str, HeldObject]:
 def _doubtful(
     lake: Inspection,
     held: Mapping[str, HeldObject],
-    lost: Sequence[tuple[Path, str]],
-    listed: Mapping[Path, DataFile | None],
+    lost: Sequence[tuple[AnyPath, str]],
+    listed: Mapping[AnyPath, DataFile | None],
 ) -> set[str]:
     """Objects whose last rows may have been in a file that is lost: a long object has files of its own."""
     ranges = [_range(lake, listed.get(path)) for path, _ in lost]
@@ -227,7 +229,7 @@ def _rows(context: Context, found: Assembly, markers: Collection[str]) -> Relati
     return engine.keep(" UNION ALL ".join(parts)) if parts else None
 
 
-def _brought(context: Context, objects: Mapping[str, Collection[Path]]) -> Relation:
+def _brought(context: Context, objects: Mapping[str, Collection[AnyPath]]) -> Relation:
     """The rows of objects in other files, each once, as they were landed; those of forgotten cars stay forgotten."""
     engine = context.engine
     paths = {path for files in objects.values() for path in files}
@@ -256,10 +258,15 @@ def _brought(context: Context, objects: Mapping[str, Collection[Path]]) -> Relat
     return kept
 
 
-def _read(context: Context, paths: Iterable[Path]) -> str:
+def _read(context: Context, paths: Iterable[AnyPath]) -> str:
     """SQL that reads data files of bronze as its declared columns."""
-    table = context.tables[BRONZE]
-    return read_files(table, [str(path) for path in sorted(paths)], context.load(BRONZE).schema())
+    table, engine = context.tables[BRONZE], context.engine
+    assert isinstance(engine, DuckDBEngine)
+    named = sorted(paths, key=str)
+    for path in named:
+        if isinstance(path, StorePath):
+            engine.reach_file(str(path), path.size, path.places)
+    return read_files(table, [str(path) for path in named], context.load(BRONZE).schema())
 
 
 def _salvage(context: Context, lake: Inspection, source_id: str, one: HeldObject, landing: str) -> Lost:
@@ -276,14 +283,17 @@ def _salvage(context: Context, lake: Inspection, source_id: str, one: HeldObject
     return Lost(f"object {one.uri} ({source_id})", f"{why}; what is left was landed as {name}")
 
 
-def _described(context: Context, path: Path) -> DataFile:
+def _described(context: Context, path: AnyPath) -> DataFile:
     """A data file that no manifest describes."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    ingested: datetime = pc.min(pq.read_table(path, columns=["ingested_at"])["ingested_at"]).as_py()
+    ingested: datetime = pc.min(pq.read_table(parquet(path), columns=["ingested_at"])["ingested_at"]).as_py()
     day = (ingested.astimezone(UTC).date() - datetime(1970, 1, 1, tzinfo=UTC).date()).days
-    return data_file(context.load(BRONZE), str(path), Record(day))
+    iceberg = context.load(BRONZE)
+    if isinstance(path, StorePath):
+        return described(iceberg, str(path), path.size, pq.ParquetFile(parquet(path)).metadata, Record(day))
+    return data_file(iceberg, str(path), Record(day))
 
 
 def take_in(context: Context, lake: Inspection) -> int:

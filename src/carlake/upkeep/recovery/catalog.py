@@ -19,19 +19,24 @@ from carlake.errors import LakeError
 from carlake.lake import Lake
 from carlake.settings import Settings
 from carlake.storage import fsync_dir, fsync_file
+from carlake.store_paths import AnyPath, StorePath
 from carlake.upkeep.inspection.place import Place
 
 _BESIDE = ("-journal", "-wal", "-shm")
 
 
-def location_of(path: Path, place: Place) -> str:
+def location_of(path: AnyPath, place: Place) -> str:
     """How the catalog of a lake that lies at `place` records a file of its warehouse."""
+    if isinstance(path, StorePath):
+        return path.location
     warehouse = warehouse_location(Lake(place.root, ""))
     return warehouse + str(path).removeprefix(str(place.root / "warehouse"))
 
 
-def make_anew(lake: Lake, namespace: str, pointers: Mapping[str, str]) -> Path | None:
-    """Make catalog.db anew with these tables; gives where the old file was set aside, None where there was none.
+def make_anew(
+    lake: Lake, namespace: str, pointers: Mapping[str, str], properties: Mapping[str, str] | None = None
+) -> Path | None:
+    """Make catalog.db anew with these tables, which FileIO reaches by `properties`; gives where the old file was set aside, None where there was none.
 
     The new file takes the old one's place at once, complete; a crash before leaves the old one. Raises LakeError, OSError.
     """
@@ -42,7 +47,7 @@ def make_anew(lake: Lake, namespace: str, pointers: Mapping[str, str]) -> Path |
             shutil.rmtree(stale, ignore_errors=True)
         apart = Lake(own / f"new-catalog-{os.getpid()}", lake.id)
         apart.warehouse.mkdir(parents=True)
-        catalog = SqliteCatalog.of(apart, namespace, {})
+        catalog = SqliteCatalog.of(apart, namespace, dict(properties or {}))
         for name, location in pointers.items():
             catalog.register_table(f"{namespace}.{name}", location)
         catalog.close()

@@ -104,7 +104,7 @@ def plan(lake: Inspection) -> RecoveryPlan:
     """What must be done. Looks at every data file, and changes nothing."""
     blocked = blocking(lake)
     if blocked:
-        return RecoveryPlan(str(lake.root), (), blocked)
+        return RecoveryPlan(lake.location, (), blocked)
     steps: list[RecoveryStep] = []
     if lake.refusal is not None:
         steps += _identity(lake)
@@ -114,7 +114,7 @@ def plan(lake: Inspection) -> RecoveryPlan:
         steps += _table(lake, name, damaged)
     if left := leftovers(lake):
         steps.append(
-            RecoveryStep("sweep", str(lake.root), f"remove {len(left)} leftover(s)", "processes died and left them")
+            RecoveryStep("sweep", lake.location, f"remove {len(left)} leftover(s)", "processes died and left them")
         )
     steps.append(
         RecoveryStep(
@@ -130,7 +130,7 @@ def plan(lake: Inspection) -> RecoveryPlan:
             "verify", "every table", "check it against what it is made from", "a mend is to be known, not believed"
         )
     )
-    return RecoveryPlan(str(lake.root), tuple(steps))
+    return RecoveryPlan(lake.location, tuple(steps))
 
 
 def _sources_first(lake: Inspection) -> list[str]:
@@ -144,7 +144,7 @@ def _identity(lake: Inspection) -> list[RecoveryStep]:
         why = lake.refusal.what if lake.refusal else ""
         return [RecoveryStep("identity", toml, "write anew what the lake is", why)]
     why = f"the lake was made at {lake.place.recorded} and lies at {lake.root}"
-    count = sum(lake.best(name) is not None for name in lake.tables)
+    count = 0 if lake.settings.warehouse else sum(lake.best(name) is not None for name in lake.tables)
     what = f"write the metadata of {count} table(s) anew, with the paths of this place"
     steps = [RecoveryStep("relocate", str(lake.root / "warehouse"), what, why)] if count else []
     own = "as a lake of its own" if is_copy(lake) else "at its new place"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pyiceberg.manifest import DataFile
 
 from carlake import lake as lakes
+from carlake.catalogs import file_io_properties
 from carlake.errors import CommitRefusedError, LakeError
 from carlake.landing.archived import archived, is_named_rightly, renamed_rightly
 from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
@@ -99,7 +100,7 @@ def recover(look: Look, open_house: Open, say: Say = lambda step: None) -> Recov
         if not more:
             break
     assert verification is not None
-    return Recovery(str(look().root), tuple(done), tuple(_once(lost)), tuple(aside), verification)
+    return Recovery(look().location, tuple(done), tuple(_once(lost)), tuple(aside), verification)
 
 
 def refuse_blocked(planned: RecoveryPlan) -> None:
@@ -148,6 +149,11 @@ def _place(lake: Inspection) -> list[str]:
             f"{lake.root} is a copy, and its catalog is a server's: both lakes would write the same tables.",
             "Give the copy a catalog or a namespace of its own in its settings.",
         )
+    if copy and lake.settings.warehouse:
+        raise LakeError(
+            f"{lake.root} is a copy, and its tables lie in {lake.settings.warehouse}: both lakes would write them.",
+            "Land the archive into a lake of its own: carlake run ARCHIVE --lake NEW",
+        )
     if moved:
         _part_from_links(lake)
     wanted: dict[str, str] = {}
@@ -155,14 +161,14 @@ def _place(lake: Inspection) -> list[str]:
         best = lake.best(name)
         if best is None:
             continue
-        if moved:
+        if moved and not lake.settings.warehouse:
             wanted[name] = relocate(table, best, lake.place)
         elif best.path == table.pointer:
             wanted[name] = state.pointers[name]
         else:
             wanted[name] = location_of(best.path, lake.place)
     if state.state in ("lost", "damaged") and lake.own_catalog:
-        set_aside = make_anew(lake.lake, lake.settings.namespace, wanted)
+        set_aside = make_anew(lake.lake, lake.settings.namespace, wanted, file_io_properties(lake.settings))
         aside += [str(set_aside)] if set_aside else []
     else:
         moves = {
