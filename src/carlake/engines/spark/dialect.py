@@ -30,10 +30,28 @@ _RENAMED = {"EPOCH_US": "UNIX_MICROS"}
 
 def in_spark(sql: str) -> str:
     """One SELECT of DuckDB's dialect as Spark takes it."""
-    return sqlglot.parse_one(sql, read="duckdb").transform(_ruled).sql(dialect="spark")
+    tree = sqlglot.parse_one(sql, read="duckdb")
+    for called in list(tree.find_all(exp.Anonymous)):
+        if called.name.upper() in _RENAMED:
+            called.set("this", _RENAMED[called.name.upper()])
+    # The innermost first, since what is around it has it in two places then.
+    for quotient in reversed(list(tree.find_all(exp.Div))):
+        if not isinstance(quotient.expression, exp.Literal):
+            quotient.replace(_ieee(quotient))
+    return tree.sql(dialect="spark")
 
 
-def _ruled(node: exp.Expression) -> exp.Expression:
-    if isinstance(node, exp.Anonymous) and node.name.upper() in _RENAMED:
-        return exp.Anonymous(this=_RENAMED[node.name.upper()], expressions=node.expressions)
-    return node
+def _ieee(node: exp.Div) -> exp.Expression:
+    """A quotient of doubles, which all here are, by IEEE 754: what is divided by zero is infinite, and no error.
+
+    A positive divisor may still become zero, as the least double that is divided by sixty.
+    """
+    infinite = exp.Mul(this=_in_brackets(node.this), expression=exp.cast(exp.Literal.string("Infinity"), "double"))
+    zero = exp.EQ(this=_in_brackets(node.expression), expression=exp.Literal.number(0))
+    quotient = node.copy()
+    quotient.set("safe", False)
+    return exp.Paren(this=exp.Case(ifs=[exp.If(this=zero, true=infinite)], default=quotient))
+
+
+def _in_brackets(node: exp.Expression) -> exp.Expression:
+    return exp.Paren(this=node.copy())

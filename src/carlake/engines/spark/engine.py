@@ -105,9 +105,9 @@ class SparkEngine(TableEngine):
         self._number += 1
         name = f"r{self._number}"
         if kept:
-            from pyspark import StorageLevel
-
-            rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
+            # Not `persist`: a plan that goes back to the files, through all that was kept before, takes Spark longer to
+            # think over than small rows take to compute. A worker that is lost takes its rows along, and the run fails.
+            rows = rows.localCheckpoint(eager=False)
             self._made.append(name)
             self._counts[name] = rows.count()
         rows.createOrReplaceTempView(name)
@@ -152,8 +152,7 @@ class SparkEngine(TableEngine):
 
     def forget(self) -> None:
         """See `TableEngine.forget`."""
-        for name in self._made:
-            self._frames[name].unpersist()
+        # Spark drops what was kept once nobody here has hold of it.
         for name in self._frames:
             self.spark.catalog.dropTempView(name)
         self._frames.clear()

@@ -7,6 +7,7 @@ that the engine runs wherever DataFrames do.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -62,6 +63,8 @@ def open_session(settings: Settings, lake: Lake) -> SparkSession:
         if base is None:
             base = _start(settings)
             _own = True
+        # What goes wrong is raised; Spark would print it, too, with every line that led there.
+        logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
         session = base.newSession()
         for key, value in session_conf(settings, lake).items():
             session.conf.set(key, value)
@@ -112,7 +115,7 @@ def context_conf(settings: Settings, version: str) -> dict[str, str]:
         "spark.driver.memory": f"{int(settings.memory_limit) >> 20}m",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        "spark.log.level": "ERROR",
+        "spark.log.level": "FATAL",
         "spark.pyspark.python": sys.executable,
         "spark.sql.extensions": EXTENSIONS,
         **address,
