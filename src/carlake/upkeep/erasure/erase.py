@@ -23,6 +23,7 @@ from carlake.upkeep.erasure.files import clean_logs, clean_objects, clean_tables
 from carlake.upkeep.erasure.known import is_known, unknown_car
 from carlake.upkeep.erasure.rows import Erasing, erase_table, holding
 from carlake.upkeep.erasure.search import KINDS, Kind, Place, Searched
+from carlake.upkeep.erasure.stored import clean_stored, prefixes, search_stored
 from carlake.upkeep.erasure.tombstones import bury
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Erasure:
 
 def plan_erasure(house: Lakehouse, car: str, unknown: bool = False) -> ErasurePlan:
     """What `forget` would take out. Changes nothing. Raises NotFoundError as it does."""
+    prefixes(house)  # refuses what `forget` does
     context = house.context(trigger="forget")
     erasing = Erasing(context, house.identities(_checked(car)))
     with context.engine.session():
@@ -112,7 +114,7 @@ def plan_erasure(house: Lakehouse, car: str, unknown: bool = False) -> ErasurePl
             older = len(iceberg.metadata.snapshots) - 1 if iceberg.current_snapshot() else 0
             tags = tuple(sorted(name for name in iceberg.metadata.refs if name != "main"))
             found.append(ErasedTable(table.name, rows, max(older, 0), tags))
-        buried, known = is_known(house.lake, erasing)
+        buried, known = _is_known(house, erasing)
         if not known and not unknown:
             raise unknown_car(erasing)
     return ErasurePlan(tuple(found), known, buried, len(house.plan().objects))
@@ -129,12 +131,13 @@ def forget(house: Lakehouse, car: str, progress: Progress = lambda step: None, u
     the same command goes on from there.
     """
     started = time.perf_counter()
+    prefixes(house)  # refuses before anything is changed
     names = house.identities(_checked(car))
     context = house.context(trigger="forget")
     started_at = context.clock()
     with context.engine.session():
         asked = Erasing(context, names)
-        buried, known = is_known(house.lake, asked)
+        buried, known = _is_known(house, asked)
         if not known and not unknown:
             raise unknown_car(asked)
     tombstone = bury(context, names[0])
@@ -156,7 +159,7 @@ def forget(house: Lakehouse, car: str, progress: Progress = lambda step: None, u
             tables[table.name] = ErasedTable(table.name, tables[table.name].rows, gone.snapshots, gone.tags, gone.files)
         screen = Screen(context.contracts, tombstones(context), context.engine.max_record_bytes, context.pseudonyms)
     progress("archive and landing")
-    objects = clean_objects(house, erasing, screen)
+    objects = [*clean_objects(house, erasing, screen), *clean_stored(house, erasing, screen)]
     house.write_down_runs()
     house.release_engine()
     logs = clean_logs(house.lake, erasing.needle)
@@ -164,16 +167,17 @@ def forget(house: Lakehouse, car: str, progress: Progress = lambda step: None, u
     found = control(house)
     searched = Searched()
     progress("searching")
-    places = search_lake(house.lake, erasing.needle, searched)
+    places = [*search_lake(house.lake, erasing.needle, searched), *search_stored(house, erasing.needle, searched)]
     spare = [place for place in places if not erasing.is_mention(place)]
     if spare:
         # What the first search met where nothing led to it: an archived object that bronze never held, for one, or an
         # object that came into landing meanwhile.
         house.run()
         objects += clean_objects(house, erasing, screen, frozenset(place.path for place in spare))
+        objects += clean_stored(house, erasing, screen)
         house.release_engine()
         searched = Searched()
-        places = search_lake(house.lake, erasing.needle, searched)
+        places = [*search_lake(house.lake, erasing.needle, searched), *search_stored(house, erasing.needle, searched)]
     return Erasure(
         run_id=context.run_id,
         started_at=started_at,
@@ -206,6 +210,11 @@ def as_run(done: Erasure) -> RunReport:
     )
     status: Status = "succeeded" if done.ok else "partial"
     return RunReport(done.run_id, "forget", status, done.started_at, done.seconds, steps=steps)
+
+
+def _is_known(house: Lakehouse, erasing: Erasing) -> tuple[bool, bool]:
+    buried, known = is_known(house.lake, erasing)
+    return buried, known or bool(search_stored(house, erasing.needle, Searched()))
 
 
 def _checked(car: str) -> str:

@@ -1,0 +1,158 @@
+"""Objects of stores that hold a forgotten car: in landing and in the archive, older versions and deleted ones too.
+
+The lock on the archive holds on one machine alone. Where other machines work on the lake, stop them for an erasure.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from carlake.errors import LakeError
+from carlake.landing import stores, versions
+from carlake.landing.landed import UnreadableError
+from carlake.landing.listing import is_store
+from carlake.landing.objects import hash_stream
+from carlake.landing.rewriting import note, rewrite_object
+from carlake.landing.versions import Version
+from carlake.upkeep.erasure.archiving import archive_lock
+from carlake.upkeep.erasure.rows import Erasing
+from carlake.upkeep.erasure.search import Needle, Place, Searched, search_file
+
+if TYPE_CHECKING:
+    from carlake.lakehouse import Lakehouse
+
+_AT_ONCE = 16
+
+
+def prefixes(house: Lakehouse) -> list[str]:
+    """Landing and archive, where they lie in stores. Raises LakeError for a store whose versions cannot be looked at."""
+    found = [prefix for prefix in (house.landing, house.archive) if is_store(prefix)]
+    for prefix in found:
+        if not (versions.is_s3(prefix) or prefix.startswith("memory://")):
+            raise LakeError(
+                f"No car can be forgotten in {prefix}: carlake cannot look at older versions of objects in that store.",
+                "Bring landing and archive to a store of S3's protocol or to the lake's own folders, then forget.",
+            )
+    return found
+
+
+def search_stored(house: Lakehouse, needle: Needle, searched: Searched) -> list[Place]:
+    """Every place in landing's and the archive's stores that holds the name. Raises UnreadableError, LakeError."""
+    found: list[Place] = []
+    for version, file in _read(_versions(prefixes(house))):
+        found += _places(version, file, needle, searched)
+    return found
+
+
+def clean_stored(house: Lakehouse, erasing: Erasing, rewrite: Callable[[pa.RecordBatch], pa.RecordBatch]) -> list[str]:
+    """Write objects that hold the car anew, without it, and delete every older version that holds it. Gives their uris.
+
+    What a run takes out of landing it lands without the car; only what stays there is written anew in its place.
+    Raises UnreadableError, LakeError, OSError.
+    """
+    stays = house.settings.after_landing == "leave"
+    done: list[str] = []
+
+    def cleaned(batch: pa.RecordBatch) -> pa.RecordBatch:
+        return erasing.cleaned(rewrite(batch))
+
+    with archive_lock(house.lake, alone=True):
+        for version, file in _read(_versions(prefixes(house))):
+            if not any(_places(version, file, erasing.needle, Searched())):
+                continue
+            if not version.latest or version.marker:
+                versions.delete_version(version.uri, version.version_id)
+            elif stays or not version.uri.startswith(house.landing.rstrip("/") + "/"):
+                assert file is not None
+                done.append(_written_anew(version, file, erasing, cleaned))
+    return done
+
+
+def _written_anew(
+    version: Version, file: Path, erasing: Erasing, rewrite: Callable[[pa.RecordBatch], pa.RecordBatch]
+) -> str:
+    folder, _, name = version.uri.rpartition("/")
+    new_name = erasing.needle.replaced(name, erasing.instead) if erasing.needle.in_text(name) else name
+    modified = stores.metadata(version.uri).get(stores.MODIFIED, "")
+    rewrite_object(file, rewrite, erasing.context.engine.max_record_bytes, file)
+    with file.open("rb") as stream:
+        note(folder, hash_stream(stream))
+    to = f"{folder}/{new_name}"
+    with file.open("rb") as stream:
+        stores.put(to, stream, modified)
+    for each in _versions([version.uri]):
+        # What was put is the newest of its name, and stays; of a name that the car is in nothing does.
+        same = each.version_id == version.version_id and not each.latest
+        if each.uri == version.uri and (to != version.uri or same):
+            if each.version_id:
+                versions.delete_version(each.uri, each.version_id)
+            else:
+                stores.delete(each.uri)
+    return to
+
+
+def _versions(found: Iterable[str]) -> Iterator[Version]:
+    """Every version of every object below the prefixes, the newest of each first; each once."""
+    met: set[tuple[str, str]] = set()
+    for prefix in found:
+        if versions.is_s3(prefix):
+            below: Iterable[Version] = versions.versions_below(prefix)
+        else:
+            below = (Version(each.uri, "", each.version, each.size, True) for each in stores.under(prefix)[0])
+        for version in below:
+            inside = version.uri == prefix or version.uri.startswith(prefix.rstrip("/") + "/")
+            if inside and (version.uri, version.version_id) not in met:
+                met.add((version.uri, version.version_id))
+                yield version
+
+
+def _read(found: Iterator[Version]) -> Iterator[tuple[Version, Path | None]]:
+    """The versions, each with a temporary file of its content; None for a marker, and for one that went meanwhile."""
+    while group := list(islice(found, _AT_ONCE)):
+        with tempfile.TemporaryDirectory(prefix="carlake-searching-") as folder:
+
+            def fetched(at: int, group: list[Version] = group, folder: str = folder) -> Path | None:
+                path = Path(folder, str(at))
+                try:
+                    return None if group[at].marker else _download(group[at], path)
+                except UnreadableError as error:
+                    if error.vanished:
+                        return None
+                    raise
+
+            yield from zip(group, stores.at_once(fetched, range(len(group))), strict=True)
+
+
+def _download(version: Version, path: Path) -> Path:
+    base, key = stores.split(version.uri)
+    import obstore
+
+    def get() -> None:
+        options = {"version": version.version_id} if not version.latest else None
+        with path.open("wb") as file:
+            for piece in obstore.get(stores.store(base), key, options=options):
+                file.write(piece)
+
+    try:
+        stores.patiently(get)
+    except stores.FAILURES as failure:
+        raise stores.unreadable(version.uri, failure) from failure
+    return path
+
+
+def _places(version: Version, file: Path | None, needle: Needle, searched: Searched) -> list[Place]:
+    uri = version.uri if version.latest else f"{version.uri} (version {version.version_id})"
+    found = [Place(uri, "name")] if needle.in_text(version.uri) else []
+    if file is not None:
+        before = searched.unread
+        found += [replace(place, path=uri) for place in search_file(file, needle, searched)]
+        if len(searched.unread) > len(before):
+            searched.unread = (*before, uri)
+    return found
