@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from os import PathLike
@@ -96,7 +96,6 @@ class Lakehouse(Mending):
         *,
         passed_over: Sequence[str] = (),
         archive: bool = False,
-        changed: Collection[str] = (),
         trigger: str = "run",
         today: date | None = None,
         progress: Progress = lambda table, done: None,
@@ -105,7 +104,6 @@ class Lakehouse(Mending):
 
         found    what the listing could not take; passed_over: names that it did not look at
         archive  the objects lie in the lake's own landing folder, and leave it as the settings say
-        changed  uris of objects that are known not to be as they were landed before, whatever their time and size say
         trigger  what started the run: where it is `watch`, tables that keep failing are tried less often
         """
         return self._do(
@@ -114,7 +112,6 @@ class Lakehouse(Mending):
             found,
             passed_over=passed_over,
             archive=self._archive if archive and self.settings.after_landing != "leave" else None,
-            changed=changed,
             batch_bytes=int(self.settings.batch_bytes),
             batch_files=self.settings.batch_files,
             progress=progress,

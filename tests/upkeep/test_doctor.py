@@ -133,6 +133,8 @@ SCENARIOS: dict[str, Scenario] = {
 }
 ALONE = ("lake-newer", "settings", "clock", "disk-low", "disk-full", "permission", "circuit-open")
 """Checks that have tests of their own below."""
+QUEUE = ("queue-unusable", "queue-no-redrive", "queue-dead-letters")
+"""Checks that are tested with a queue: tests/queues."""
 
 
 @pytest.fixture
@@ -143,7 +145,7 @@ def _unlocked() -> Iterator[None]:
 
 
 def test_every_check_is_tested() -> None:
-    assert {check.name for check in CHECKS} == {*SCENARIOS, *ALONE}
+    assert {check.name for check in CHECKS} == {*SCENARIOS, *ALONE, *QUEUE}
     assert len({check.name for check in CHECKS}) == len(CHECKS)
 
 

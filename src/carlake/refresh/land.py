@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -52,21 +52,19 @@ def land(
     progress: Callable[[int], None] = lambda done: None,
     *,
     shared: bool = False,
-    changed: Collection[str] = (),
 ) -> Batch:
     """Land one batch: read each object that bronze does not hold, and commit their rows as one snapshot.
 
     `progress` is called with the bytes taken in. An object that cannot be read is a problem of its own and stops no
     other. `shared` says that other runs take objects from the same folder and archive them: one that has vanished is no
-    problem then. `changed` are uris that are known not to be as they were landed before. Relations made here live until
-    the engine's session ends, so that the tables can read the parsed records.
+    problem then. Relations made here live until the engine's session ends, so that the tables can read the parsed records.
     """
     started_at, started = context.clock(), time.perf_counter()
     batch = Batch(Step(BRONZE, "skipped", why="landing", started_at=started_at))
     # In a shared folder nothing is spared: an object that is there was not archived, perhaps since it has changed.
-    # A store tells of an object's time in seconds: what is known to have changed is not judged by it.
-    may_be = [landed for landed in objects if not landed.version_id and landed.uri not in changed]
-    spared = {} if shared or not may_be else _spared(context, may_be)
+    # An older version was not read yet, or nobody would name it; its time says little of it.
+    newest = [landed for landed in objects if not landed.version_id]
+    spared = {} if shared or not newest else _spared(context, newest)
     batch.spared = len(spared)
     batch.ids.update(spared)
     fresh: dict[str, tuple[LandedObject, list[LandedObject]]] = {}

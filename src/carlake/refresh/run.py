@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -33,7 +33,6 @@ def run(
     *,
     passed_over: Sequence[str] = (),
     archive: Archive | None = None,
-    changed: Collection[str] = (),
     adopt: bool = False,
     only: frozenset[str] | None = None,
     anew: frozenset[str] = frozenset(),
@@ -49,7 +48,6 @@ def run(
     problems  what the listing could not take; they make the run partial
     passed_over  names that were not looked at, since they are still being written or hidden
     archive   given where the objects lie in the lake's own landing folder, shared with other runs
-    changed   uris of objects that are known not to be as they were landed before, whatever their time and size say
     adopt     take over definitions that changed (`carlake rebuild`), for the tables of `only` where that is given
     anew      tables that are made again from their source, even if they are right
     before    what was done to a table before, as part of this run
@@ -76,7 +74,7 @@ def run(
         with context.engine.session():
             context.parsed.clear()
             try:
-                batch = land(context, part, count, shared=archive is not None, changed=changed)
+                batch = land(context, part, count, shared=archive is not None)
             except Exception as error:  # noqa: BLE001  (a full disk or a lost catalog: said, and the run ends orderly)
                 failed = Step(BRONZE, "failed", why="landing", started_at=context.clock(), error=cause(error))
                 noted(context, failed)

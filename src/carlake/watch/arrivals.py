@@ -110,10 +110,6 @@ class Arrivals:
         ]
         return Look(Listing(objects, self._last.unreadable, self._last.passed_over), listed)
 
-    def was_told(self, landed: LandedObject) -> bool:
-        """Whether a message tells of an object."""
-        return self.consumer is not None and self.consumer.tells_of(landed)
-
     def took(self, landed: LandedObject) -> None:
         """Bronze holds an object."""
         if self.consumer is not None:

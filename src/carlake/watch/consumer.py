@@ -144,11 +144,6 @@ class Consumer:
         with self._lock:
             return self._hand.objects()
 
-    def tells_of(self, landed: LandedObject) -> bool:
-        """Whether a message names an object."""
-        with self._lock:
-            return self._hand.names_it(landed)
-
     def marked(self) -> bool:
         """Whether a message told of a marker since this was last asked, so that landing is to be listed."""
         marked, self._marked = self._marked, False

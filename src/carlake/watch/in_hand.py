@@ -67,10 +67,6 @@ class InHand:
         """What messages name and no commit holds yet, in the order in which it was told."""
         return list(self._objects.values())
 
-    def names_it(self, landed: LandedObject) -> bool:
-        """Whether a message names an object."""
-        return (landed.uri, landed.version) in self._objects
-
     def received(self, message: Received, until: float) -> None:
         """A message was received; perhaps again, its hold having ended: then what it came to before counts no more."""
         self._drop(message.id)

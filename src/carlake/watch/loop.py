@@ -268,7 +268,6 @@ class Watch:
             news,
             passed_over=[landed.uri for landed in unfinished],
             archive=self._own,
-            changed={each.uri for each in batch if self._objects.knew_other(each) or self._arrivals.was_told(each)},
             trigger=WATCH,
             progress=self._progress,
         )

@@ -50,10 +50,6 @@ class Objects:
         self._tried = {uri: tried for uri, tried in self._tried.items() if uri in self._seen}
         return [landed for landed in found if not self.is_taken(landed)]
 
-    def knew_other(self, landed: LandedObject) -> bool:
-        """Whether another object was taken under its name, and stayed."""
-        return self._taken.get(landed.uri, landed.version) != landed.version
-
     def is_taken(self, landed: LandedObject) -> bool:
         """Whether an object that stays in landing was taken as it is."""
         return self._taken.get(landed.uri) == landed.version

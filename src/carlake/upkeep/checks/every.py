@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from carlake.upkeep.checks import lake as checks_lake
 from carlake.upkeep.checks import landing as checks_landing
 from carlake.upkeep.checks import machine as checks_machine
+from carlake.upkeep.checks import queue as checks_queue
 from carlake.upkeep.checks import tables as checks_tables
 from carlake.upkeep.checks.finding import Check, Finding
 from carlake.upkeep.inspection.lake import Inspection
@@ -15,6 +16,7 @@ CHECKS: tuple[Check, ...] = (
     *checks_lake.CHECKS,
     *checks_tables.CHECKS,
     *checks_landing.CHECKS,
+    *checks_queue.CHECKS,
     *checks_machine.CHECKS,
 )
 """In the order in which they are looked at, and mended: what stands first may be the cause of what follows."""
