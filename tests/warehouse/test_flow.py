@@ -41,7 +41,7 @@ def test_from_landing_to_gold_and_into_the_archive(lake: StoreLake) -> None:
         lake.land("sub/b.json", *records[:5])
         assert run(house).records == 26
         assert lake.below("landing") == []
-        assert [name.rpartition("/")[2] for name in lake.below("archive")] == ["a.json", "b.json"]
+        assert sorted(name.rpartition("/")[2] for name in lake.below("archive")) == ["a.json", "b.json"]
         lake.land("c.json", *later)
         lake.land("again.json", *records[:5])
         report = run(house)
