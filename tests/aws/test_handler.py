@@ -1,0 +1,224 @@
+"""The event path on moto: an object lands, S3 tells the queue, the function is called, the tables are right."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from carlake_aws.intake import RECEIVES
+from carlake_aws.operations import FRESH
+from carlake_aws.templates import resources
+
+from aws.account import Account, Template, opened, own_parameters, renamed
+from aws.filled import fill
+from carlake.aws import handler
+from carlake.lakehouse import Lakehouse
+from carlake.settings import Settings
+from carlake.store_clients import forget_clients
+from lakes import nested
+from servers import moto
+
+pytestmark = pytest.mark.xdist_group("deploy")
+
+
+@dataclass
+class Call:
+    """A call, as Lambda tells of it; `left` holds what the answers to "how much time is there?" will be, the last for good."""
+
+    left: list[float]
+    aws_request_id: str = "call-1"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(1000 * (self.left.pop(0) if len(self.left) > 1 else self.left[0]))
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[moto.Server]:
+    with moto.running() as found:
+        yield found
+
+
+@pytest.fixture
+def account(
+    server: moto.Server, templates: dict[str, Template], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Account]:
+    parameters = own_parameters()
+    with opened(server, renamed(templates, parameters), parameters) as found:
+        for name, value in found.environment("intake").items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+        forget_clients()
+        _forget()
+        yield found
+        _forget()
+        forget_clients()
+
+
+def _forget() -> None:
+    if handler._house.cache_info().currsize:
+        handler._house().close()
+    for kept in (handler._house, handler._queue, handler._log, handler._tracer):
+        kept.cache_clear()
+
+
+def call(account: Account, seconds: float = 300.0) -> list[str]:
+    """One call with what the queue has; the messages that are given back."""
+    event = account.event()
+    answer = handler.intake(event, Call([seconds]))
+    account.settle(event, answer)
+    return [one["itemIdentifier"] for one in answer["batchItemFailures"]]
+
+
+def ask(account: Account, sql: str) -> list[dict[str, Any]]:
+    with Lakehouse.open(account.functions["intake"]["CARLAKE_LAKE"], Settings.load()) as house:
+        return house.query(sql).to_pylist()
+
+
+def cars(account: Account) -> list[tuple[str, float]]:
+    rows = ask(account, "SELECT car_chassis, current_mileage_km FROM gold_car_current_state ORDER BY car_chassis")
+    return [(row["car_chassis"], row["current_mileage_km"]) for row in rows]
+
+
+def event(car: str, number: int) -> str:
+    at = f"2025-10-01T10:{number:02}:00Z"
+    return nested(car, f"{car}-{number}", at, at, current_mileage_km=1000.0 + number, manufacturer="Ford")
+
+
+def test_what_lands_is_in_gold_and_its_messages_are_done_with(
+    account: Account, templates: dict[str, Template], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(account) == [], "S3's own test message is no event"
+    account.put("a b+c.ndjson", event("A", 1), event("B", 1))
+    account.put("later.ndjson", event("A", 2))
+    account.put("elsewhere.ndjson", event("C", 1), prefix="out/")
+    capsys.readouterr()
+    assert call(account) == []
+    assert cars(account) == [("A", 1002.0), ("B", 1001.0)]
+    assert account.count(account.queue_url) == 0
+    assert len(account.keys("landing", "in/")) == 2 and account.keys("archive") == [], "intake takes nothing away"
+    versions = ask(account, "SELECT DISTINCT trigger FROM ops_runs")
+    assert versions == [{"trigger": "watch"}]
+    _metrics_are_those_of_the_alarms(capsys.readouterr().out, account, templates)
+
+
+def _metrics_are_those_of_the_alarms(output: str, account: Account, templates: dict[str, Template]) -> None:
+    emitted = set()
+    for line in output.splitlines():
+        told = json.loads(line) if line.startswith("{") else {}
+        for group in told.get("_aws", {}).get("CloudWatchMetrics", ()):
+            for names in group["Dimensions"]:
+                dimensions = tuple(sorted((name, told[name]) for name in names))
+                emitted |= {(group["Namespace"], metric["Name"], dimensions) for metric in group["Metrics"]}
+    watched = set()
+    for found in resources(
+        renamed(templates, account.names.parameters)["operations"], "AWS::CloudWatch::Alarm"
+    ).values():
+        alarm = fill(found["Properties"], account.names)
+        alone = {"Namespace": alarm.get("Namespace"), "MetricName": alarm.get("MetricName")}
+        alone["Dimensions"] = alarm.get("Dimensions", [])
+        metrics = [one["MetricStat"]["Metric"] for one in alarm.get("Metrics", ()) if "MetricStat" in one] or [alone]
+        for metric in metrics:
+            if metric["Namespace"] == "carlake":
+                dimensions = tuple(sorted((one["Name"], one["Value"]) for one in metric["Dimensions"]))
+                watched.add((metric["Namespace"], metric["MetricName"], dimensions))
+    assert len(watched) == 4 + len(FRESH)
+    assert watched <= emitted
+
+
+def test_each_snapshot_says_which_code_wrote_it(account: Account) -> None:
+    account.put("a.ndjson", event("A", 1))
+    assert call(account) == []
+    with Lakehouse.open(account.functions["intake"]["CARLAKE_LAKE"], Settings.load()) as house:
+        for name in ("bronze_car_data", "silver_car_telemetry", "gold_car_current_state"):
+            table = house.catalog.load_table(f"{account.names.parameters.database}.{name}")
+            summary = table.current_snapshot().summary
+            assert summary["carlake.version"].endswith("+0123456789abcdef")
+
+
+def test_the_same_twice_and_out_of_order_counts_once(account: Account) -> None:
+    account.put("2.ndjson", event("A", 2))
+    assert call(account) == []
+    account.put("again/2.ndjson", event("A", 2))
+    account.put("1.ndjson", event("A", 1))
+    event_of_both = account.event()
+    answer = handler.intake(event_of_both, Call([300.0]))
+    assert answer == {"batchItemFailures": []}
+    # The service may call twice with the same messages.
+    assert handler.intake(event_of_both, Call([300.0])) == {"batchItemFailures": []}
+    assert cars(account) == [("A", 1002.0)]
+    assert ask(account, "SELECT count(*) AS n FROM silver_car_telemetry") == [{"n": 2}]
+
+
+def test_poison_ends_as_a_dead_letter_and_holds_up_nothing(account: Account) -> None:
+    account.client("sqs").send_message(QueueUrl=account.queue_url, MessageBody="no event at all")
+    account.put("a.ndjson", event("A", 1))
+    told = account.event()
+    answer = handler.intake(told, Call([300.0]))
+    account.settle(told, answer)
+    (kept,) = answer["batchItemFailures"]
+    assert cars(account) == [("A", 1001.0)]
+    poison = {"Records": [record for record in told["Records"] if record["messageId"] == kept["itemIdentifier"]]}
+    for _ in range(RECEIVES - 1):
+        assert account.event()["Records"] == [], "it comes again, but not at once"
+        account.show(poison)
+        poison = account.event()
+        assert handler.intake(poison, Call([300.0])) == {"batchItemFailures": [kept]}
+    account.show(poison)
+    assert account.event()["Records"] == []
+    (dead,) = account.client("sqs").receive_message(QueueUrl=account.dead_url)["Messages"]
+    assert dead["Body"] == "no event at all"
+    assert account.count(account.queue_url) == 0
+
+
+def test_where_time_runs_out_the_rest_is_given_back_at_once(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("carlake.aws.messages.PART_BYTES", 1)
+    for number in range(3):
+        account.put(f"{number}.ndjson", event("A", number))
+    told = account.event()
+    messages = [one for one in told["Records"] if "s3:TestEvent" not in one["body"]]
+    told["Records"] = messages
+    # Of ten minutes: time for a first part, and then none.
+    answer = handler.intake(told, Call([600.0, 600.0, 20.0]))
+    account.settle(told, answer)
+    assert len(answer["batchItemFailures"]) == 2
+    assert ask(account, "SELECT count(*) AS n FROM silver_car_telemetry") == [{"n": 1}]
+    again = account.event()
+    assert len(again["Records"]) == 2, "they need not wait for the queue's timeout"
+    account.settle(again, handler.intake(again, Call([600.0])))
+    assert cars(account) == [("A", 1002.0)]
+
+
+def test_a_lake_that_cannot_be_opened_gives_all_back_soon(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    account.put("a.ndjson", event("A", 1))
+    told = account.event()
+    monkeypatch.setenv("CARLAKE_CATALOG", "nonsense")
+    with pytest.raises(Exception, match="nonsense"):
+        handler.intake(told, Call([300.0]))
+    monkeypatch.setenv("CARLAKE_CATALOG", "glue")
+    assert handler.intake(told, Call([300.0])) == {"batchItemFailures": []}
+    assert cars(account) == [("A", 1001.0)]
+
+
+def test_the_listing_lands_what_no_message_told_of_and_archives_the_rest(account: Account) -> None:
+    account.put("told.ndjson", event("A", 1))
+    assert call(account) == []
+    account.put("lost.ndjson", event("B", 1))
+    done = handler.maintenance({"duty": "list"}, Call([300.0]))
+    assert done == {"duty": "list", "found": 2, "left": 0}
+    assert cars(account) == [("A", 1001.0), ("B", 1001.0)]
+    assert account.keys("landing", "in/") == [] and len(account.keys("archive")) == 2
+
+
+def test_the_other_duties(account: Account) -> None:
+    account.put("a.ndjson", event("A", 1))
+    assert call(account) == []
+    assert handler.maintenance({"duty": "refresh"}, Call([300.0])) == {"duty": "refresh", "status": "succeeded"}
+    done = handler.maintenance({"duty": "maintain"}, Call([300.0]))
+    assert done["busy"] is False and not [one for one in done["done"] if one["error"]]
+    with pytest.raises(Exception, match="no duty 'sleep'"):
+        handler.maintenance({"duty": "sleep"}, Call([300.0]))
