@@ -137,6 +137,13 @@ def s3_api(options: Options = ()) -> Any:
     )
 
 
+def in_parts(size: int) -> Any:
+    """How `s3_api` copies what is larger than `size`: in parts of that size, some at a time."""
+    from boto3.s3.transfer import TransferConfig
+
+    return TransferConfig(multipart_threshold=size, multipart_chunksize=size, max_concurrency=4)
+
+
 def forget_clients() -> None:
     """Make every client anew: the environment that they were made from has changed."""
     client.cache_clear()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import obstore
@@ -52,7 +53,9 @@ def store(base: str) -> Any:
 
 def patiently(ask: Callable[[], Answer]) -> Answer:
     """What a store answers, asked a few times where the answer broke off. Raises what obstore does."""
-    for attempt in stamina.retry_context(on=_may_pass, attempts=_TRIES, wait_initial=2 * _FIRST_WAIT_SECONDS, wait_max=2.0):
+    for attempt in stamina.retry_context(
+        on=_may_pass, attempts=_TRIES, wait_initial=2 * _FIRST_WAIT_SECONDS, wait_max=2.0
+    ):
         with attempt:
             return ask()
     raise AssertionError  # the last attempt raises
@@ -188,6 +191,21 @@ def fetch(uri: str, version_id: str = "") -> tuple[bytes, LandedObject, str]:
 
     try:
         return patiently(get)
+    except FAILURES as failure:
+        raise unreadable(uri, failure) from failure
+
+
+def download(uri: str, path: Path, version_id: str = "") -> None:
+    """Put the content of an object, or of one of its versions, into a local file. Raises UnreadableError, OSError."""
+    base, key = split(uri)
+
+    def get() -> None:
+        with path.open("wb") as file:
+            for piece in obstore.get(store(base), key, options={"version": version_id} if version_id else None):
+                file.write(piece)
+
+    try:
+        patiently(get)
     except FAILURES as failure:
         raise unreadable(uri, failure) from failure
 

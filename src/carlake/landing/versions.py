@@ -18,9 +18,10 @@ from typing import Any, Literal
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from carlake.errors import CarlakeError
 from carlake.landing import stores
 from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
-from carlake.store_clients import options_for, s3_api
+from carlake.store_clients import in_parts, options_for, s3_api
 
 Deleted = Literal["deleted", "gone", "changed"]
 
@@ -208,6 +209,25 @@ def _delete_azure(base: str, key: str, e_tag: str) -> Deleted:
         raise stores.unreadable(uri, failure) from failure
 
 
+def try_prefix(prefix: str) -> str:
+    """Do below a prefix what runs do: put an object, list it, read it, delete it as it was read. Says what fails."""
+    # Hidden, so that no run takes it for an object.
+    uri = f"{prefix.rstrip('/')}/.carlake-try-{secrets.token_hex(8)}"
+    try:
+        stores.put(uri, b"carlake")
+        try:
+            if not any(landed.uri == uri for landed in stores.under(prefix)[0]):
+                return "does not list what was put there"
+        finally:
+            _, landed, version_id = stores.fetch(uri)
+            delete_as_read(landed, version_id)
+    except UnreadableError as error:
+        return f"{error.unreadable.why}. {error.unreadable.advice}".strip()
+    except CarlakeError as error:
+        return f"{error.what} {error.advice}".strip()
+    return ""
+
+
 @functools.lru_cache(maxsize=64)
 def heeds_conditions(base: str, folder: str) -> bool:
     """Whether a store looks at the condition of a delete: tried once with an object of our own beside the others.
@@ -230,8 +250,6 @@ def copy(landed: LandedObject, version_id: str, to: str, metadata: dict[str, str
 
     Raises UnreadableError, also where it is not what was listed.
     """
-    from boto3.s3.transfer import TransferConfig
-
     (base, key), (target_base, target) = stores.split(landed.uri), stores.split(to)
     source = {"Bucket": _bucket(base), "Key": key}
     more: dict[str, Any] = {"Metadata": metadata, "MetadataDirective": "REPLACE"}
@@ -239,9 +257,8 @@ def copy(landed: LandedObject, version_id: str, to: str, metadata: dict[str, str
         source["VersionId"] = version_id
     else:
         more["CopySourceIfMatch"] = f'"{landed.version}"'
-    config = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=4)
     with asked(landed.uri):
-        _api(target_base).copy(source, _bucket(target_base), target, ExtraArgs=more, Config=config)
+        _api(target_base).copy(source, _bucket(target_base), target, ExtraArgs=more, Config=in_parts(PART_BYTES))
 
 
 @contextmanager

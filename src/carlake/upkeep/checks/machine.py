@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from carlake.landing.listing import is_store
 from carlake.upkeep.checks.finding import Check, Found
 from carlake.upkeep.inspection.lake import Inspection
 
@@ -66,6 +67,12 @@ def _permission(lake: Inspection) -> Iterator[Found]:
     for folder in (lake.root, lake.lake.landing, lake.lake.archive, lake.lake.warehouse, lake.lake.scratch):
         if folder.is_dir() and (trouble := try_folder(folder)):
             yield str(folder), trouble
+    prefixes = [lake.archive] if lake.settings.after_landing == "leave" else [lake.landing, lake.archive]
+    for prefix in filter(is_store, dict.fromkeys(prefixes)):
+        from carlake.landing.versions import try_prefix  # the store client is loaded only where there is a store
+
+        if trouble := try_prefix(prefix):
+            yield prefix, trouble
 
 
 def try_folder(folder: Path) -> str:

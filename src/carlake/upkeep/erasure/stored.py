@@ -121,30 +121,16 @@ def _read(found: Iterator[Version]) -> Iterator[tuple[Version, Path | None]]:
             def fetched(at: int, group: list[Version] = group, folder: str = folder) -> Path | None:
                 path = Path(folder, str(at))
                 try:
-                    return None if group[at].marker else _download(group[at], path)
+                    if group[at].marker:
+                        return None
+                    stores.download(group[at].uri, path, "" if group[at].latest else group[at].version_id)
+                    return path
                 except UnreadableError as error:
                     if error.vanished:
                         return None
                     raise
 
             yield from zip(group, stores.at_once(fetched, range(len(group))), strict=True)
-
-
-def _download(version: Version, path: Path) -> Path:
-    base, key = stores.split(version.uri)
-    import obstore
-
-    def get() -> None:
-        options = {"version": version.version_id} if not version.latest else None
-        with path.open("wb") as file:
-            for piece in obstore.get(stores.store(base), key, options=options):
-                file.write(piece)
-
-    try:
-        stores.patiently(get)
-    except stores.FAILURES as failure:
-        raise stores.unreadable(version.uri, failure) from failure
-    return path
 
 
 def _places(version: Version, file: Path | None, needle: Needle, searched: Searched) -> list[Place]:
