@@ -14,7 +14,7 @@ $(shell rm -f $(READY) $(COMPLETE))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests servers demo test test-all lint docs bench bench-peers torture deploy-template clean
+.PHONY: help setup setup-tests servers demo test test-all lint docs bench bench-peers torture torture-spark parity-files deploy-template clean
 
 help: ## show this
 	@echo "carlake: files of car events in, three right tables out, exactly once"
@@ -76,6 +76,12 @@ bench-peers: setup ## the same input through dbt-duckdb and dlt
 
 torture: setup ## kills, lost power, full disks, damage, crowds, seeded faults: an hour or two
 	@$(BIN)/python tests/torture/run.py $(ARGS)
+
+torture-spark: setup-tests ## Spark runs killed at random beside a watch on the same lake
+	@$(BIN)/python tests/spark/torture.py $(ARGS)
+
+parity-files: setup-tests ## CARLAKE_FILES=folder: the files through both engines, and every table compared
+	@$(BIN)/python tests/spark/torture.py --files "$(CARLAKE_FILES)"
 
 clean: ## remove .venv, caches and the demo's lake
 	@rm -rf .venv .envs .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo-lake bench/out
