@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.update import RemoveSnapshotRefUpdate, RemoveSnapshotsUpdate, TableUpdate
 
@@ -21,9 +23,11 @@ from carlake.lake import Lake
 from carlake.landing.listing import list_landing
 from carlake.landing.objects import path_of
 from carlake.landing.rewriting import rewrite_object
+from carlake.places import is_remote
 from carlake.refresh.commit import commit
 from carlake.refresh.lease import Turn
 from carlake.refresh.plan import head_of
+from carlake.storage import places_of
 from carlake.tables.table import Table
 from carlake.upkeep.erasure.archiving import archive_lock, forgotten_objects
 from carlake.upkeep.erasure.rows import Erasing
@@ -94,7 +98,17 @@ def _orphans(erasing: Erasing, table: Table) -> int:
     listed = [stored.path for folder in ("data", "metadata") for stored in files.below(folder)]
     needed = referenced(erasing.context.load(table.name), files)
     loose = [path for path in listed if path not in needed]
-    return sum(files.remove(path) for path in loose if any(search_file(Path(path), erasing.needle)))
+    return sum(files.remove(path) for path in loose if _is_in(path, iceberg, erasing.needle))
+
+
+def _is_in(path: str, iceberg: IcebergTable, needle: Needle) -> bool:
+    """Whether a table's file holds the name."""
+    if not is_remote(path):
+        return any(search_file(Path(path), needle))
+    with tempfile.TemporaryDirectory(prefix="carlake-searching-") as folder:
+        local = Path(folder, path.rpartition("/")[2])
+        local.write_bytes(places_of(iceberg.io).read(path))
+        return any(search_file(local, needle))
 
 
 # --- objects ----------------------------------------------------------------------------------------------------------
@@ -146,7 +160,7 @@ def _holds(path: Path, needle: Needle) -> bool:
 
 
 def _archived(lake: Lake, ids: set[str]) -> Iterator[Path]:
-    for day in sorted(lake.archive.iterdir()):
+    for day in sorted(lake.archive.iterdir()) if lake.archive.is_dir() else ():
         for folder in sorted(day.iterdir()) if day.is_dir() else ():
             if folder.name in ids and folder.is_dir():
                 yield from sorted(path for path in folder.iterdir() if path.is_file() and not path.is_symlink())

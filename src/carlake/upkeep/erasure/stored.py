@@ -1,4 +1,5 @@
-"""Objects of stores that hold a forgotten car: in landing and in the archive, older versions and deleted ones too.
+"""Objects of stores that hold a forgotten car: in landing, the archive and the tables' files, older versions and deleted
+ones too.
 
 The lock on the archive holds on one machine alone. Where other machines work on the lake, stop them for an erasure.
 """
@@ -32,13 +33,21 @@ _AT_ONCE = 16
 
 
 def prefixes(house: Lakehouse) -> list[str]:
-    """Landing and archive, where they lie in stores. Raises LakeError for a store whose versions cannot be looked at."""
-    found = [prefix for prefix in (house.landing, house.archive) if is_store(prefix)]
+    """Landing, archive and warehouse, where they lie in stores. Raises LakeError for a store whose versions cannot be
+    looked at, and for a lake whose key of tombstones would lie on this machine alone.
+    """
+    found = [prefix for prefix in (house.landing, house.archive, house.settings.warehouse) if is_store(prefix)]
+    if house.lake.uri and house.settings.tombstone_key_file is None:
+        raise LakeError(
+            f"No car can be forgotten in the lake at {house.lake.uri} yet: the key of its tombstones would lie on this "
+            "machine alone.",
+            "Set tombstone_key_file, on every machine that works on the lake, to a file with the same key.",
+        )
     for prefix in found:
         if not (versions.is_s3(prefix) or prefix.startswith("memory://")):
             raise LakeError(
                 f"No car can be forgotten in {prefix}: carlake cannot look at older versions of objects in that store.",
-                "Bring landing and archive to a store of S3's protocol or to the lake's own folders, then forget.",
+                "Bring landing, archive and tables to a store of S3's protocol or to the lake's own folders, then forget.",
             )
     return found
 
@@ -69,10 +78,16 @@ def clean_stored(house: Lakehouse, erasing: Erasing, rewrite: Callable[[pa.Recor
                 continue
             if not version.latest or version.marker:
                 versions.delete_version(version.uri, version.version_id)
+            elif _below(version.uri, house.settings.warehouse):
+                continue  # a table's file that is still in use: of these the car's rows are taken out by commits
             elif stays or not version.uri.startswith(house.landing.rstrip("/") + "/"):
                 assert file is not None
                 done.append(_written_anew(version, file, erasing, cleaned))
     return done
+
+
+def _below(uri: str, prefix: str) -> bool:
+    return bool(prefix) and uri.startswith(f"{prefix.rstrip('/')}/")
 
 
 def _written_anew(
