@@ -55,11 +55,27 @@ _usual: Options = ()
 def use(options: Options, locations: Iterable[str] = ()) -> None:
     """Reach the stores of these locations by these options; and every other that no lake of this process has named."""
     global _usual
-    _usual = options
+    _usual = options or _usual
     for location in locations:
         if "://" in location:
             scheme, _, rest = location.partition("://")
             _used[f"{scheme}://{rest.partition('/')[0]}"] = options
+
+
+Reached = tuple[Options, tuple[tuple[str, Options], ...]]
+"""By which options stores are reached: what another process needs to reach them, too."""
+
+
+def reached() -> Reached:
+    """What this process was told by `use`, for `reach_as` in another."""
+    return _usual, tuple(sorted(_used.items()))
+
+
+def reach_as(other: Reached) -> None:
+    """Reach stores as another process does."""
+    global _usual
+    _usual = other[0]
+    _used.update(other[1])
 
 
 def options_for(base: str) -> Options:

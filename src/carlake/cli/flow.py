@@ -98,7 +98,8 @@ def _plan_without_lake(invocation: Invocation, paths: list[str]) -> None:
     from carlake.landing.listing import list_landing, list_paths
     from carlake.refresh.report import Problem
 
-    found = list_paths(paths) if paths else list_landing(invocation.folder / "landing")
+    landing = invocation.load_settings().landing or str(invocation.folder / "landing")
+    found = list_paths(paths) if paths else list_landing(landing)
     plan = RunPlan(
         tuple(found.objects), tuple(Problem(item.uri, item.why, item.advice) for item in found.unreadable), ()
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -26,6 +26,7 @@ from carlake.engines.protocol import Identified, Reading
 from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
 from carlake.landing.objects import CHANGED, RETRY
 from carlake.storage import settle
+from carlake.store_clients import Reached, reach_as, reached
 from carlake.tables.table import Table
 
 OUTCOMES = "told string, footer binary"
@@ -42,9 +43,11 @@ class HashTask:
     """Hash the objects of one part."""
 
     parts: Parts
+    stores: Reached = field(default_factory=reached, repr=False)
 
     def do(self, part: int) -> Iterator[Told]:
         """The outcome: a source id for each object, or why it cannot be read."""
+        reach_as(self.stores)
         found = identify(self.parts[part])
         yield {"ids": found.ids}, None
         yield from map(_unread, found.unread)
@@ -66,9 +69,11 @@ class ReadTask:
     properties: Mapping[str, str]
     reading: Reading
     named: str
+    stores: Reached = field(default_factory=reached, repr=False)
 
     def do(self, part: int) -> Iterator[Told]:
         """The outcome: files, counts, and what could not be read. Nothing is left of a task that fails."""
+        reach_as(self.stores)
         reading, before = self.reading, self.reading.screen.forgotten
         files = BronzeFiles(
             self._iceberg(),
