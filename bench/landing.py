@@ -11,6 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from processes import cpu_seconds, peaks
+
 from carlake.lakehouse import Lakehouse
 from carlake.refresh.report import RunReport
 from carlake.settings import Settings
@@ -22,6 +24,7 @@ def main() -> None:
     parser.add_argument("lake")
     parser.add_argument("paths", nargs="+")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--engine", choices=("duckdb", "spark"), default="duckdb")
     parser.add_argument("--prepared", action="store_true", help="make the tables before the first timed run")
     parser.add_argument("--landing", action="store_true", help="copy the files into landing/ first; the run archives")
     parser.add_argument("--each", action="store_true", help="one run a file")
@@ -29,7 +32,9 @@ def main() -> None:
     paths = (
         [str(path) for path in expanded(arguments.paths)] if arguments.landing or arguments.each else arguments.paths
     )
-    with Lakehouse.create(arguments.lake, Settings(threads=arguments.threads)) as house:
+    own = {"spark_master": f"local[{arguments.threads}]"} if arguments.engine == "spark" else {}
+    settings = Settings(threads=arguments.threads, engine=arguments.engine, **own)
+    with Lakehouse.create(arguments.lake, settings) as house:
         if arguments.prepared:
             house.run()
         if arguments.landing:
@@ -38,7 +43,8 @@ def main() -> None:
             runs = [timed(house, [])]
         else:
             runs = [timed(house, part) for part in ([[path] for path in paths] if arguments.each else [paths])]
-    print(json.dumps({"runs": runs}, default=str))
+        more = {"peaks": peaks(), "cpu_seconds": cpu_seconds()} if arguments.engine == "spark" else {}
+    print(json.dumps({"runs": runs, **more}, default=str))
 
 
 def expanded(paths: list[str]) -> Iterator[Path]:

@@ -77,7 +77,8 @@ def _of_metadata(found: dict[str, Any]) -> list[Fit]:
         fit("planning, cold", "CPU to read the manifests", "data files", points("files", "read"), **ms),
         fit("planning, memory", "bytes of the planner", "data files", points("files", "memory"), unit="B"),
         fit("planning, pruning", "CPU for 1,000 keys", "data files", points("files", "prune"), **ms),
-        fit("replacing a file", "CPU of the commit", "data files", points("files", "replace"), **ms),
+        fit("replacing a file", "CPU of the commit", "files in its manifest", points("manifest", "replace"), **ms),
+        fit("replacing a file of many", "CPU of the commit", "data files", points("files", "replace"), **ms),
     ]
 
 

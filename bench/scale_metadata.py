@@ -13,8 +13,9 @@ import sys
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from carlake.upkeep.maintenance.expiry import expire
 
 SNAPSHOTS = (20, 100, 500)
 FILES = (1_000, 4_000, 16_000)
+IN_A_MANIFEST = (50, 150, 450)
 EXPIRED = (10, 50, 250)
 KEYS = 1_000
 REPEATS = 9
@@ -47,7 +49,13 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="metadata-", dir=parser.parse_args().out))
     try:
         json.dump(
-            {"snapshots": kept(folder / "a"), "files": files(folder / "b"), "expiry": expiry(folder / "c")}, sys.stdout
+            {
+                "snapshots": kept(folder / "a"),
+                "files": files(folder / "b", FILES),
+                "manifest": files(folder / "d", IN_A_MANIFEST),
+                "expiry": expiry(folder / "c"),
+            },
+            sys.stdout,
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -70,9 +78,9 @@ def kept(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def files(folder: Path) -> list[dict[str, Any]]:
+def files(folder: Path, numbers: Sequence[int]) -> list[dict[str, Any]]:
     """One commit that replaces one file, and finding files, by the number of files that the table has."""
-    return [_files(folder / str(number), number) for number in FILES]
+    return [_files(folder / str(number), number) for number in numbers]
 
 
 def _files(folder: Path, number: int) -> dict[str, Any]:
@@ -93,11 +101,13 @@ def _files(folder: Path, number: int) -> dict[str, Any]:
         memory = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
 
+        more = count(90_000_000)
+
         def replace_one() -> None:
             table = loaded(house)
-            # The last is of the manifest that lists them all: it is written anew.
-            oldest = live_files(table, table.metadata.current_snapshot_id)[-1]
-            publish(house, staged(table, [described(real, 1_000_000, cars)], [oldest]))
+            live = live_files(table, table.metadata.current_snapshot_id)
+            one = next(file for file in live if "/00000-0" in file.file_path)
+            publish(house, staged(table, [described(real, next(more), cars)], [one]))
 
         manifests = manifests_of(iceberg.io, iceberg.current_snapshot())
         return {

@@ -94,7 +94,8 @@ class Bench:
     def floor(self, source: Input) -> Measured:
         """DuckDB alone, in a process of its own."""
         target = self.work / "floor.parquet"
-        done = measured(script("floor.py", source.paths[0], target, self.threads, source.columns))
+        files = source.paths[0] if len(source.paths) == 1 else source.folder / "*"
+        done = measured(script("floor.py", files, target, self.threads, source.columns))
         target.unlink()
         self._told("floor", done)
         return done

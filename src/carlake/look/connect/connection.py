@@ -81,7 +81,7 @@ def _check(tool: str, place: Place) -> None:
     if known is not None and place.catalog not in known:
         raise SettingsError(
             f"{_SPOKEN[tool]} cannot read a lake whose catalog is of type {place.catalog!r}.",
-            f"It reads {_either(known)}: see docs/how-to/change-catalog.md. {_OTHERWISE}",
+            f"It reads {_either(known)}: see docs/how-to/another-engine-catalog-or-store.md. {_OTHERWISE}",
         )
     if place.catalog == "in-memory":
         raise SettingsError("A catalog in memory is seen by its own process alone.", "Set another catalog.")
