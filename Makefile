@@ -14,7 +14,7 @@ $(shell rm -f $(READY) $(COMPLETE))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests servers demo test test-all lint docs bench bench-peers torture torture-spark parity-files deploy-template clean
+.PHONY: help setup setup-tests servers demo test test-all lint docs bench bench-spark bench-peers bench-scale torture torture-spark parity-files deploy-template clean
 
 help: ## show this
 	@echo "carlake: files of car events in, three right tables out, exactly once"
@@ -71,8 +71,14 @@ deploy-template: setup-tests ## the CloudFormation templates, checked, in build/
 bench: setup ## how fast, as ratios to DuckDB alone on the same input
 	@$(BIN)/python bench/run.py $(ARGS)
 
+bench-spark: setup-tests ## carlake on Spark, embedded, a plain Spark job and DuckDB alone, on the same input
+	@$(BIN)/python bench/spark.py $(ARGS)
+
 bench-peers: setup ## the same input through dbt-duckdb and dlt
 	@$(BIN)/python bench/peers.py $(ARGS)
+
+bench-scale: setup ## what bounds each part, as laws fitted to measurements at three sizes
+	@$(BIN)/python bench/scale.py $(ARGS)
 
 torture: setup ## kills, lost power, full disks, damage, crowds, seeded faults: an hour or two
 	@$(BIN)/python tests/torture/run.py $(ARGS)
