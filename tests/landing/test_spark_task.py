@@ -13,6 +13,7 @@ import pytest
 from carlake.engines import landed_objects
 from carlake.engines.protocol import Reading
 from carlake.engines.spark import landing
+from carlake.engines.spark.file_sets import bare
 from carlake.engines.spark.landing_task import Outcome, ReadTask, in_batches
 from carlake.lakehouse import Lakehouse
 from carlake.landing.forgotten import Screen, Tombstones
@@ -59,7 +60,7 @@ def task_of(house: Lakehouse, objects: Sequence[LandedObject]) -> ReadTask:
         [objects],
         {each.uri: landed_objects.identify([each]).ids[each.uri] for each in objects},
         house.declared[BRONZE],
-        landing.without_history(table),
+        bare(table.metadata),
         table.io.properties,
         Reading(NOON, hints(context.contracts), screen, 1 << 24),
         "named-",

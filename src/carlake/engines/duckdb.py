@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +23,7 @@ from carlake.engines.duckdb_rewrite import Rewriting
 from carlake.engines.duckdb_stream import ParseStream
 from carlake.engines.protocol import Parsed, Relation
 from carlake.engines.schemas import DUCKDB
+from carlake.engines.scratch import own_folder
 from carlake.engines.table_engine import TableEngine
 from carlake.places import Places, is_remote
 from carlake.tables.table import Table
@@ -60,9 +59,7 @@ class DuckDBEngine(TableEngine):
         self.target_file_rows = max(target_file_bytes // 160, 1000)
         # Arrow's own allocator gives memory back at once and faults it in again for the next chunk; malloc keeps it.
         pa.set_memory_pool(pa.system_memory_pool())
-        scratch.mkdir(parents=True, exist_ok=True)
-        _sweep(scratch)
-        self._scratch = Path(tempfile.mkdtemp(prefix=f"duckdb-{os.getpid()}-", dir=scratch))
+        self._scratch = own_folder(scratch, "duckdb")
         self.connection = duckdb.connect(
             config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
         )
@@ -234,7 +231,7 @@ class DuckDBEngine(TableEngine):
         """See `Engine.rewrite`."""
         return Rewriting(self, table, base, locations, select)
 
-    def write(self, table: Table, iceberg: IcebergTable, rows: Relation) -> list[DataFile]:
+    def write(self, table: Table, iceberg: IcebergTable, rows: Relation, most: int | None = None) -> list[DataFile]:
         """Write rows as new data files of a table, in its order."""
         return write_files(self.connection, table, iceberg, rows, self.target_file_rows, self._scratch)
 
@@ -246,11 +243,3 @@ def store_files(connection: duckdb.DuckDBPyConnection) -> StoreFiles:
     files = StoreFiles()
     connection.register_filesystem(files)
     return files
-
-
-def _sweep(scratch: Path) -> None:
-    """Remove what sessions of dead processes have left."""
-    for folder in scratch.glob("duckdb-*-*"):
-        owner = folder.name.split("-")[1]
-        if owner.isdigit() and not Path("/proc", owner).exists() and Path("/proc/self").exists():
-            shutil.rmtree(folder, ignore_errors=True)

@@ -83,10 +83,10 @@ def _repetitive(rows: pa.Table) -> Any:
     return [name for name in rows.column_names if 4 * pc.count_distinct(first[name]).as_py() < _LOOKED_AT]
 
 
-def new_file(iceberg: IcebergTable, values: Sequence[object], scratch: Path | None) -> NewFile:
-    """A new file of the partition with these values, in folders named as other engines name them."""
+def new_file(iceberg: IcebergTable, values: Sequence[object], scratch: Path | None, named: str = "") -> NewFile:
+    """A new file of the partition with these values, in folders named as other engines name them; see `NewFile`."""
     folders = [
         f"{field.name}={field.transform.to_human_string(iceberg.schema().find_type(field.source_id), value)}"
         for field, value in zip(iceberg.spec().fields, values, strict=True)
     ]
-    return NewFile(iceberg, folders, scratch)
+    return NewFile(iceberg, folders, scratch, named)

@@ -86,8 +86,8 @@ class TableEngine(ABC):
         """Compare files with their names before their rows are carried over into others. Raises DamagedError, OSError."""
 
     @abstractmethod
-    def write(self, table: Table, iceberg: IcebergTable, rows: Relation) -> list[DataFile]:
-        """Write rows as new data files of a table, in its order."""
+    def write(self, table: Table, iceberg: IcebergTable, rows: Relation, most: int | None = None) -> list[DataFile]:
+        """Write rows as new data files of a table, in its order. `most`: there are not more, where that is known."""
 
     @abstractmethod
     def forget(self) -> None:
@@ -187,8 +187,10 @@ class TableEngine(ABC):
             )
         elif everything:
             rows_removed = sum(file.record_count for file in live.values())
-        new_files = self.write(table, iceberg, writes) if writes else []
         carried = sum(live[path].record_count for path in hit) - rows_removed
+        known = added is None or added in self._made
+        most = max(carried, 0) + (self.count(added) if added else 0) if known else None
+        new_files = self.write(table, iceberg, writes, most) if writes else []
         rows_added = sum(file.record_count for file in new_files) - (0 if everything else carried)
         gone = [live[path] for path in hit]
         try:

@@ -5,10 +5,10 @@ The driver holds names of files, bounds of keys and counts, never rows: its memo
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,14 +22,16 @@ from carlake.checksums import damaged
 from carlake.contracts.contract import ContractSet
 from carlake.engines.protocol import Landing, Parsed, Relation, Rewritten
 from carlake.engines.reads import nothing
+from carlake.engines.scratch import own_folder
 from carlake.engines.spark.arrow import from_arrow, to_arrow
 from carlake.engines.spark.catalog_conf import file_access
 from carlake.engines.spark.dialect import SPARK, in_spark
+from carlake.engines.spark.failures import in_short
 from carlake.engines.spark.file_sets import FileSets
 from carlake.engines.spark.landing import SparkLanding
 from carlake.engines.spark.parsing import ACCEPTED, READ, Judging
 from carlake.engines.spark.session import close_session, open_session
-from carlake.engines.spark.writing import WRITTEN, described, sorted_by_place, writing
+from carlake.engines.spark.writing import WRITTEN, described, remove_written, sorted_by_place, writing
 from carlake.engines.table_engine import TableEngine
 from carlake.lake import Lake
 from carlake.places import Places, path_of
@@ -78,7 +80,7 @@ class SparkEngine(TableEngine):
         """The Spark session. Raises SettingsError where there can be none."""
         if self._spark is None:
             self._spark = open_session(self.settings, self.lake)
-            self._scratch = Path(tempfile.mkdtemp(prefix=f"spark-{os.getpid()}-", dir=self.lake.scratch))
+            self._scratch = own_folder(self.lake.scratch, "spark")
             self._sets = FileSets(self._scratch)
             for key, value in self._sets.conf(file_access(self.settings, self.lake)).items():
                 self._spark.conf.set(key, value)
@@ -87,7 +89,8 @@ class SparkEngine(TableEngine):
     def close(self) -> None:
         """End the session and remove its scratch files."""
         if self._spark is not None:
-            self.forget()
+            with suppress(Exception):  # Spark may have died
+                self.forget()
             spark, self._spark = self._spark, None
             close_session(spark)
         if self._scratch is not None:
@@ -107,9 +110,10 @@ class SparkEngine(TableEngine):
         if kept:
             # Not `persist`: a plan that goes back to the files, through all that was kept before, takes Spark longer to
             # think over than small rows take to compute. A worker that is lost takes its rows along, and the run fails.
-            rows = rows.localCheckpoint(eager=False)
+            with in_short():
+                rows = rows.localCheckpoint(eager=False)
+                self._counts[name] = rows.count()
             self._made.append(name)
-            self._counts[name] = rows.count()
         rows.createOrReplaceTempView(name)
         self._frames[name] = rows
         return name
@@ -135,7 +139,8 @@ class SparkEngine(TableEngine):
 
     def arrow(self, sql: str) -> pa.Table:
         """The result of `sql` as an Arrow table, which the driver's memory must hold."""
-        return to_arrow(self.frame(sql))
+        with in_short():
+            return to_arrow(self.frame(sql))
 
     def rows(self, sql: str) -> list[tuple[object, ...]]:
         """See `Engine.rows`."""
@@ -212,12 +217,18 @@ class SparkEngine(TableEngine):
         if broken:
             raise damaged(path_of(broken[0]))
 
-    def write(self, table: Table, iceberg: IcebergTable, rows: Relation) -> list[DataFile]:
+    def write(self, table: Table, iceberg: IcebergTable, rows: Relation, most: int | None = None) -> list[DataFile]:
         """See `TableEngine.write`."""
-        few = self._counts.get(rows, self.target_file_rows) < min(self.target_file_rows, _FEW_ROWS)
+        few = most is not None and most <= min(self.target_file_rows, _FEW_ROWS)
         placed, parts = sorted_by_place(self._frames[rows], table, iceberg, alone=few)
-        task = writing(table, iceberg, parts, self.target_file_rows)
-        return described(iceberg, to_arrow(placed.mapInArrow(task, WRITTEN)))
+        named = f"{uuid.uuid4().hex[:8]}-"
+        task = writing(table, iceberg, parts, self.target_file_rows, named)
+        try:
+            with in_short():
+                return described(iceberg, to_arrow(placed.mapInArrow(task, WRITTEN)))
+        except BaseException:
+            remove_written(iceberg, named)
+            raise
 
     # -- records -----------------------------------------------------------------------------------------------------
 

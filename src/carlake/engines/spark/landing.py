@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -20,7 +18,10 @@ from carlake.engines.bronze_files import partition_of
 from carlake.engines.landed_objects import batches
 from carlake.engines.protocol import Identified, Parsed, Reading, Staged
 from carlake.engines.snapshots import stage_snapshot
+from carlake.engines.spark.failures import reason
+from carlake.engines.spark.file_sets import bare
 from carlake.engines.spark.landing_task import OUTCOMES, HashTask, Outcome, Parts, ReadTask, in_batches
+from carlake.engines.spark.writing import remove_written
 from carlake.errors import LakeError
 from carlake.landing.landed import LandedObject, UnreadableError
 from carlake.storage import places_of
@@ -56,7 +57,7 @@ class SparkLanding:
             parts_of(list(new.values())),
             {landed.uri: source_id for source_id, landed in new.items()},
             bronze,
-            without_history(iceberg),
+            bare(iceberg.metadata),
             iceberg.io.properties,
             reading,
             named,
@@ -64,7 +65,7 @@ class SparkLanding:
         try:
             outcome = run_tasks(self._session, task)
         except BaseException:
-            _sweep(iceberg, named)
+            remove_written(iceberg, named)
             raise
         progress(sum(landed.size for landed in new.values()))
         return SparkBatch(self._load, bronze, reading, outcome)
@@ -135,31 +136,6 @@ def run_tasks(session: SparkSession, task: HashTask | ReadTask) -> Outcome:
         rows = session.range(0, count, 1, count).mapInArrow(work, OUTCOMES).collect()
     except Exception as error:
         raise LakeError(
-            f"Spark did not read the objects to land: {_reason(error)}", "Nothing was landed; run again."
+            f"Spark did not read the objects to land: {reason(error)}", "Nothing was landed; run again."
         ) from error
     return Outcome.of([(row[0], row[1]) for row in rows])
-
-
-def without_history(iceberg: IcebergTable) -> Any:
-    """A table's metadata without what a writer of files does not need, and which may be long."""
-    gone: dict[str, Any] = {"snapshots": [], "snapshot_log": [], "metadata_log": [], "refs": {}, "statistics": []}
-    return iceberg.metadata.model_copy(update={**gone, "current_snapshot_id": None})
-
-
-def _sweep(iceberg: IcebergTable, named: str) -> None:
-    """Remove what other tasks had written when one failed, as far as it is there yet; the rest are orphans."""
-    with suppress(OSError):
-        places = places_of(iceberg.io)
-        found = places.below(f"{iceberg.location().rstrip('/')}/data")
-        places.remove([file.path for file in found if named in file.path.rpartition("/")[2]])
-
-
-def _reason(error: Exception) -> str:
-    """What a worker's Python said last, or Spark itself first."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = [
-        line
-        for line, after in zip(lines, chain(lines[1:], [""]), strict=True)
-        if ("Error" in line.partition(":")[0] or "Exception" in line.partition(":")[0]) and not line.startswith("at ")
-    ]
-    return (said[-1] if said and "Traceback" in str(error) else lines[0] if lines else type(error).__name__)[:500]

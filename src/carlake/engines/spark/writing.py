@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from carlake.engines.data_files import arrow_schema
 from carlake.engines.new_files import WrittenFile
 from carlake.engines.sorted_files import cut, new_file, write_sorted
 from carlake.engines.spark.file_sets import bare
-from carlake.storage import settle
+from carlake.storage import places_of, settle
 from carlake.tables.table import Table
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Writing:
 
     metadata    of the Iceberg table, as JSON, without its history; `properties` are those of its file access
     parts       the columns that hold the partition's values
+    named       what is in the names of its files
     """
 
     table: Table
@@ -55,6 +57,7 @@ class Writing:
     properties: Mapping[str, str]
     parts: Sequence[str]
     target_file_rows: int
+    named: str
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """In a worker: write the sorted rows of one partition of Spark's."""
@@ -62,7 +65,7 @@ class Writing:
         schema = arrow_schema(iceberg, self.table)
         told: list[tuple[str, int, str, bytes]] = []
         for values, rows in cut(batches, self.parts, self.target_file_rows):
-            written = write_sorted(new_file(iceberg, values, None), rows, schema)
+            written = write_sorted(new_file(iceberg, values, None, self.named), rows, schema)
             footer = io.BytesIO()
             written.footer.write_metadata_file(footer)
             told.append((written.location, written.size, json.dumps(values), footer.getvalue()))
@@ -99,10 +102,18 @@ def sorted_by_place(
     return rows, parts
 
 
-def writing(table: Table, iceberg: IcebergTable, parts: Sequence[str], target_file_rows: int) -> Writing:
-    """What workers need to write rows of `table`."""
+def writing(table: Table, iceberg: IcebergTable, parts: Sequence[str], target_file_rows: int, named: str) -> Writing:
+    """What workers need to write rows of `table`; `named` is in the names of the files."""
     metadata = bare(iceberg.metadata).model_dump_json(exclude_none=True)
-    return Writing(table, metadata, dict(iceberg.io.properties), parts, target_file_rows)
+    return Writing(table, metadata, dict(iceberg.io.properties), parts, target_file_rows, named)
+
+
+def remove_written(iceberg: IcebergTable, named: str) -> None:
+    """Remove what tasks have written before one failed, as far as it is there yet; the rest are orphans."""
+    with suppress(OSError):
+        places = places_of(iceberg.io)
+        found = places.below(f"{iceberg.location().rstrip('/')}/data")
+        places.remove([file.path for file in found if named in file.path.rpartition("/")[2]])
 
 
 def described(iceberg: IcebergTable, told: pa.Table) -> list[DataFile]:
