@@ -67,6 +67,8 @@ def meaning(error: Exception) -> Meaning | None:
     if isinstance(error, (NotInstalledError, ModuleNotFoundError)):
         return _not_installed(error)
     if isinstance(error, SQLAlchemyError):
+        if type(getattr(error, "orig", None)).__module__.startswith("sqlite3"):
+            return None  # a file, and no server
         return _of_a_database(str(getattr(error, "orig", None) or error), str(_state(error)))
     if isinstance(error, RESTError):
         return _of_rest(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from typing import Any
 
@@ -14,7 +15,10 @@ CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
 """How long a server may be silent. PyIceberg itself sets no limit."""
 
-_READ_TRIES = 5
+_READ_TRIES = 4
+
+# It would tell each try that is followed by another on standard error; the last one's error is told by carlake.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
 class LakeRestCatalog(RestCatalog):  # type: ignore[misc]  # PyIceberg is untyped here

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import time
@@ -32,10 +33,13 @@ STATEMENT_SECONDS = 60
 
 _KNOWN_METADATA = 32
 _IMMUTABLE_LISTS = ("snapshots", "snapshot_log", "metadata_log", "schemas", "partition_specs", "sort_orders")
-_READ_TRIES, _READ_SECONDS = 6, 20.0
+_READ_TRIES, _READ_SECONDS = 5, 15.0
 _MAKE_TRIES = 5
 
 Answer = TypeVar("Answer")
+
+# It would tell each try that is followed by another on standard error; the last one's error is told by carlake.
+logging.getLogger("stamina").setLevel(logging.ERROR)
 
 
 class LakeSqlCatalog(WritesMetadata, SqlCatalog):  # type: ignore[misc]  # PyIceberg is untyped here
@@ -157,6 +161,7 @@ def connections(url: URL, pre_ping: bool = True) -> Engine:
     engine = create_engine(
         url,
         isolation_level="READ COMMITTED",  # the commit's WHERE is looked at again after another's commit was waited for
+        use_native_hstore=False,  # asking for that type would be a transaction of its own on each new connection
         pool_size=1,
         max_overflow=8,
         pool_pre_ping=pre_ping,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 
+from carlake.catalogs_failures import meaning
 from carlake.errors import CarlakeError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -49,6 +50,9 @@ def cause(error: Exception) -> str:
         return f"Permission denied: {named or text}\nGive this user the right to read and write there."
     if named and _DAMAGED.search(text):
         return f"File {_plain(str(named))} is damaged: {text}\n{_MEND}"
+    if said := meaning(error):
+        what, advice = said
+        return f"{what[:1].upper()}{what[1:].rstrip('.')}.\n{advice}".rstrip()
     return f"{type(error).__name__}: {text}"
 
 
