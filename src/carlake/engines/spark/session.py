@@ -11,7 +11,8 @@ import logging
 import os
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from carlake.engines.spark.catalog_conf import catalog_packages, spark_catalog
@@ -43,6 +44,7 @@ _NEEDED = {
     "spark.sql.execution.arrow.maxBytesPerBatch": str(32 << 20),
 }
 
+_PYTHON = "PYSPARK_PYTHON"
 _SHUFFLED = "spark.sql.shuffle.partitions"
 
 _lock = threading.Lock()
@@ -116,7 +118,6 @@ def context_conf(settings: Settings, version: str) -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "FATAL",
-        "spark.pyspark.python": sys.executable,
         "spark.sql.extensions": EXTENSIONS,
         **address,
         **given,
@@ -150,8 +151,22 @@ def _start(settings: Settings) -> SparkSession:
 
     for key, value in context_conf(settings, pyspark.__version__).items():
         builder = builder.config(key, value)
-    session: SparkSession = builder.getOrCreate()
+    with _workers_python(settings):
+        session: SparkSession = builder.getOrCreate()
     return session
+
+
+@contextmanager
+def _workers_python(settings: Settings) -> Iterator[None]:
+    """Let workers on this machine run this Python: Spark takes it from the environment alone, else what PATH has first."""
+    if _PYTHON in os.environ or not settings.spark_master.startswith("local"):
+        yield
+        return
+    os.environ[_PYTHON] = sys.executable
+    try:
+        yield
+    finally:
+        del os.environ[_PYTHON]
 
 
 def _spark() -> Any:
