@@ -1,0 +1,120 @@
+"""Catalogs that are servers: answers that are lost on the way, and servers that go and come back."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from carlake.lakehouse import Lakehouse
+from carlake.settings import Settings
+from lakes import BRONZE, MODIFIED, expected, held, iceberg, lakehouse, nested, put
+from servers.cutting import Cutting, cutting
+from servers.shared import Servers
+
+TABLES = 6
+"""So many commits a run of a new file makes."""
+
+
+@dataclass
+class Reached:
+    """A catalog by way of a server that can lose answers. `sign` is in each request that commits."""
+
+    settings: Settings
+    way: Cutting
+    sign: bytes
+    server: Any
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("postgres", marks=pytest.mark.xdist_group("catalog-postgres")),
+        pytest.param("rest", marks=pytest.mark.xdist_group("catalog-rest")),
+    ]
+)
+def reached(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Reached]:
+    own = f"cut_{uuid.uuid4().hex[:12]}"
+    plain: dict[str, Any] = {"threads": 1, "maintenance": "off"}
+    if request.param == "postgres":
+        servers.postgres.database(own)
+        with cutting(servers.postgres.port) as way:
+            uri = servers.postgres.uri(own, port=way.port)
+            yield Reached(Settings(catalog="postgres", catalog_uri=uri, **plain), way, b"COMMIT\0", servers.postgres)
+        return
+    with cutting(servers.rest.port) as way:
+        uri = f"http://127.0.0.1:{way.port}"
+        settings = Settings(catalog="rest", catalog_uri=uri, namespace=own, **plain)
+        yield Reached(settings, way, b'"requirements":', servers.rest)
+
+
+@pytest.fixture
+def house(reached: Reached, small_folder: Path) -> Iterator[Lakehouse]:
+    """A lake that has its tables, and one record."""
+    with lakehouse(small_folder / "lake", reached.settings) as found:
+        put(found.lake.landing / "first.json", record(0))
+        assert found.run().status == "succeeded"
+        yield found
+
+
+def record(number: int) -> str:
+    hot = {"engine_temp_celsius": 120, "trip_distance_km": 3.5, "trip_fuel_consumed_liters": 1}
+    return nested("A", f"e{number}", f"2025-10-0{number + 1}T00:00:00Z", "2025-10-20T00:00:00Z", **hot)
+
+
+def is_right(house: Lakehouse, records: int) -> None:
+    assert held(house) == expected([(record(number), MODIFIED) for number in range(records)])
+    verified = house.verify(deep=True)
+    assert (verified.problems, verified.behind, verified.records) == ((), (), records)
+
+
+def test_a_lost_answer_is_found_out(house: Lakehouse, reached: Reached) -> None:
+    """Every commit of a run lands, and no answer to one arrives."""
+    before = len(iceberg(house, BRONZE).snapshots())
+    put(house.lake.landing / "second.json", record(1))
+    reached.way.lose_after(reached.sign, times=TABLES)
+    assert house.run().status == "succeeded"
+    assert reached.way.lost >= TABLES - 1  # quarantine has nothing to say of it
+    assert len(iceberg(house, BRONZE).snapshots()) == before + 1
+    is_right(house, 2)
+
+
+def test_a_server_that_restarts_in_the_middle_is_waited_for(house: Lakehouse, reached: Reached) -> None:
+    put(house.lake.landing / "second.json", record(1))
+    catalog = house.catalog
+    commit, back = catalog.commit_table, threading.Event()
+
+    def crash_first(*arguments: Any) -> Any:
+        if not back.is_set():
+            back.set()
+            reached.server.crash()
+            starting.start()
+        return commit(*arguments)
+
+    starting = threading.Timer(0.4, reached.server.start)
+    catalog.commit_table = crash_first
+    try:
+        report = house.run()
+    finally:
+        starting.join()
+    assert report.status == "succeeded", report
+    is_right(house, 2)
+
+
+def test_a_server_that_stays_away_fails_the_run_and_loses_nothing(house: Lakehouse, reached: Reached) -> None:
+    put(house.lake.landing / "second.json", record(1))
+    reached.server.crash()
+    try:
+        report = house.run()
+    finally:
+        reached.server.start()
+    assert report.status == "failed"
+    (step, *_) = report.steps
+    assert "cannot be reached" in step.error and "catalog_uri" in step.error, step.error
+    assert (house.lake.landing / "second.json").exists()
+    assert house.run().status == "succeeded"
+    is_right(house, 2)
