@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carlake.queue.messages import FOLDER, NO_RECORDS, SUBSCRIPTION, TEST, Arrival, Message, parse, uri_of
@@ -139,7 +139,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(
         st.sampled_from(["Records", "eventName", "s3", "bucket", "name", "object", "key", "versionId", "detail", "Type",
                          "detail-type", "Event", "TopicArn", "Message", "version-id"]) | st.text(), inner),
-    max_leaves=20,
+    max_leaves=10,
 )  # fmt: skip
 NAMES = st.sampled_from(["ObjectCreated:Put", "Object Created", "Notification", "s3:TestEvent"])
 
@@ -150,6 +150,7 @@ def test_no_body_makes_it_raise(body: str | bytes) -> None:
     assert told.arrivals or told.skipped or told.poison
 
 
+@settings(max_examples=40)
 @given(
     st.fixed_dictionaries(
         {}, optional={"eventName": NAMES | JSON, "s3": JSON | st.fixed_dictionaries({"bucket": JSON, "object": JSON})}

@@ -42,7 +42,7 @@ def test_two_watches_of_one_queue_share_it_and_each_event_is_there_once(house: L
         watches = [held.enter_context(watch(house, place)) for _ in range(2)]
         for each in watches:
             until_line(each.stderr, WATCH_BEGUN)
-        put(place, range(40))
+        put(place, range(30))
         wait_until(lambda: place.left() == 0)
         for each in watches:
             each.send_signal(signal.SIGTERM)
@@ -52,13 +52,13 @@ def test_two_watches_of_one_queue_share_it_and_each_event_is_there_once(house: L
             assert each.returncode == 0
             assert lines[-1]["reason"] == "SIGTERM"
             assert {line["level"] for line in lines} <= {"info"}, "nobody fails since another is at work"
-        all_once(house, [*range(40), *range(1000, 1040)])
+        all_once(house, [*range(30), *range(1000, 1030)])
         assert place.dead() == []
 
 
 def test_a_watch_that_is_killed_leaves_its_messages_to_the_next(house: Lakehouse, place: Place) -> None:
     with house:
-        with watch(house, place.hold(2), CARLAKE_BATCH_FILES="4") as killed:
+        with watch(house, place.hold(3).patient(), CARLAKE_BATCH_FILES="4") as killed:
             until_line(killed.stderr, WATCH_BEGUN)
             put(place, range(20))
             until_line(killed.stderr, DONE)
@@ -75,12 +75,7 @@ def test_a_watch_that_is_killed_leaves_its_messages_to_the_next(house: Lakehouse
 
 
 def test_a_mistake_is_told_and_ends_it(house: Lakehouse, place: Place) -> None:
-    for words, says in (
-        (["--queue", f"{place.url}.fifo"], "is a FIFO queue"),
-        (["--queue", f"{place.url}-not-there", place.landing], "There is no queue"),
-        (["--queue", place.url], "A queue tells of objects in S3"),
-    ):
-        with process("watch", "--lake", house.lake.root, *words, env=FAST) as wrong:
-            _, log = wrong.communicate(timeout=60)
-        assert wrong.returncode == 1 and says in log
-        assert "Traceback" not in log
+    words = ["watch", place.landing, "--lake", house.lake.root, "--queue", f"{place.url}-not-there"]
+    with process(*words, env=FAST) as wrong:
+        _, log = wrong.communicate(timeout=60)
+    assert wrong.returncode == 1 and "There is no queue" in log and "Traceback" not in log

@@ -71,7 +71,6 @@ def test_what_is_no_standard_queue_is_refused(url: str, says: str) -> None:
     ("url", "region", "endpoint"),
     [
         ("https://sqs.eu-north-1.amazonaws.com/1/q", "eu-north-1", "https://sqs.eu-north-1.amazonaws.com"),
-        ("https://eu-west-3.queue.amazonaws.com/1/q", "eu-west-3", "https://sqs.eu-west-3.amazonaws.com"),
         ("https://sqs.cn-north-1.amazonaws.com.cn/1/q", "cn-north-1", "https://sqs.cn-north-1.amazonaws.com.cn"),
         ("http://127.0.0.1:4566/1/q", "eu-central-1", "http://127.0.0.1:4566"),
     ],

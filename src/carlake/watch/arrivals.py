@@ -134,7 +134,7 @@ class Arrivals:
 
     def may_have_more(self) -> bool:
         """Whether the queue may have told of something that was not looked at."""
-        return self.consumer is not None and not self.consumer.is_idle()
+        return self.consumer is not None and not self.consumer.paused and not self.consumer.is_idle()
 
     @property
     def hindered(self) -> str:

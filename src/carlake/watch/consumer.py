@@ -42,9 +42,10 @@ _MOST_HELD = 2000
 _USUAL_HOLD_SECONDS, _SHORTEST_HOLD_SECONDS = 30, 2
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 30.0
 _KEEP_SECONDS, _STATE_SECONDS, _SAY_SKIPPED_SECONDS = 5.0, 60.0, 60.0
-# A poll that is broken off would swallow the next message until its hold ends, so it is waited for, but not for long:
-# whoever watches next lists landing first.
-_LAST_POLL_SECONDS, _LAST_WORK_SECONDS = 2.0, 10.0
+# A poll that is broken off swallows the next message until its hold ends. With messages in hand polls are short, so that
+# the last one is over before they are given back; one of a quiet time is left, for whoever watches next lists first.
+_BUSY_POLL_SECONDS = 1
+_LAST_POLL_SECONDS, _LAST_WORK_SECONDS = 2.5, 10.0
 _ASKED_AT_ONCE = 16
 
 Find = Callable[[str, str], LandedObject | None]
@@ -102,7 +103,8 @@ class Consumer:
         self._hand = InHand()
         self._skips: dict[str, _Skips] = {}
         self._closing, self._room, self._work = threading.Event(), threading.Event(), threading.Event()
-        self._paused = False
+        self.paused = False
+        """Whether no more is received for now."""
         self._empty_since = self._changed = time.monotonic()
         self._next_state = 0.0
         self._receiver = threading.Thread(target=self._receive_all, name="carlake-queue", daemon=True)
@@ -137,7 +139,8 @@ class Consumer:
         with suppress(QueueError):
             self._settle()
         self._say_skipped(last=True)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        if not self._receiver.is_alive():  # else it still gives back what its last poll brings
+            self._pool.shutdown(wait=False)
 
     def objects(self) -> list[LandedObject]:
         """What messages name and no commit holds yet, in the order in which it was told."""
@@ -168,7 +171,7 @@ class Consumer:
 
     def pause(self, paused: bool) -> None:
         """Receive no more for now, or go on. What is held stays so."""
-        self._paused = paused
+        self.paused = paused
         if not paused:
             self._room.set()
 
@@ -181,14 +184,15 @@ class Consumer:
 
     def _receive_all(self) -> None:
         while not self._closing.is_set():
-            room = 0 if self._paused else _MOST_HELD - len(self._hand)
+            room = 0 if self.paused else _MOST_HELD - len(self._hand)
             if room <= 0:
                 self._room.wait(1.0)
                 self._room.clear()
                 continue
             asked = time.monotonic()
             try:
-                messages = self.queue.receive(min(room, MOST_AT_ONCE), self._poll_seconds, self._hold_seconds)
+                wait = _BUSY_POLL_SECONDS if len(self._hand) else self._poll_seconds
+                messages = self.queue.receive(min(room, MOST_AT_ONCE), wait, self._hold_seconds)
                 self._well()
                 if messages:
                     self._take_in(messages)
@@ -217,6 +221,10 @@ class Consumer:
                 for reason, example in read.skipped:
                     self._skips.setdefault(reason, _Skips()).add(example)
                 self._hand.names(message, read.objects, read.poison, read.unreadable)
+            if closing := self._closing.is_set():
+                self._hand.abandon()
+        if closing:
+            self._settle()
         self._say_skipped()
         self._work.set()
         self._hint()

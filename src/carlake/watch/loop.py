@@ -147,8 +147,8 @@ class Watch:
         """Watch until stopped. No error of landing, of a table or of the catalog ends it, but where it is to end once idle."""
         began = time.monotonic()
         journal = self.house.journal
-        journal.write("info", WATCH_BEGUN, lake=self.house.lake.location, prefixes=list(self.prefixes))
         self._arrivals.start()
+        journal.write("info", WATCH_BEGUN, lake=self.house.lake.location, prefixes=list(self.prefixes))
         self._hints.start()
         try:
             while not self._stop.is_set():
