@@ -137,4 +137,6 @@ def test_connect_prints_what_to_paste(carlake: Callable, lake: Path) -> None:
     for tool in ("pyiceberg", "duckdb", "polars", "spark", "trino"):
         said = carlake("connect", tool, "--lake", lake)
         assert said.code == 0 and str(lake) in said.out
-        assert carlake("connect", tool, "--lake", lake, "--json").json == {"tool": tool, "text": said.out}
+        document = carlake("connect", tool, "--lake", lake, "--json").json
+        assert (document["tool"], document["text"]) == (tool, said.out)
+        assert (document["catalog"], document["store"]) == ("sqlite", "file")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from carlake.engines.spark.catalog_conf import POSTGRES_JDBC, SQLITE_JDBC
+from carlake.engines.spark.session import EXTENSIONS, RUNTIMES
 from carlake.look.connect.place import CATALOG, Place, Value, Variable
 
-ICEBERG_SPARK = "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0"
-SQLITE_JDBC = "org.xerial:sqlite-jdbc:3.54.1.0"
-POSTGRES_JDBC = "org.postgresql:postgresql:42.7.8"
+_SPARK = "4.1"
+_RUNTIME = RUNTIMES[_SPARK]
 _BUNDLES = {"s3": "aws", "gs": "gcp", "abfs": "azure", "abfss": "azure"}
 _FILES = {
     "s3": "org.apache.iceberg.aws.s3.S3FileIO",
@@ -24,13 +25,13 @@ def spark(place: Place) -> Iterator[str]:
     """A command for the shell, with all that Spark has to be told."""
     catalog = f"spark.sql.catalog.{CATALOG}"
     settings: dict[str, Value] = {
-        "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
+        "spark.sql.extensions": EXTENSIONS,
         catalog: "org.apache.iceberg.spark.SparkCatalog",
         **{f"{catalog}.{key}": value for key, value in _spark_catalog(place).items()},
         f"{catalog}.cache-enabled": "false",
         "spark.sql.session.timeZone": "UTC",
     }
-    yield "# Spark 4.1: spark-sql, spark-shell, pyspark and spark-submit take the same."
+    yield f"# Spark {_SPARK}: spark-sql, spark-shell, pyspark and spark-submit take the same."
     yield from _variables(settings)
     yield "spark-sql \\"
     yield f"  --packages {','.join(_packages(place))} \\"
@@ -75,14 +76,14 @@ def _variables(values: dict[str, Value]) -> Iterator[str]:
 
 
 def _packages(place: Place) -> Iterator[str]:
-    yield ICEBERG_SPARK
+    yield _RUNTIME
     if place.catalog == "sqlite":
         yield SQLITE_JDBC
     if place.catalog == "postgres":
         yield POSTGRES_JDBC
     bundle = _BUNDLES.get(place.store) or ("aws" if place.catalog in ("glue", "dynamodb") else None)
     if bundle:
-        yield f"org.apache.iceberg:iceberg-{bundle}-bundle:{ICEBERG_SPARK.rpartition(':')[2]}"
+        yield f"org.apache.iceberg:iceberg-{bundle}-bundle:{_RUNTIME.rpartition(':')[2]}"
 
 
 def _spark_catalog(place: Place) -> dict[str, Value]:
