@@ -21,7 +21,7 @@ from carlake.hooks import Event, Hooks, Kind
 from carlake.journal import CIRCUIT, Journal, Level
 from carlake.journal import folder as log_folder
 from carlake.lake_in_store import place_all
-from carlake.landing.prefixes import archive_of, landing_of, reach
+from carlake.landing.prefixes import archive_of, landing_of, leave, reach
 from carlake.refresh.causes import cause
 from carlake.refresh.circuits import Circuits
 from carlake.refresh.context import WATCH, Context, new_run_id
@@ -63,6 +63,7 @@ class OpenLake:
         self.settings = settings
         self.landing, self.archive = landing_of(lake, settings), archive_of(lake, settings)
         reach(lake, settings)
+        self._reaches = True
         self.clock: Clock = clock or (lambda: datetime.now(UTC))
         self._engine: DuckDBEngine | None = None
         self._spark: SparkEngine | None = None
@@ -99,6 +100,9 @@ class OpenLake:
         self.settle_releases()
         self.release_engine()
         self._hooks.close()
+        if self._reaches:
+            self._reaches = False
+            leave(self.lake, self.settings)
 
     def reopen(self) -> None:
         """Open catalog and engine anew when they are next needed: after an error of which they may keep something."""

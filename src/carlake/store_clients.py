@@ -48,18 +48,25 @@ def options_of(properties: Mapping[str, str]) -> Options:
     return tuple(sorted(given.items()))
 
 
-_used: dict[str, Options] = {}
-_usual: Options = ()
+_used: dict[str, list[Options]] = {}
+_usual: list[Options] = []
 
 
-def use(options: Options, locations: Iterable[str] = ()) -> None:
-    """Reach the stores of these locations by these options; and every other that no lake of this process has named."""
-    global _usual
-    _usual = options or _usual
-    for location in locations:
-        if "://" in location:
-            scheme, _, rest = location.partition("://")
-            _used[f"{scheme}://{rest.partition('/')[0]}"] = options
+def use(options: Options, locations: Iterable[str] = (), *, others: bool = True) -> None:
+    """Reach the stores of these locations by these options until `leave`; `others`: and all that no lake has named."""
+    if options and others:
+        _usual.append(options)
+    for base in _bases(locations):
+        _used.setdefault(base, []).append(options)
+
+
+def leave(options: Options, locations: Iterable[str] = ()) -> None:
+    """Take back one `use`; another of the same stays."""
+    if options in _usual:
+        _usual.remove(options)
+    for base in _bases(locations):
+        if options in _used.get(base, ()):
+            _used[base].remove(options)
 
 
 Reached = tuple[Options, tuple[tuple[str, Options], ...]]
@@ -68,19 +75,24 @@ Reached = tuple[Options, tuple[tuple[str, Options], ...]]
 
 def reached() -> Reached:
     """What this process was told by `use`, for `reach_as` in another."""
-    return _usual, tuple(sorted(_used.items()))
+    return _usual[-1] if _usual else (), tuple(sorted((base, told[-1]) for base, told in _used.items() if told))
 
 
 def reach_as(other: Reached) -> None:
     """Reach stores as another process does."""
-    global _usual
-    _usual = other[0]
-    _used.update(other[1])
+    _usual[:] = [other[0]] if other[0] else []
+    _used.update((base, [options]) for base, options in other[1])
 
 
 def options_for(base: str) -> Options:
-    """The options that a bucket, `scheme://name`, is reached by."""
-    return _used.get(base, _usual)
+    """The options that a bucket, `scheme://name`, is reached by: those that were told last."""
+    told = _used.get(base) or _usual
+    return told[-1] if told else ()
+
+
+def _bases(locations: Iterable[str]) -> set[str]:
+    split = (location.partition("://") for location in locations)
+    return {f"{scheme}://{rest.partition('/')[0]}" for scheme, mark, rest in split if mark}
 
 
 @functools.lru_cache(maxsize=64)

@@ -25,7 +25,8 @@ from carlake.landing.objects import (
     open_object,
     read_object,
 )
-from carlake.store_clients import forget_clients, use
+from carlake.store_clients import forget_clients, leave, use
+from servers.faults import Fault, Request, failing
 
 DAY = date(2026, 1, 2)
 
@@ -146,6 +147,22 @@ def test_many_keys_that_are_no_paths_on_many_pages(server: S3Server, bucket: dic
     found = list_landing("s3://lake/in")
     assert uris(found.objects) == good
     assert {problem.uri for problem in found.unreadable} == {f"s3://lake/{key}" for key in odd}
+
+
+def test_the_listing_of_a_folder_is_asked_again_where_it_breaks_off(
+    server: S3Server, bucket: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.update(dict.fromkeys(["in/a.json", "in/b//c.json", "in/d.json"], b"1"))
+    with failing(server.environment["AWS_ENDPOINT_URL"]) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        forget_clients()
+
+        def cut_folders(request: Request) -> None:
+            proxy.faults = (Fault("cut_body", times=1),) if "delimiter" in request.query else ()
+
+        proxy.before = cut_folders
+        assert uris(list_landing("s3://lake/in").objects) == ["in/a.json", "in/d.json"]
+        assert proxy.befell.total() > 0
 
 
 def test_what_a_key_that_is_no_path_hides_is_said(bucket: dict[str, bytes]) -> None:
@@ -317,7 +334,7 @@ def test_a_store_that_deletes_whatever_bears_the_name_is_found_out(server: S3Ser
         use((("unconditional_delete", "true"),), ["s3://lake"])
         assert archive(landed, hash_object(landed), "s3://lake/archive", DAY).outcome == "moved"
     finally:
-        use((), ["s3://lake"])
+        leave((("unconditional_delete", "true"),), ["s3://lake"])
         versions.heeds_conditions.cache_clear()
 
 

@@ -13,7 +13,7 @@ from carlake.lakehouse import Lakehouse
 from carlake.landing.listing import list_landing
 from carlake.landing.versions import versions_below
 from carlake.settings import Settings
-from carlake.store_clients import forget_clients, options_of, use
+from carlake.store_clients import forget_clients, leave, options_of, use
 from servers.faults import Proxy
 from servers.versitygw import ACCESS, REGION, SECRET
 from stores.bucket import Bucket
@@ -42,7 +42,7 @@ def seen(bucket: Bucket, **options: str) -> tuple[list[str], int]:
         assert listing.unreadable == [], listing.unreadable
         return [landed.uri.rpartition("/")[2] for landed in listing.objects], len(list(versions_below(bucket.uri)))
     finally:
-        use((), [bucket.uri])
+        leave(options_of(options), [bucket.uri])
 
 
 def test_keys_from_the_environment(bucket: Bucket, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:

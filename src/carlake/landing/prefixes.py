@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from carlake import store_clients
 from carlake.lake import Lake
 from carlake.settings import Settings
-from carlake.store_clients import options_of, use
+from carlake.store_clients import Options, options_of, use
 
 
 def landing_of(lake: Lake, settings: Settings) -> str:
@@ -18,6 +19,19 @@ def archive_of(lake: Lake, settings: Settings) -> str:
 
 
 def reach(lake: Lake, settings: Settings) -> None:
-    """Reach the stores of this lake by its options from now on. Raises SettingsError."""
-    secrets = {name: secret.get_secret_value() for name, secret in settings.store_properties.items()}
-    use(options_of(secrets), (landing_of(lake, settings), archive_of(lake, settings)))
+    """Reach the stores of this lake by its options, until `leave`. Raises SettingsError."""
+    use(_options(settings), (landing_of(lake, settings), archive_of(lake, settings)))
+
+
+def look_into(lake: Lake, settings: Settings) -> None:
+    """As `reach`, of landing and archive alone, for as long as the process lives. Raises SettingsError."""
+    use(_options(settings), (landing_of(lake, settings), archive_of(lake, settings)), others=False)
+
+
+def leave(lake: Lake, settings: Settings) -> None:
+    """Take back one `reach`."""
+    store_clients.leave(_options(settings), (landing_of(lake, settings), archive_of(lake, settings)))
+
+
+def _options(settings: Settings) -> Options:
+    return options_of({name: secret.get_secret_value() for name, secret in settings.store_properties.items()})

@@ -19,7 +19,7 @@ from carlake.contracts.load import load as load_contracts
 from carlake.errors import CarlakeError, ContractError, LakeError
 from carlake.lake_in_store import place_all
 from carlake.landing.listing import is_store
-from carlake.landing.prefixes import archive_of, landing_of, reach
+from carlake.landing.prefixes import archive_of, landing_of, look_into
 from carlake.places import Places, forget_kept, is_remote, path_of
 from carlake.refresh.plan import Bookmark
 from carlake.rules.load import load_rules
@@ -191,7 +191,7 @@ class Inspection:
     @cached_property
     def _reached(self) -> Settings:
         """The settings, by which stores are reached from now on."""
-        reach(self.lake, self.settings)
+        look_into(self.lake, self.settings)
         return self.settings
 
     # -- settings ----------------------------------------------------------------------------------------------------
