@@ -104,7 +104,9 @@ def parsed(arguments: Sequence[str]) -> Job:
             job.given[key] = value
         elif name not in _FLAGS and name not in _GLUES and not _is_glues(name):
             known = (*_OPTIONS, *_FLAGS, *Settings.model_fields)
-            raise UsageError(f"There is no option --{name}, nor a setting of this name.", _sentence(nearest(key, known)))
+            raise UsageError(
+                f"There is no option --{name}, nor a setting of this name.", _sentence(nearest(key, known))
+            )
     if words and words[0] in COMMANDS:
         job.command = words.pop(0)
     job.names += words
