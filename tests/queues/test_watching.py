@@ -7,16 +7,19 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from carlake.errors import QueueError, SettingsError
+from carlake.landing import stores
 from carlake.queue.sqs import Queue, Received
 from carlake.refresh import run as runs
 from carlake.settings import Settings
 from carlake.watch import consumer, in_hand
+from carlake.watch.figures import QueueFigures
 from carlake.watch.http import Monitor
 from carlake.watch.loop import Watch
 from lakes import lakehouse
@@ -417,3 +420,39 @@ def test_a_queue_tells_of_objects_in_s3_alone(place: Place, small_folder: Path) 
             with pytest.raises(SettingsError, match="A queue tells of objects in S3") as raised:
                 Watch(house, prefixes, queue=Queue(place.url))
             assert "--queue URL" in raised.value.advice
+
+
+def test_an_older_version_is_read_whatever_its_time_says(place: Place, small_folder: Path) -> None:
+    place.versioned()
+    uri = f"{place.landing}/a.json"
+    later = datetime(2100, 1, 1, tzinfo=UTC)  # so long after, time and size alone would tell that an object is known
+    with lakehouse(small_folder / "lake", QUIET, at=later) as house:
+        while True:
+            first, second = place.put("a.json", event(1)), place.put("a.json", event(2))
+            older, newer = stores.head(uri, first), stores.head(uri)
+            assert older is not None and newer is not None and second
+            if (older.size, older.modified_at) == (newer.size, newer.modified_at):
+                break
+        assert house.take([newer]).files == 1
+        assert house.take([newer]).files_unchanged == 1, "the newer one is spared"
+        assert house.take([older]).records == 1
+        all_once(house, [1, 2])
+
+
+def test_a_consumer_is_not_idle_before_the_queue_was_asked(place: Place, small_folder: Path) -> None:
+    with lakehouse(small_folder / "lake", QUIET) as house:
+        asked = consumer.Consumer(
+            Queue(place.url), [place.landing], stores.head, house.journal, QueueFigures(), poll_seconds=1
+        )
+        assert not asked.is_idle()
+        asked.start()
+        wait_until(asked.is_idle)
+        place.put("a.json", event(1))
+        place.tell("a.json")
+        wait_until(lambda: [landed.uri for landed in asked.objects()] == [f"{place.landing}/a.json"])
+        assert not asked.is_idle()
+        asked.landed(asked.objects())
+        assert not asked.is_idle(), "the queue was not asked again yet"
+        wait_until(asked.is_idle)
+        asked.close()
+        assert place.left() == 0

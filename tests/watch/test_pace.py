@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from carlake.landing.landed import LandedObject
 from carlake.watch.pace import FIRST_FILES, Pace
 
 
@@ -44,3 +47,24 @@ def test_a_limit_of_the_settings_holds_for_the_first_batch_too() -> None:
     assert pace.most_files == 7
     pace.done(0.0, 0.1, left=100)
     assert pace.most_files == 7
+
+
+def test_two_versions_of_one_name_are_never_in_one_batch() -> None:
+    at = datetime(2025, 11, 1, tzinfo=UTC)
+    older, newer = (LandedObject("s3://fleet/a", 1, at, version) for version in ("v1", "v2"))
+    other = LandedObject("s3://fleet/b", 1, at, "v1")
+    pace = Pace(0.5, 10_000)
+    batch = pace.batch([older, newer, other], lambda landed: 0.0, 100)
+    assert batch == [older, other]
+    assert pace.batch([newer], lambda landed: 0.0, 100) == [newer]
+
+
+def test_a_batch_has_the_objects_seen_first_up_to_its_limits_in_the_order_of_the_listing() -> None:
+    at = datetime(2025, 11, 1, tzinfo=UTC)
+    a, b, c = (LandedObject(name, 10, at, "v") for name in "abc")
+    seen = {"a": 3.0, "b": 1.0, "c": 2.0}
+    pace = Pace(0.5, 10_000)
+    assert pace.batch([a, b, c], lambda landed: seen[landed.uri], 30) == [a, b, c]
+    assert pace.batch([a, b, c], lambda landed: seen[landed.uri], 20) == [b, c]
+    assert pace.batch([a, b, c], lambda landed: seen[landed.uri], 1) == [b], "at least one"
+    assert Pace(0.5, 2).batch([a, b, c], lambda landed: seen[landed.uri], 100) == [b, c]
