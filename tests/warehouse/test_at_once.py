@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from carlake import places
 from crashes.processes import CHILDREN, finish, killed, start
 from lakes import TODAY, expected, held
-from servers.faults import Fault, Proxy, usual
+from servers.faults import Fault, Proxy, Request, usual
+from servers.versitygw import Server
 from warehouse.lake_of_store import StoreLake, landed, trip
 
 _WRITERS, _OBJECTS, _KILLS = 3, 4, 6
@@ -89,6 +94,29 @@ def test_answers_that_are_lost_after_the_effect_double_nothing(lake: StoreLake, 
         assert house.run(today=TODAY).status == "succeeded"
         assert proxy.befell["lost", "PutObject"] > 3
     proxy.faults = ()
+    assert in_words(lake, records) == []
+
+
+def test_a_data_file_that_goes_before_its_commit_is_never_committed(
+    lake: StoreLake, server: Server, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours = itertools.count(0, 3600)
+    monkeypatch.setattr(places, "_clock", lambda: float(next(hours)))  # the writer stood still for long
+    state = f"{lake.uri}/warehouse/carlake/gold_car_current_state"
+    gone: list[str] = []
+
+    def before(request: Request) -> None:
+        if not gone and request.method == "PUT" and "/gold_car_current_state/metadata/" in request.path:
+            direct = lake.at(server.endpoint).places
+            gone.extend(found.path for found in direct.below(f"{state}/data"))
+            direct.remove(gone)
+
+    records = [trip(number) for number in range(4)]
+    with lake.open() as house:
+        lake.land("a.json", *records)
+        proxy.before = before
+        assert house.run(today=TODAY).status == "succeeded"
+    assert gone
     assert in_words(lake, records) == []
 
 

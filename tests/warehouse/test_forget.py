@@ -47,6 +47,18 @@ def test_a_car_is_gone_from_every_file_of_the_tables_and_every_version(lake: Sto
         assert house.verify(deep=True).ok
 
 
+def test_what_lies_among_the_tables_and_is_not_theirs_is_named_and_left_alone(lake: StoreLake) -> None:
+    with lake.open(tombstone_key_file=lake.folder / "tombstone.key") as house:
+        lake.land("a.json", trip(2), trip(3))
+        assert house.run(today=TODAY).status == "succeeded"
+        foreign = f"{lake.uri}/warehouse/carlake/notes.json"
+        lake.places.write(foreign, trip(3).encode())
+        done = house.forget(CAR)
+        assert [place.path for place in done.left] == [foreign]
+        assert not done.ok
+        assert lake.places.read(foreign) == trip(3).encode()
+
+
 def test_without_a_key_that_all_machines_have_nothing_is_begun(lake: StoreLake) -> None:
     with lake.open() as house:
         lake.land("a.json", trip(3))
