@@ -15,6 +15,7 @@ from carlake.engines.protocol import Reading
 from carlake.engines.spark import landing
 from carlake.engines.spark.file_sets import bare
 from carlake.engines.spark.landing_task import Outcome, ReadTask, in_batches
+from carlake.errors import LakeError
 from carlake.lakehouse import Lakehouse
 from carlake.landing.forgotten import Screen, Tombstones
 from carlake.landing.landed import LandedObject
@@ -122,4 +123,27 @@ def test_a_task_that_fails_leaves_no_file(
     monkeypatch.setattr("carlake.engines.spark.landing_task.settle", lambda: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(OSError, match="full"):
         done(task)
+    assert files_of(embedded) == before
+
+
+def test_what_other_tasks_wrote_goes_when_one_fails(
+    embedded: Lakehouse, small_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spark tells of no task once one has failed; their files are known by the name of the landing."""
+    put(small_folder / "first.json", event("first"))
+    embedded.run([str(small_folder / "first.json")])
+    before = files_of(embedded)
+    put(small_folder / "in" / "a.json", event("a"))
+    task = task_of(embedded, listed(small_folder / "in"))
+
+    def one_is_done_and_another_fails(session: object, given: ReadTask) -> Outcome:
+        assert done(given).records == 1 and len(files_of(embedded)) == len(before) + 1
+        raise LakeError("Spark did not read the objects.")
+
+    monkeypatch.setattr(landing, "run_tasks", one_is_done_and_another_fails)
+    context = embedded.context()
+    spark = landing.SparkLanding(None, context.load)  # type: ignore[arg-type]
+    new = {source_id: each for each in task.parts[0] for source_id in [task.ids[each.uri]]}
+    with pytest.raises(LakeError):
+        spark.read(embedded.declared[BRONZE], new, task.reading, lambda size: None)
     assert files_of(embedded) == before
