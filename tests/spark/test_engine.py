@@ -112,6 +112,23 @@ def test_workers_that_fail_leave_no_files_and_say_why(small_folder: Path) -> Non
             assert "\n" not in str(failed.value)
 
 
+def test_tables_are_made_again_whole_in_a_folder_of_any_name(small_folder: Path) -> None:
+    """Each as one snapshot, whatever a URI makes of its place."""
+    place = small_folder / "a b, 100%2F #1? é" / "lake"
+    with lakehouse(place, EMBEDDED) as house:
+        house.run([str(put(small_folder / "a.ndjson", *events("A"), "what is this?"))])
+        before = {name: rows_of(house, name) for name in (SILVER, MONTHLY, "quarantine_car_data")}
+    with lakehouse(place, spark_settings()) as house:
+        report = house.rebuild(everything=True)
+        assert {(each.status, each.why, each.error) for each in report.steps} == {("succeeded", "asked", "")}
+        for name, rows in before.items():
+            assert rows_of(house, name) == rows
+            summary = iceberg(house, name).current_snapshot().summary.additional_properties
+            assert (summary["carlake.kind"], summary["carlake.engine"]) == ("rebuild", "spark")
+            assert summary["deleted-records"] == summary["added-records"] == str(len(rows))
+        assert house.verify(deep=True).ok
+
+
 def _duckdb_columns(table: Any) -> list[tuple[str, str]]:
     from carlake.engines.schemas import DUCKDB
 

@@ -33,6 +33,7 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
 # Which modules may import a package, also inside functions. Everybody else goes through them.
 ONLY_FROM: dict[str, tuple[str, ...]] = {
     "duckdb": ("engines.duckdb*",),
+    "py4j": ("engines.spark*",),
     "pyspark": ("engines.spark*", "aws.*"),
     "pyiceberg": ("catalogs*", "storage", "store_files", "engines.*", "refresh.*", "look.*", "upkeep.*"),
     "sqlglot": ("engines.spark*",),

@@ -101,7 +101,8 @@ class SparkEngine(TableEngine):
 
     def frame(self, sql: str) -> DataFrame:
         """A query as a DataFrame."""
-        return self.spark.sql(in_spark(sql))
+        with in_short():
+            return self.spark.sql(in_spark(sql))
 
     def named(self, rows: DataFrame, kept: bool = False) -> Relation:
         """A relation of a DataFrame, until the session ends. `kept`: its rows are computed once, now."""
@@ -192,13 +193,16 @@ class SparkEngine(TableEngine):
 
     def _rows_of(self, iceberg: IcebergTable, files: Sequence[DataFile], snapshot: int | None) -> DataFrame:
         known = iceberg.metadata.snapshot_by_id(snapshot) if snapshot is not None else None
-        # At a snapshot Iceberg has the columns of that time.
-        if known is not None and known.schema_id == iceberg.metadata.current_schema_id:
+        # At a snapshot Iceberg has the columns of that time, and JDBC cuts the path of a catalog's file at these two.
+        cut = any(character in str(self.lake.catalog_db) for character in "?#")
+        if known is not None and known.schema_id == iceberg.metadata.current_schema_id and not cut:
             name = f"carlake.{self.namespace}.{iceberg.name()[-1]}"
-            return self.spark.sql(f"SELECT *, _file, _pos FROM {name} VERSION AS OF {known.snapshot_id}")
+            with in_short():
+                return self.spark.sql(f"SELECT *, _file, _pos FROM {name} VERSION AS OF {known.snapshot_id}")
         spark = self.spark
         assert self._sets is not None
-        return spark.table(self._sets.table(iceberg, files))
+        with in_short():
+            return spark.table(self._sets.table(iceberg, files))
 
     def place(self, file: DataFile) -> str:
         """See `TableEngine.place`."""

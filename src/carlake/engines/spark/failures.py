@@ -16,17 +16,20 @@ class WorkFailedError(Exception):
 @contextmanager
 def in_short() -> Iterator[None]:
     """What Spark raises in here is raised as WorkFailedError."""
+    from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
     try:
         yield
-    except PySparkException as error:
+    except (PySparkException, Py4JError) as error:
         raise WorkFailedError(reason(error)) from error
 
 
 def reason(error: Exception) -> str:
     """What a worker's Python said last, or Spark itself first."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip(" :") for line in str(error).splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].startswith("An error occurred while calling"):
+        del lines[0]  # which says nothing of what it was about
     said = [
         line
         for line, after in zip(lines, chain(lines[1:], [""]), strict=True)

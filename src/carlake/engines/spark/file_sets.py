@@ -47,7 +47,7 @@ class FileSets:
         return {
             _CATALOG: "org.apache.iceberg.spark.SparkCatalog",
             f"{_CATALOG}.type": "hadoop",
-            f"{_CATALOG}.warehouse": f"file://{self._folder}",
+            f"{_CATALOG}.warehouse": _location(self._folder),
             f"{_CATALOG}.cache-enabled": "false",
             **{f"{_CATALOG}.{key}": value for key, value in own.items()},
         }
@@ -61,7 +61,7 @@ class FileSets:
         snapshot = self._snapshot(iceberg, files, folder)
         metadata = bare(iceberg.metadata).model_copy(
             update={
-                "location": f"file://{folder.parent}",
+                "location": _location(folder.parent),
                 "table_uuid": uuid.uuid4(),
                 "current_snapshot_id": snapshot.snapshot_id,
                 "snapshots": [snapshot],
@@ -85,14 +85,14 @@ class FileSets:
                 format_version=2,
                 spec=specs[spec_id],
                 schema=iceberg.schema(),
-                output_file=self._io.new_output(f"file://{folder}/m{spec_id}.avro"),
+                output_file=self._io.new_output(_location(folder / f"m{spec_id}.avro")),
                 snapshot_id=snapshot_id,
                 avro_compression="null",
             ) as writer:
                 for entry in _entries(snapshot_id, (file for file in files if file.spec_id == spec_id)):
                     writer.add_entry(entry)
             manifests.append(writer.to_manifest_file())
-        path = f"file://{folder}/list.avro"
+        path = _location(folder / "list.avro")
         with write_manifest_list(
             format_version=2,
             output_file=self._io.new_output(path),
@@ -110,6 +110,12 @@ class FileSets:
             summary=Summary(operation=Operation.APPEND),
             schema_id=iceberg.metadata.current_schema_id,
         )
+
+
+def _location(path: Path) -> str:
+    """A local path as tables record it; bare, where a character of it would end or vanish from a URI."""
+    text = str(path)
+    return text if any(character in text for character in "#?\t\r\n") else f"file://{text}"
 
 
 def bare(metadata: TableMetadata) -> TableMetadata:
