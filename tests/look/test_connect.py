@@ -157,6 +157,16 @@ def test_a_store_of_ones_own_is_asked_by_path() -> None:
         assert [line for line in lines if line not in connection(tool, place("postgres")).text] == []
 
 
+def test_glue_is_found_in_its_region() -> None:
+    for tool, line in {
+        "spark": "--conf spark.sql.catalog.carlake.client.region=eu-west-1",
+        "trino": "hive.metastore.glue.region=eu-west-1",
+        "pyiceberg": '"glue.region": "eu-west-1"',
+    }.items():
+        assert line in connection(tool, place("glue")).text
+    assert "spark.sql.catalog.carlake.type=glue" in connection("spark", place("glue")).text
+
+
 def test_athena_takes_snapshots_by_number() -> None:
     found = connection("athena", place("glue"))
     assert 'SELECT * FROM "AwsDataCatalog"."carlake"."gold_car_current_state" FOR VERSION AS OF 7;' in found.text

@@ -101,8 +101,10 @@ def _spark_catalog(place: Place) -> dict[str, Value]:
         found |= {"type": place.catalog}
         if place.uri is not None:
             found["uri"] = place.uri
-        known = ("s3.", "client.", "type", "glue.region", "glue.endpoint")
+        known = ("s3.", "client.", "type", "glue.region")
         found |= {key: value for key, value in place.properties.items() if not key.startswith(known)}
+        if "glue.region" in place.properties:
+            found["client.region"] = place.properties["glue.region"]
     if place.store in _FILES:
         found["io-impl"] = _FILES[place.store]
     if place.store == "s3":
