@@ -57,14 +57,14 @@ def test_how_a_queue_stands(place: Place) -> None:
     [
         ("fleet", "is no URL of a queue"),
         ("arn:aws:sqs:eu-central-1:1:fleet", "is no URL of a queue"),
-        ("https://sqs.eu-central-1.amazonaws.com", "is no URL of a queue"),
+        ("https://user:secret@sqs.eu-central-1.amazonaws.com", "is no URL of a queue"),
         ("https://sqs.eu-central-1.amazonaws.com/1/fleet.fifo", "is a FIFO queue"),
     ],
 )
 def test_what_is_no_standard_queue_is_refused(url: str, says: str) -> None:
     with pytest.raises(SettingsError, match=says) as raised:
         Queue(url)
-    assert raised.value.advice
+    assert raised.value.advice and "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ class Queue:
         name = place.path.rstrip("/").rpartition("/")[2]
         if place.scheme not in ("http", "https") or not place.hostname or not name:
             raise SettingsError(
-                f"{url!r} is no URL of a queue in SQS.",
+                f"{url.rpartition('@')[2]!r} is no URL of a queue in SQS.",
                 "Give what `aws sqs get-queue-url --queue-name NAME` says: https://sqs.REGION.amazonaws.com/ACCOUNT/NAME",
             )
         if name.endswith(".fifo"):
