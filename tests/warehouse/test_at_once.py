@@ -17,7 +17,7 @@ from servers.faults import Fault, Proxy, Request, usual
 from servers.versitygw import Server
 from warehouse.lake_of_store import StoreLake, landed, trip
 
-_WRITERS, _OBJECTS, _KILLS = 3, 4, 6
+_WRITERS, _OBJECTS, _KILLS = 3, 4, 4
 
 
 def taking_in(lake: StoreLake, barrier: Any) -> None:
