@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from carlake import catalogs_rest, catalogs_sql
+from carlake import lake as lakes
+from carlake.catalogs import close_catalog, open_catalog
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
 from lakes import BRONZE, MODIFIED, expected, held, iceberg, lakehouse, nested, put
@@ -121,8 +124,14 @@ def test_a_server_that_restarts_in_the_middle_is_waited_for(house: Lakehouse, re
     is_right(house, 2)
 
 
-def test_a_server_that_stays_away_fails_the_run_and_loses_nothing(house: Lakehouse, reached: Reached) -> None:
+def test_a_server_that_stays_away_fails_the_run_and_loses_nothing(
+    house: Lakehouse, reached: Reached, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (catalogs_rest, catalogs_sql):
+        monkeypatch.setattr(module, "_READ_TRIES", 1)  # each table is asked for, and each would be waited for
+    house.reopen()
     put(house.lake.landing / "second.json", record(1))
+    assert house.catalog.list_namespaces()
     reached.server.crash()
     try:
         report = house.run()
@@ -134,3 +143,26 @@ def test_a_server_that_stays_away_fails_the_run_and_loses_nothing(house: Lakehou
     assert (house.lake.landing / "second.json").exists()
     assert house.run().status == "succeeded"
     is_right(house, 2)
+
+
+@pytest.mark.xdist_group("catalog-postgres")
+def test_threads_may_open_a_new_catalog_on_a_server_at_once(servers: Servers, small_folder: Path) -> None:
+    """The tables and the namespace are made by whoever is first by a moment; the others find them there."""
+    lake = lakes.create(small_folder / "lake")
+    for attempt in range(5):
+        settings = Settings(catalog="postgres", catalog_uri=servers.postgres.database(f"at_once_{attempt}"))
+        start, errors = threading.Barrier(8), []
+
+        def opening(settings: Settings = settings, start: Any = start, errors: list[Exception] = errors) -> None:
+            start.wait()
+            try:
+                close_catalog(open_catalog(settings, lake))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
+                errors.append(error)
+
+        threads = [threading.Thread(target=opening) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
