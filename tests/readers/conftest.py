@@ -12,7 +12,7 @@ from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
 from lakes import NOON, lakehouse
 from readers.lake import Read, fed
-from servers import postgres, rest_catalog, trino, versitygw
+from servers import moto, postgres, rest_catalog, trino, versitygw
 
 CREDENTIALS = {
     "PGPASSWORD": postgres.PASSWORD,
@@ -21,6 +21,7 @@ CREDENTIALS = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 """What no text shows: each reader has it in its environment."""
+GLUE_KEYS = {"glue.access-key-id": versitygw.ACCESS, "glue.secret-access-key": versitygw.SECRET}
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +69,15 @@ def rest_s3(tmp_path_factory: pytest.TempPathFactory, store: versitygw.Server) -
         yield from _in_store(tmp_path_factory.mktemp("read"), store, "rest", server.uri)
 
 
-def _in_store(folder: Path, store: versitygw.Server, catalog: str, uri: str) -> Iterator[Read]:
+@pytest.fixture(scope="session")
+def glue_s3(tmp_path_factory: pytest.TempPathFactory, store: versitygw.Server) -> Iterator[Read]:
+    """A lake whole in a store, its catalog by Glue's API: the shape of it alone."""
+    with moto.running() as server:
+        folder = tmp_path_factory.mktemp("read")
+        yield from _in_store(folder, store, "glue", server.endpoint, **{"glue.region": versitygw.REGION, **GLUE_KEYS})
+
+
+def _in_store(folder: Path, store: versitygw.Server, catalog: str, uri: str, **properties: str) -> Iterator[Read]:
     options = {
         "endpoint": store.endpoint,
         "region": versitygw.REGION,
@@ -76,11 +85,24 @@ def _in_store(folder: Path, store: versitygw.Server, catalog: str, uri: str) -> 
         "secret_access_key": versitygw.SECRET,
     }
     settings = Settings(
-        threads=1, catalog=catalog, catalog_uri=uri, store_properties=options, state_folder=folder / "state"
+        threads=1,
+        catalog=catalog,
+        catalog_uri=uri,
+        catalog_properties=properties,
+        store_properties=options,
+        state_folder=folder / "state",
     )
     bucket = store.make_bucket(f"lake-{uuid4().hex[:12]}")
     with Lakehouse.create(f"{bucket}/lake", settings, clock=lambda: NOON) as house:
         yield fed(house, folder)
+
+
+@pytest.fixture(params=["sqlite_local", "postgres_s3", "rest_s3", "glue_s3"], scope="session")
+def any_cell(request: pytest.FixtureRequest) -> Read:
+    """Each of the lakes, for readers that take no servers of their own."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Read)
+    return found
 
 
 @pytest.fixture(params=["sqlite_local", "postgres_s3", "rest_s3"], scope="session")

@@ -45,5 +45,5 @@ def read(read: Read, variables: Mapping[str, str] | None = None) -> None:
     assert dict(zip((table.name for table in read.of_release), found[len(now) :], strict=True)) == read.then
 
 
-def test_duckdb_reads_every_table_now_and_at_a_release(cell: Read) -> None:
-    read(cell, CREDENTIALS)
+def test_duckdb_reads_every_table_now_and_at_a_release(any_cell: Read) -> None:
+    read(any_cell, CREDENTIALS)

@@ -66,22 +66,25 @@ def read(read: Read, tool: str, more: str, variables: Mapping[str, str] | None =
 
 
 @pytest.mark.parametrize(("tool", "more"), [("pyiceberg", _PYICEBERG), ("polars", _POLARS)])
-def test_python_reads_every_table_now_and_at_a_release(cell: Read, tool: str, more: str) -> None:
-    read(cell, tool, more, CREDENTIALS)
+def test_python_reads_every_table_now_and_at_a_release(any_cell: Read, tool: str, more: str) -> None:
+    read(any_cell, tool, more, CREDENTIALS)
 
 
-def test_the_text_for_pyiceberg_counts_and_reads_the_past(cell: Read) -> None:
-    text = cell.house.connect("pyiceberg", as_of_run=cell.run).text
+def test_the_text_for_pyiceberg_counts_and_reads_the_past(any_cell: Read) -> None:
+    text = any_cell.house.connect("pyiceberg", as_of_run=any_cell.run).text
     *counts, cars = printed(text, "print(cars.num_rows, then.num_rows, table.name())", CREDENTIALS)
-    assert dict(line.split() for line in counts) == {f"carlake.{n}": str(f["rows"]) for n, f in cell.now.items()}
+    assert dict(line.split() for line in counts) == {f"carlake.{n}": str(f["rows"]) for n, f in any_cell.now.items()}
     state = "gold_car_current_state"
-    assert cars == f"{cell.now[state]['rows']} {cell.then[state]['rows']} ('carlake', '{state}')"
+    assert cars == f"{any_cell.now[state]['rows']} {any_cell.then[state]['rows']} ('carlake', '{state}')"
 
 
-def test_pandas_gets_a_frame_now_and_at_a_release(cell: Read) -> None:
-    connection = cell.house.connect("pandas", as_of_run=cell.run)
+def test_pandas_gets_a_frame_now_and_at_a_release(any_cell: Read) -> None:
+    connection = any_cell.house.connect("pandas", as_of_run=any_cell.run)
     more = "import json\nprint(json.dumps([[len(f), f.current_mileage_km.sum(), str(f.event_timestamp.max())] for f in (cars, then)]))"
     *_, found = printed(connection.text, more, CREDENTIALS)
     sql = "SELECT count(*), sum(current_mileage_km), CAST(max(event_timestamp) AS VARCHAR) FROM gold_car_current_state"
-    own = [[column[0].as_py() for column in cell.house.query(sql, as_of_run=run).columns] for run in ("last", cell.run)]
+    own = [
+        [column[0].as_py() for column in any_cell.house.query(sql, as_of_run=run).columns]
+        for run in ("last", any_cell.run)
+    ]
     assert [[rows, pytest.approx(km), f"{at}:00"] for rows, km, at in own] == json.loads(found)
