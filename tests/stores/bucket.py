@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-
 from servers.versitygw import Server
-
-_numbers = itertools.count(1)
 
 
 class Bucket:
     """A bucket of a test's own, seen by a client that is not carlake's."""
 
-    def __init__(self, server: Server, *, versioned: bool) -> None:
-        self.name = f"bucket-{next(_numbers)}"
+    def __init__(self, server: Server, name: str, *, versioned: bool) -> None:
+        self.name = name
         self.uri = server.make_bucket(self.name, versioned=versioned)
         self.client = server.client()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -35,15 +36,20 @@ def proxy(server: Server) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def bucket(server: Server) -> Bucket:
+def bucket(server: Server, request: pytest.FixtureRequest) -> Bucket:
     """One with versions."""
-    return Bucket(server, versioned=True)
+    return Bucket(server, f"versions-{_digest(request)}", versioned=True)
 
 
 @pytest.fixture
-def plain(server: Server) -> Bucket:
+def plain(server: Server, request: pytest.FixtureRequest) -> Bucket:
     """One without."""
-    return Bucket(server, versioned=False)
+    return Bucket(server, f"plain-{_digest(request)}", versioned=False)
+
+
+def _digest(request: pytest.FixtureRequest) -> str:
+    """A name of the test's own, and the same in every run: which requests fail hangs on their paths."""
+    return hashlib.sha256(request.node.name.encode()).hexdigest()[:16]
 
 
 @pytest.fixture
