@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from carlake_aws import node
 from carlake_aws.names import Names
 from carlake_aws.parameters import Parameters
 from carlake_aws.templates import synthesize
+
+node.use()  # before any test imports CDK
 
 Template = dict[str, Any]
 

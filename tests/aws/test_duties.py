@@ -147,9 +147,18 @@ def fits(arn: str, shape: str) -> bool:
     return re.fullmatch(pattern, arn) is not None
 
 
-def test_intake_deletes_nothing_and_touches_no_other_prefix(names: Names) -> None:
-    actions = {action for one in statements(INTAKE, names) for action in one.actions}
-    assert not {action for action in actions if "Delete" in action} - {"sqs:DeleteMessage"}
+def test_intake_takes_nothing_from_landing_and_touches_no_other_prefix(names: Names) -> None:
+    deletes = {
+        (action, resource)
+        for one in statements(INTAKE, names)
+        for action in one.actions
+        for resource in one.resources
+        if "Delete" in action
+    }
+    assert deletes == {
+        ("sqs:DeleteMessage", names.arn("sqs", names.queue)),
+        ("s3:DeleteObject", names.objects_arn("warehouse")),
+    }
     landing = [arn for one in statements(INTAKE, names) for arn in one.resources if "landing" in arn]
     assert landing == [names.objects_arn("landing", "in/"), names.bucket_arn("landing")]
     assert not [

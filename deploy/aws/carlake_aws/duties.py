@@ -6,6 +6,8 @@ The tests run the real flows, record every call, and ask these statements about 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from carlake_aws.names import LANDING_PREFIX, Names
 from carlake_aws.statements import Statement
 
@@ -16,6 +18,7 @@ _OBJECTS = "A key is not known before it is written; the bucket holds nothing el
 _STREAMS = "Names of log streams are made by the service while it runs."
 _TABLES = "carlake makes its tables itself, so their names stand in its code; the database is this lake's alone."
 _MULTIPART = "It is called when an upload in parts fails, which no test can bring about at a given place."
+_FIRST = "The tables are made by the function that is called first, which may be this one."
 _FAILS = "It is called when a commit is refused and its files are taken away again."
 _PREFIX = {"StringLike": {"s3:prefix": [f"{LANDING_PREFIX}/*", LANDING_PREFIX]}}
 
@@ -26,7 +29,7 @@ def statements(duty: str, names: Names) -> tuple[Statement, ...]:
 
 
 def intake(names: Names) -> tuple[Statement, ...]:
-    """Landing to gold. It reads what landed and writes tables; it deletes nothing of landing, nor any version of anything."""
+    """Landing to gold. It reads what landed and writes tables; it takes nothing from landing, and deletes no version of anything."""
     return (
         Statement(
             "ReadWhatLanded",
@@ -34,9 +37,6 @@ def intake(names: Names) -> tuple[Statement, ...]:
             (names.objects_arn("landing", f"{LANDING_PREFIX}/"),),
             "Events are read from the object, or the version of it, that a message names.",
             wildcard="Whoever sends events chooses their names; only those below the prefix are readable.",
-            unused={
-                "s3:GetObjectVersion": "Only a message that names a version which is not the newest any more asks for one."
-            },
         ),
         Statement(
             "FindWhatLanded",
@@ -46,14 +46,15 @@ def intake(names: Names) -> tuple[Statement, ...]:
             condition=_PREFIX,
             unused={"s3:ListBucket": "S3 asks for it when an object is not there."},
         ),
-        *_tables(names),
+        *_tables(names, INTAKE),
         Statement(
             "TakeMessages",
             ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"),
             (names.arn("sqs", names.queue),),
-            "The service that calls the function takes messages from the queue with the function's role.",
+            "The service that calls the function takes messages from the queue with the function's role; the function itself "
+            "lets others have at once what it has no time for.",
             unused=dict.fromkeys(
-                ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"),
+                ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
                 "The service asks before it links a function to a queue; it is its own caller, not the function.",
             ),
         ),
@@ -78,6 +79,9 @@ def maintenance(names: Names) -> tuple[Statement, ...]:
             (names.bucket_arn("landing"),),
             "The listing is the truth: it finds what no message told of, and overwritten versions that nobody read.",
             condition=_PREFIX,
+            unused={
+                "s3:ListBucketVersions": "It is asked when an object is overwritten between the listing and its move."
+            },
         ),
         Statement(
             "Archive",
@@ -94,14 +98,7 @@ def maintenance(names: Names) -> tuple[Statement, ...]:
             "Without it S3 answers 403 instead of 404 for a place in the archive that is free.",
             unused={"s3:ListBucket": "S3 asks for it when an object is not there."},
         ),
-        *_tables(names),
-        Statement(
-            "RemoveOrphans",
-            ("s3:DeleteObject",),
-            (names.objects_arn("warehouse"),),
-            "Files that no snapshot refers to any more are removed; former versions stay for as long as the bucket keeps them.",
-            wildcard=_OBJECTS,
-        ),
+        *_tables(names, MAINTENANCE),
         *_function(names, MAINTENANCE),
         _key(names, ("s3",)),
     )
@@ -130,7 +127,7 @@ def backfill(names: Names) -> tuple[Statement, ...]:
             "The objects to read are listed.",
             condition=_PREFIX,
         ),
-        *_tables(names),
+        *_tables(names, BACKFILL),
         Statement(
             "LoadCode",
             ("s3:GetObject",),
@@ -186,6 +183,7 @@ def query(names: Names) -> tuple[Statement, ...]:
             tuple(names.catalog_arns),
             "Athena asks the catalog where a table's metadata lies.",
             wildcard=_TABLES,
+            unused={"glue:GetTables": "Athena lists the tables for whoever types a query."},
         ),
         Statement(
             "ReadTables",
@@ -207,11 +205,11 @@ def query(names: Names) -> tuple[Statement, ...]:
             (names.bucket_arn("warehouse"), names.bucket_arn("results")),
             "Athena looks whether the buckets are in its region.",
         ),
-        _key(names, ("s3",)),
+        _key(names, ("s3",), {"kms:GenerateDataKey": "Athena encrypts results with it."}),
     )
 
 
-def _tables(names: Names) -> tuple[Statement, ...]:
+def _tables(names: Names, duty: str) -> tuple[Statement, ...]:
     """What every writer of tables needs. Nobody deletes a table."""
     return (
         Statement(
@@ -226,10 +224,17 @@ def _tables(names: Names) -> tuple[Statement, ...]:
             "ListTables",
             ("s3:ListBucket",),
             (names.bucket_arn("warehouse"),),
-            "Without it S3 answers 403 instead of 404, and a file that is missing looks like one that is forbidden.",
-            unused={
-                "s3:ListBucket": "S3 asks for it when an object is not there, and maintenance when it looks for orphans."
-            },
+            "Whether the lake is there yet, what a try that was broken off left behind; and without it S3 answers 403 instead of "
+            "404, and a file that is missing looks like one that is forbidden.",
+        ),
+        Statement(
+            "TakeFilesBack",
+            ("s3:DeleteObject",),
+            (names.objects_arn("warehouse"),),
+            "Files of a commit that was refused, and those that no snapshot refers to any more. It hides them: the bucket keeps "
+            "each version for its time, and no duty may delete those.",
+            wildcard=_OBJECTS,
+            unused={} if duty == MAINTENANCE else {"s3:DeleteObject": _FAILS},
         ),
         Statement(
             "CommitTables",
@@ -237,6 +242,7 @@ def _tables(names: Names) -> tuple[Statement, ...]:
             tuple(names.catalog_arns),
             "A commit swaps the location of a table's metadata in the catalog; a table that is missing is made.",
             wildcard=_TABLES,
+            unused={"glue:CreateTable": _FIRST} if duty == MAINTENANCE else {},
         ),
     )
 
@@ -268,12 +274,13 @@ def _function(names: Names, duty: str) -> tuple[Statement, ...]:
     )
 
 
-def _key(names: Names, services: tuple[str, ...]) -> Statement:
+def _key(names: Names, services: tuple[str, ...], unused: Mapping[str, str] | None = None) -> Statement:
     return Statement(
         "UseKey",
         ("kms:Decrypt", "kms:GenerateDataKey"),
         (names.key_arn,),
         "Everything is encrypted with this key; the services use it in the name of whoever asks them.",
+        unused=unused or {},
         condition={
             "StringEquals": {"kms:ViaService": [f"{service}.{names.region}.amazonaws.com" for service in services]}
         },

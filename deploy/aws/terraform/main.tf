@@ -1,12 +1,12 @@
 # carlake by Terraform: the published templates, one CloudFormation stack each, in their order.
 #
-#   make deploy-template                       # writes build/deploy/1-foundation.template.json ...
-#   python -m carlake.aws.build build/package  # writes the package, and prints its version and hash
-#   terraform apply -target=aws_cloudformation_stack.storage ...
-#   aws s3 cp --recursive build/package/ s3://BUCKET_OF_CODE/packages/
+#   make deploy-template     # writes build/deploy/1-foundation.template.json ...
+#   terraform apply -target=aws_cloudformation_stack.catalog ...
+#   aws s3 cp --recursive FOLDER_OF_PACKAGE s3://BUCKET_OF_CODE/packages/carlake-VERSION-HASH/
 #   terraform apply ...
 #
-# The package has to lie in the bucket of code before the stack `compute` is made: so the first apply ends at storage.
+# The package (function.zip, the wheel, spark_job.py) has to lie in the bucket of code before the stack `compute` is made:
+# so the first apply ends before it.
 
 terraform {
   required_version = ">= 1.5"

@@ -1,0 +1,86 @@
+"""What the calls of a flow ask of IAM: each request that came through the proxy, as actions on resources.
+
+Of S3 by method and path, of services that speak JSON by the target that they name. What S3 asks of the key in the caller's
+name does not pass the proxy; it follows from what was read and written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from carlake_aws.names import Names
+
+from servers.faults import Request
+
+
+@dataclass(frozen=True, order=True)
+class Asked:
+    """One action on one resource; `via` is the service that asks in the caller's name; `prefix`, of a listing."""
+
+    action: str
+    resource: str
+    via: str = ""
+    prefix: str = ""
+
+
+class UnknownCallError(Exception):
+    """A request of which it is not known what it asks of IAM."""
+
+
+def asked(requests: Iterable[Request], names: Names) -> set[Asked]:
+    """What all these requests ask. Raises UnknownCallError, so that no call goes by unseen."""
+    return {one for request in requests for one in _asked(request, names)}
+
+
+def _asked(request: Request, names: Names) -> list[Asked]:
+    service = _service(request)
+    if service == "s3":
+        return _of_s3(request, names)
+    target = request.headers.get("x-amz-target", "").rpartition(".")[2]
+    if service == "glue" and target:
+        # The body names database and table; Glue checks catalog, database and table alike.
+        return [Asked(f"glue:{target}", arn.replace("/*", "/some_table")) for arn in names.catalog_arns]
+    if service == "sqs" and target:
+        action = target.removesuffix("Batch")
+        return [Asked(f"sqs:{action}", names.arn("sqs", names.queue))]
+    raise UnknownCallError(f"{service} {request.method} {request.path} {target}")
+
+
+def _service(request: Request) -> str:
+    found = re.search(r"Credential=[^/]+/\d+/[^/]+/([a-z0-9-]+)/", request.headers.get("authorization", ""))
+    if found is None:
+        raise UnknownCallError(f"{request.method} {request.path} is not signed")
+    return found[1]
+
+
+def _of_s3(request: Request, names: Names) -> list[Asked]:
+    bucket, _, key = request.path.strip("/").partition("/")
+    place = f"arn:{names.partition}:s3:::{bucket}"
+    prefix = request.query.get("prefix", [""])[0]
+    thing = f"{place}/{key}"
+    version = "Version" if "versionId" in request.query else ""
+    reads = [Asked("kms:Decrypt", names.key_arn, "s3")]
+    writes = [Asked("kms:GenerateDataKey", names.key_arn, "s3")]
+    operation = request.operation
+    if operation == "ListObjectsV2":
+        return [Asked("s3:ListBucket", place, prefix=prefix)]
+    if operation == "ListObjectVersions":
+        return [Asked("s3:ListBucketVersions", place, prefix=prefix)]
+    if operation in ("GetObject", "HeadObject") and key:
+        return [Asked(f"s3:GetObject{version}", thing), *reads]
+    if operation in ("PutObject", "UploadPart", "CreateMultipartUpload", "CompleteMultipartUpload"):
+        return [Asked("s3:PutObject", thing), *writes, *(reads if operation != "PutObject" else ())]
+    if operation in ("CopyObject", "UploadPartCopy"):
+        source, _, of = unquote(request.headers["x-amz-copy-source"]).partition("?")
+        read = Asked(f"s3:GetObject{'Version' if of else ''}", f"arn:{names.partition}:s3:::{source.lstrip('/')}")
+        return [read, Asked("s3:PutObject", thing), *reads, *writes]
+    if operation == "DeleteObject":
+        return [Asked(f"s3:DeleteObject{version}", thing)]
+    if operation == "DeleteObjects":
+        return [Asked("s3:DeleteObject", f"{place}/some-key")]
+    if operation == "AbortMultipartUpload":
+        return [Asked("s3:AbortMultipartUpload", thing)]
+    raise UnknownCallError(f"s3 {operation} {request.path} {request.query}")
