@@ -31,7 +31,7 @@ _DATABASE = re.compile(r'FATAL:\s+database "(?P<name>[^"]*)" does not exist')
 _SILENT = re.compile(
     r"connection refused|timeout expired|timed out|failed to resolve|name or service not known|no route to host"
     r"|network is unreachable|could not connect|connection reset|closed the connection|remote end closed"
-    r"|max retries exceeded",
+    r"|max retries exceeded|not yet accepting|starting up|shutting down|recovery mode",
     re.I,
 )
 _MOVED = re.compile(r"sequence number", re.I)

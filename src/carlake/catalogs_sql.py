@@ -19,7 +19,7 @@ from pyiceberg.exceptions import NamespaceAlreadyExistsError
 from pyiceberg.table import CommitTableResponse, Table
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import TableRequirement, TableUpdate
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, bindparam, create_engine, event, make_url, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
@@ -33,6 +33,11 @@ STATEMENT_SECONDS = 60
 
 _KNOWN_METADATA = 32
 _IMMUTABLE_LISTS = ("snapshots", "snapshot_log", "metadata_log", "schemas", "partition_specs", "sort_orders")
+_LOCATION = select(IcebergTables.metadata_location).where(
+    IcebergTables.catalog_name == bindparam("catalog"),
+    IcebergTables.table_namespace == bindparam("namespace"),
+    IcebergTables.table_name == bindparam("table"),
+)
 _READ_TRIES, _READ_SECONDS = 5, 15.0
 _MAKE_TRIES = 5
 
@@ -80,8 +85,20 @@ class LakeSqlCatalog(WritesMetadata, SqlCatalog):  # type: ignore[misc]  # PyIce
             raise NamespaceAlreadyExistsError(f"Namespace {namespace} already exists") from error
 
     def load_table(self, identifier: Any) -> Table:
-        """As PyIceberg's."""
-        return _asked_again(lambda: super(LakeSqlCatalog, self).load_table(identifier))
+        """As PyIceberg's. A metadata file never changes, so the newest ones are parsed once."""
+        return _asked_again(lambda: self._known(identifier) or super(LakeSqlCatalog, self).load_table(identifier))
+
+    def _known(self, identifier: Any) -> Table | None:
+        """The table, where its metadata is known; asked for without the ORM, whose session costs four times the rest."""
+        name = Catalog.identifier_to_tuple(identifier)
+        names = {"catalog": self.name, "namespace": ".".join(name[:-1]), "table": name[-1]}
+        with self.engine.connect() as connection:
+            location = connection.execute(_LOCATION, names).scalar()
+        metadata = self.known_metadata.get(location) if location else None
+        if metadata is None:
+            return None
+        io = self._load_file_io(metadata.properties, location)
+        return Table(identifier=name, metadata=metadata, metadata_location=location, io=io, catalog=self)
 
     def namespace_exists(self, identifier: Any) -> bool:
         """As PyIceberg's."""
@@ -92,20 +109,10 @@ class LakeSqlCatalog(WritesMetadata, SqlCatalog):  # type: ignore[misc]  # PyIce
         self.engine.dispose()
 
     def _convert_orm_to_iceberg(self, orm_table: IcebergTables) -> Table:
-        """The table of a catalog row. A metadata file never changes, so the newest ones are parsed once."""
-        location = orm_table.metadata_location
-        metadata = self.known_metadata.get(location) if location else None
-        if metadata is None:
-            table = super()._convert_orm_to_iceberg(orm_table)
-            self._know(table.metadata_location, table.metadata)
-            return table
-        return Table(
-            identifier=(*Catalog.identifier_to_tuple(orm_table.table_namespace), orm_table.table_name),
-            metadata=metadata,
-            metadata_location=location,
-            io=self._load_file_io(metadata.properties, location),
-            catalog=self,
-        )
+        """Called by PyIceberg with a row of the catalog."""
+        table = super()._convert_orm_to_iceberg(orm_table)
+        self._know(table.metadata_location, table.metadata)
+        return table
 
     def commit_table(
         self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
@@ -214,7 +221,8 @@ def _is_out_of_reach(error: Exception) -> bool:
     if not isinstance(error, OperationalError) or isinstance(error, ProgrammingError):
         return False
     text = str(error.orig)
-    passing = ("refused", "closed the connection", "terminating", "starting up", "shutting down", "reset by peer")
+    passing = ("refused", "closed the connection", "reset by peer", "terminating", "starting up", "shutting down")
+    passing += ("not yet accepting", "recovery mode")
     return error.connection_invalidated or any(sign in text for sign in passing)
 
 

@@ -124,6 +124,19 @@ def test_a_server_that_restarts_in_the_middle_is_waited_for(house: Lakehouse, re
     is_right(house, 2)
 
 
+def test_a_run_that_begins_while_the_server_restarts_waits(house: Lakehouse, reached: Reached) -> None:
+    put(house.lake.landing / "second.json", record(1))
+    reached.server.crash()
+    starting = threading.Timer(0.4, reached.server.start)
+    starting.start()
+    try:
+        report = house.run()
+    finally:
+        starting.join()
+    assert report.status == "succeeded", report
+    is_right(house, 2)
+
+
 def test_a_server_that_stays_away_fails_the_run_and_loses_nothing(
     house: Lakehouse, reached: Reached, monkeypatch: pytest.MonkeyPatch
 ) -> None:
