@@ -41,6 +41,12 @@ _LOCATION = select(IcebergTables.metadata_location).where(
 _READ_TRIES, _READ_SECONDS = 5, 15.0
 _MAKE_TRIES = 5
 
+# What PostgreSQL and its driver say of a server that is to be there again soon.
+_PASSING = (
+    *("refused", "closed the connection", "reset by peer", "terminating"),
+    *("starting up", "shutting down", "not yet accepting", "recovery mode"),
+)
+
 Answer = TypeVar("Answer")
 
 # It would tell each try that is followed by another on standard error; the last one's error is told by carlake.
@@ -221,9 +227,7 @@ def _is_out_of_reach(error: Exception) -> bool:
     if not isinstance(error, OperationalError) or isinstance(error, ProgrammingError):
         return False
     text = str(error.orig)
-    passing = ("refused", "closed the connection", "reset by peer", "terminating", "starting up", "shutting down")
-    passing += ("not yet accepting", "recovery mode")
-    return error.connection_invalidated or any(sign in text for sign in passing)
+    return error.connection_invalidated or any(sign in text for sign in _PASSING)
 
 
 def _is_there_already(error: DBAPIError) -> bool:
