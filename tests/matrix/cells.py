@@ -104,3 +104,6 @@ _OF_SPARK = (Cell("spark", "sqlite", "local"), Cell("spark", "postgres", "local"
 
 USUAL = (*(cell for cell in ALL if cell.engine == "duckdb"), *_OF_SPARK)
 """Those of `make test`: each part at least once, each pair of a catalog and a store, and Spark where it differs."""
+
+FLOW = "test_the_tables_are_right_whatever_lands"
+"""The test that the usual combinations of Spark run. The others do there what the embedded engine does, and take minutes."""

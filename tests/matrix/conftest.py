@@ -16,7 +16,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "cell" in metafunc.fixturenames:
         chosen = [
             pytest.param(cell, id=str(cell), marks=pytest.mark.xdist_group(cell.group))
-            for cell in cells(metafunc.config)
+            for cell in cells(metafunc.config, metafunc.function.__name__)
         ]
         metafunc.parametrize("cell", chosen)
 

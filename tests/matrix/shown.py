@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from matrix.cells import ALL, USUAL, Cell
+from matrix.cells import ALL, FLOW, USUAL, Cell
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,9 +21,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def cells(config: pytest.Config) -> tuple[Cell, ...]:
-    """The combinations that are to run."""
-    return ALL if config.getoption("--matrix") == "all" else USUAL
+def cells(config: pytest.Config, test: str = FLOW) -> tuple[Cell, ...]:
+    """The combinations that a test is to run on."""
+    if config.getoption("--matrix") == "all":
+        return ALL
+    return tuple(cell for cell in USUAL if cell.engine == "duckdb" or test == FLOW)
 
 
 def outcomes(stats: dict[str, list[Any]]) -> dict[str, Counter[str]]:
