@@ -24,7 +24,11 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("engines.duckdb*",), ("refresh", "refresh.*")),
     (("engines", "engines.*"), ("queue", "queue.*")),
     (("landing", "landing.*"), ("simulator", "simulator.*"), ("catalogs", "catalogs_*"), ("hooks",)),
-    (("tables", "tables.*", "contracts", "contracts.*", "rules", "rules.*"), ("lake", "lake_in_store", "lake_record"), ("storage", "store_files", "store_paths")),
+    (
+        ("tables", "tables.*", "contracts", "contracts.*", "rules", "rules.*"),
+        ("lake", "lake_in_store", "lake_record"),
+        ("storage", "store_files", "store_paths"),
+    ),
     (("places",),),
     (("settings", "settings_*"), ("",), ("checksums",), ("store_clients",)),
     (("errors",), ("version",), ("lazy",)),
