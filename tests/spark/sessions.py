@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from carlake.engines.spark.catalog_conf import AWS_BUNDLE, POSTGRES_JDBC, SQLITE_JDBC
+from carlake.engines.spark.catalog_conf import POSTGRES_JDBC, SQLITE_JDBC, bundle
+from carlake.engines.spark.session import RUNTIMES
 from carlake.settings import Settings
 
 PROPERTIES = {
     # Compiled once and quickly: no test runs long enough for more.
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
     # One context serves lakes with every catalog and store.
-    "spark.jars.packages": ",".join((SQLITE_JDBC, POSTGRES_JDBC, AWS_BUNDLE)),
+    "spark.jars.packages": ",".join((SQLITE_JDBC, POSTGRES_JDBC, bundle("s3", RUNTIMES["4.1"]))),
     "spark.driver.memory": "1g",
     "spark.sql.shuffle.partitions": "2",
     "spark.default.parallelism": "2",

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from carlake.catalogs import CATALOG_NAME, file_io_properties, plain_properties, warehouse_location
 from carlake.errors import SettingsError
+from carlake.places import parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +20,9 @@ SPARK_CATALOG = f"spark.sql.catalog.{CATALOG_NAME}"
 
 SQLITE_JDBC = "org.xerial:sqlite-jdbc:3.54.1.0"
 POSTGRES_JDBC = "org.postgresql:postgresql:42.7.8"
-AWS_BUNDLE = "org.apache.iceberg:iceberg-aws-bundle:1.11.0"
-"""AWS's own library, which Iceberg's Glue catalog and S3 access need and its runtime leaves out."""
+
+# The libraries of clouds that Iceberg's runtime leaves out, of its own version, by the scheme of the files' locations.
+_BUNDLES = {"s3": "iceberg-aws-bundle", "gs": "iceberg-gcp-bundle", "az": "iceberg-azure-bundle"}
 
 # What libpq's addresses say, as PostgreSQL's JDBC driver names it; what it does not know is left out.
 _JDBC = {"sslmode": "sslmode", "sslrootcert": "sslrootcert", "sslcert": "sslcert", "sslkey": "sslkey"} | {
@@ -51,11 +53,22 @@ def file_access(settings: Settings, lake: Lake) -> dict[str, str]:
     return {"io-impl": "org.apache.iceberg.io.ResolvingFileIO", **file_io_properties(settings)}
 
 
-def catalog_packages(settings: Settings) -> list[str]:
-    """What Spark fetches to open the catalog and its tables' files, as `spark.jars.packages` names it."""
+def catalog_packages(settings: Settings, lake: Lake, runtime: str) -> list[str]:
+    """What Spark fetches to open the catalog and its tables' files, as `spark.jars.packages` names it.
+
+    runtime  Iceberg's runtime, as it is named there
+    """
     drivers = {"sqlite": [SQLITE_JDBC], "postgres": [POSTGRES_JDBC], "sql": [POSTGRES_JDBC, SQLITE_JDBC]}
-    aws = settings.catalog == "glue" or settings.warehouse.startswith("s3")
-    return [*drivers.get(settings.catalog, []), *([AWS_BUNDLE] if aws else [])]
+    schemes = {parts(lake.warehouse_uri)[0].partition("://")[0]} if lake.warehouse_uri else set()
+    if settings.catalog == "glue":
+        schemes.add("s3")
+    bundles = [bundle(scheme, runtime) for scheme in sorted(schemes & set(_BUNDLES))]
+    return [*drivers.get(settings.catalog, []), *bundles]
+
+
+def bundle(scheme: str, runtime: str) -> str:
+    """The library by which Iceberg reaches a kind of store ("s3", "gs", "az"), of the version of its runtime."""
+    return f"org.apache.iceberg:{_BUNDLES[scheme]}:{runtime.rpartition(':')[2]}"
 
 
 def _properties(settings: Settings, lake: Lake) -> Mapping[str, str]:
@@ -82,14 +95,14 @@ def _properties(settings: Settings, lake: Lake) -> Mapping[str, str]:
 
 def _postgres(uri: str) -> dict[str, str]:
     """A database's address as JDBC has it, user and password apart. Neither driver knows all that the other's takes."""
-    parts = urlsplit(uri)
-    asked = dict(parse_qsl(parts.query))
-    user, password = parts.username or asked.pop("user", ""), parts.password or asked.pop("password", "")
+    url = urlsplit(uri)
+    asked = dict(parse_qsl(url.query))
+    user, password = url.username or asked.pop("user", ""), url.password or asked.pop("password", "")
     known = {_JDBC[name]: value for name, value in asked.items() if name in _JDBC}
     query = f"?{urlencode(known)}" if known else ""
-    port = f":{parts.port}" if parts.port else ""
+    port = f":{url.port}" if url.port else ""
     return {
-        "uri": f"jdbc:postgresql://{parts.hostname or 'localhost'}{port}{parts.path or '/'}{query}",
+        "uri": f"jdbc:postgresql://{url.hostname or 'localhost'}{port}{url.path or '/'}{query}",
         "jdbc.schema-version": "V1",
         **({"jdbc.user": unquote(user)} if user else {}),
         **({"jdbc.password": unquote(password)} if password else {}),

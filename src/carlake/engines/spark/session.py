@@ -63,7 +63,7 @@ def open_session(settings: Settings, lake: Lake) -> SparkSession:
     with _lock:
         base = _running()
         if base is None:
-            base = _start(settings)
+            base = _start(settings, lake)
             _own = True
         # What goes wrong is raised; Spark would print it, too, with every line that led there.
         logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
@@ -105,10 +105,12 @@ def session_conf(settings: Settings, lake: Lake) -> dict[str, str]:
     return {**plain_spark_properties(settings, runtime=True), **_NEEDED, **spark_catalog(settings, lake)}
 
 
-def context_conf(settings: Settings, version: str) -> dict[str, str]:
+def context_conf(settings: Settings, lake: Lake, version: str) -> dict[str, str]:
     """What a context is started with: by default small, on this machine, and heard by nobody else."""
     given = plain_spark_properties(settings)
-    packages = [runtime_for(version), *catalog_packages(settings), *given.pop("spark.jars.packages", "").split(",")]
+    runtime = runtime_for(version)
+    more = given.pop("spark.jars.packages", "").split(",")
+    packages = [runtime, *catalog_packages(settings, lake, runtime), *more]
     local = settings.spark_master.startswith("local")
     address = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"} if local else {}
     return {
@@ -122,7 +124,7 @@ def context_conf(settings: Settings, version: str) -> dict[str, str]:
         **address,
         **given,
         **_NEEDED,
-        "spark.jars.packages": ",".join(package for package in packages if package),
+        "spark.jars.packages": ",".join(dict.fromkeys(package for package in packages if package)),
     }
 
 
@@ -145,11 +147,11 @@ def _running() -> SparkSession | None:
     return running
 
 
-def _start(settings: Settings) -> SparkSession:
+def _start(settings: Settings, lake: Lake) -> SparkSession:
     builder = _spark().builder
     import pyspark
 
-    for key, value in context_conf(settings, pyspark.__version__).items():
+    for key, value in context_conf(settings, lake, pyspark.__version__).items():
         builder = builder.config(key, value)
     with _workers_python(settings):
         session: SparkSession = builder.getOrCreate()
