@@ -49,7 +49,7 @@ servers: setup-tests ## fetch or build the servers that the tests start (Postgre
 demo: setup ## a simulated fleet with faults, from landing to the three gold tables
 	@$(BIN)/carlake demo $(ARGS)
 
-lint: setup ## ruff and mypy
+lint: setup-tests ## ruff and mypy
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
