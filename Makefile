@@ -54,7 +54,8 @@ lint: setup-tests ## ruff and mypy
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-test: lint servers ## lint, then every test
+test: setup-tests ## lint, then every test
+	@$(MAKE) --no-print-directory -j2 lint servers
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(ARGS),$(ARGS),--matrix usual)
 
 test-all: servers ## one behaviour on every combination of engine, catalog and store

@@ -14,13 +14,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 PROGRAMS = Path(__file__).parents[2] / ".envs"
 
 SERVERS = ("java", "postgres", "rest_catalog", "versitygw", "trino", "spark_submit")
-"""The modules here whose `provide()`, or `program()`, `make servers` calls, in this order."""
+"""The modules here whose `provide()`, or `program()`, `make servers` calls."""
 
 
 def once(name: str, make: Callable[[Path], None]) -> Path:
@@ -75,14 +76,19 @@ def called(command: list[str]) -> str:
 
 
 def main() -> int:
-    """Provide every program; says how long those took that were not there."""
-    for name in SERVERS:
-        begun = time.monotonic()
-        module = importlib.import_module(f"servers.{name}")
-        (module.provide if hasattr(module, "provide") else module.program)()
-        if (took := time.monotonic() - begun) > 2:
-            print(f"provided {name} ({took:.0f} s)", flush=True)
+    """Provide every program, all at once: some wait for the network, some for the processor. Says how long each took."""
+    with ThreadPoolExecutor(len(SERVERS)) as pool:
+        for provided in [pool.submit(_provide, name) for name in SERVERS]:
+            provided.result()
     return 0
+
+
+def _provide(name: str) -> None:
+    begun = time.monotonic()
+    module = importlib.import_module(f"servers.{name}")
+    (module.provide if hasattr(module, "provide") else module.program)()
+    if (took := time.monotonic() - begun) > 2:
+        print(f"provided {name} ({took:.0f} s)", flush=True)
 
 
 if __name__ == "__main__":
