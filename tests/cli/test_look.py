@@ -73,7 +73,9 @@ def test_runs_and_one_run(carlake: Callable, lake: Path) -> None:
     one = carlake("runs", run_id[:18], "--lake", lake, "--json").json
     assert (one["run_id"], one["succeeded"], one["total"]) == (run_id, 6, 6)
     # In the order in which they were done: quarantine, which no table reads, last.
-    assert [step["table"] for step in one["tables"]] == sorted(TABLES[:6], key=lambda name: name == "quarantine_car_data")
+    assert [step["table"] for step in one["tables"]] == sorted(
+        TABLES[:6], key=lambda name: name == "quarantine_car_data"
+    )
     assert "6/6 tables succeeded" in carlake("runs", "last", "--lake", lake).out
 
 

@@ -34,7 +34,7 @@ SHARED = ("lake", "settings", "json", "debug")
 _LAKE = typer.Option(
     "--lake",
     metavar="DIR_OR_URI",
-    help=f"The lake: a folder, or s3://BUCKET/PREFIX. [{DEFAULT_LAKE}; CARLAKE_LAKE]",
+    help=f"Folder or s3://BUCKET/PREFIX. [{DEFAULT_LAKE}; CARLAKE_LAKE]",
     show_default=False,
 )
 _SETTINGS = typer.Option(
