@@ -14,7 +14,7 @@ $(shell rm -f $(READY) $(COMPLETE))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests servers demo test test-all lint docs bench bench-spark bench-peers bench-scale torture torture-spark parity-files deploy-template clean
+.PHONY: help setup setup-tests servers servers-soon demo test test-all lint docs bench bench-spark bench-peers bench-scale torture torture-spark parity-files deploy-template clean
 
 help: ## show this
 	@echo "carlake: files of car events in, three right tables out, exactly once"
@@ -43,6 +43,9 @@ $(COMPLETE): $(READY)
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	@touch $@
 
+servers-soon: setup-tests
+	@PYTHONPATH=tests $(BIN)/python -m servers.provide java postgres rest_catalog versitygw spark_submit
+
 servers: setup-tests ## fetch or build the servers that the tests start (PostgreSQL, catalogs, stores, engines) in .envs
 	@PYTHONPATH=tests $(BIN)/python -m servers.provide
 
@@ -55,8 +58,10 @@ lint: setup-tests ## ruff and mypy
 	@$(BIN)/mypy
 
 test: setup-tests ## lint, then every test
-	@$(MAKE) --no-print-directory -j2 lint servers
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(ARGS),$(ARGS),--matrix usual)
+	@# Trino is large and its tests come late: it is fetched meanwhile, and they wait for it if they must.
+	@PYTHONPATH=tests $(BIN)/python -m servers.provide trino & \
+	$(MAKE) --no-print-directory -j2 lint servers-soon && \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(ARGS),$(ARGS),--matrix usual)
 
 test-all: servers ## one behaviour on every combination of engine, catalog and store
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --matrix all tests/matrix $(ARGS)

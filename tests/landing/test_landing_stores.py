@@ -13,6 +13,7 @@ import pyarrow.csv
 import pytest
 from tests.landing.s3_server import S3Server, serving
 
+from carlake import store_clients
 from carlake.errors import NotFoundError
 from carlake.landing import stores, versions
 from carlake.landing.archive import archive
@@ -36,6 +37,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     with serving() as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
+        # What lakes of other tests have told of their stores is nothing to these.
+        monkeypatch.setattr(store_clients, "_used", {})
+        monkeypatch.setattr(store_clients, "_usual", [])
         forget_clients()
         server.buckets["lake"] = {}
         yield server

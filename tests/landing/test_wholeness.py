@@ -129,7 +129,7 @@ def test_settled_waits_until_size_and_times_stay(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text("{")
     by, wall, steady = settled(path)
-    assert divided(by, tmp_path) == ([], ["a.json"], 2.0)
+    assert divided(by, tmp_path) == ([], ["a.json"], pytest.approx(2.0, abs=1e-5))  # a time is a double
     wall.now, steady.now = wall.now + 1.5, steady.now + 1.5
     assert divided(by, tmp_path)[:2] == ([], ["a.json"])
     with path.open("a") as more:

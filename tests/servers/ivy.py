@@ -29,10 +29,10 @@ def jars(*coordinates: str, alone: bool = False) -> list[Path]:
     wanted = hashlib.sha256("\n".join([*sorted(set(coordinates)), str(alone)]).encode()).hexdigest()[:16]
     found = PROGRAMS / "jars" / f"{wanted}.path"
     if not found.exists():
-        with locked("jars"):
+        with locked(_cache(alone, wanted)):
             if not found.exists():
                 found.parent.mkdir(parents=True, exist_ok=True)
-                _resolve(coordinates, alone, found)
+                _resolve(coordinates, alone, found, _cache(alone, wanted))
     return [Path(file) for file in found.read_text(encoding="utf-8").split(os.pathsep)]
 
 
@@ -41,13 +41,13 @@ def class_path(files: list[Path]) -> str:
     return os.pathsep.join(map(str, files))
 
 
-def _resolve(coordinates: tuple[str, ...], alone: bool, found: Path) -> None:
+def _resolve(coordinates: tuple[str, ...], alone: bool, found: Path, cache: str) -> None:
     """Fetch the files into Ivy's cache, and write the list of them."""
     asked, unfinished = found.with_suffix(".xml"), found.with_suffix(".unfinished")
     text, extensions = _module(coordinates, alone)
     asked.write_text(text, encoding="utf-8")
     command = [str(java(11, 99)), "-jar", str(_ivy()), "-warn", "-ivy", str(asked), "-confs", "default"]
-    command += ["-cache", str(PROGRAMS / "ivy"), "-cachepath", str(unfinished), "-types", "jar", "bundle", *extensions]
+    command += ["-cache", str(PROGRAMS / cache), "-cachepath", str(unfinished), "-types", "jar", "bundle", *extensions]
     output = called(command)
     files = [Path(file) for file in unfinished.read_text(encoding="utf-8").strip().split(os.pathsep) if file]
     missing = [file for file in files if not file.is_file()]
@@ -84,6 +84,11 @@ def _module(coordinates: tuple[str, ...], alone: bool) -> tuple[str, list[str]]:
         f'<configurations><conf name="default"/></configurations><dependencies>{"".join(lines)}</dependencies></ivy-module>'
     )
     return text, sorted({ext for files in modules.values() for ext, _ in files} - {"jar"})
+
+
+def _cache(alone: bool, wanted: str) -> str:
+    """The cache, with its lock: what is wanted alone has its own, so that nothing waits for a large program."""
+    return f"ivy-{wanted}" if alone else "ivy"
 
 
 def _ivy() -> Path:

@@ -84,14 +84,16 @@ class Story:
         settings = spark_settings(**own) if engine == "spark" else Settings(threads=1, maintenance="off", **own)
         return lakehouse(self.folder / self.name, settings)
 
-    def run(self, part: int) -> None:
-        engine = self.engines[part]
-        if part < 2:
-            with self.open(engine) as house:
-                self.reports.append(house.run([str(self.folder / f"part{part}")]))
-        else:
-            with self.open(engine, adopting=True) as house:
-                self.reports.append(house.rebuild())
+    def run(self, last: int) -> None:
+        """All parts up to this one that have not been: each test may be the first of its process."""
+        for part in range(len(self.reports), last + 1):
+            engine = self.engines[part]
+            if part < 2:
+                with self.open(engine) as house:
+                    self.reports.append(house.run([str(self.folder / f"part{part}")]))
+            else:
+                with self.open(engine, adopting=True) as house:
+                    self.reports.append(house.rebuild())
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         with self.open("duckdb", adopting=True) as house:
@@ -169,7 +171,8 @@ def test_every_table_is_the_same(stories: dict[str, Story], part: int) -> None:
 
 def test_nothing_is_left_over_and_all_is_found(stories: dict[str, Story]) -> None:
     """One snapshot a refresh, the same definition in each bookmark, no branch, and files that are what their names say."""
-    assert [len(story.reports) for story in stories.values()] == [3, 3, 3], "this test reads what the others have made"
+    for story in stories.values():
+        story.run(2)
     kept = {}
     for story in stories.values():
         with story.open("duckdb", adopting=True) as house:
@@ -186,6 +189,7 @@ def test_nothing_is_left_over_and_all_is_found(stories: dict[str, Story]) -> Non
 
 
 def test_each_run_says_what_computed_it(stories: dict[str, Story]) -> None:
+    stories["in turn"].run(2)
     with stories["in turn"].open("duckdb", adopting=True) as house:
         made = [
             snapshot.summary.additional_properties["carlake.engine"]
