@@ -63,8 +63,8 @@ test: setup-tests ## lint, then every test
 	$(MAKE) --no-print-directory -j2 lint servers-soon && \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(ARGS),$(ARGS),--matrix usual)
 
-test-all: servers ## one behaviour on every combination of engine, catalog and store
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --matrix all tests/matrix $(ARGS)
+test-all: servers ## one behaviour on every combination of engine, catalog and store, and jobs on every Spark
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --matrix all tests/matrix tests/spark $(ARGS)
 
 docs: setup ## the reference from the code, and in every other page what its commands print now
 	@$(BIN)/python docs/make_reference.py
