@@ -85,7 +85,9 @@ def test_completion_of_commands_and_table_names() -> None:
     assert complete("carlake tables gold_p") == ["gold_performance_alerts_log"]
     assert complete("carlake connect po") == ["polars"]
     assert complete("carlake query --format cs") == ["csv"]
-    script = subprocess.run([*COMMAND, "--show-completion", "bash"], capture_output=True, text=True, check=True).stdout
+    # The shell is told from the processes above; `:` after it keeps bash from being replaced by the command.
+    in_bash = ["bash", "-c", '"$@" && :', "bash", *COMMAND, "--show-completion"]
+    script = subprocess.run(in_bash, capture_output=True, text=True, check=True).stdout
     assert "_CARLAKE_COMPLETE=complete_bash" in script
 
 
