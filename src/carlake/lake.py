@@ -35,7 +35,7 @@ from carlake.lake_record import (
 )
 from carlake.lake_record import FORMAT as FORMAT
 from carlake.lake_record import Lake as Lake
-from carlake.places import is_remote
+from carlake.storage.places import is_remote
 
 if TYPE_CHECKING:
     from carlake.settings import Settings

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from carlake.errors import LakeError, SettingsError
 from carlake.lake_record import FORMAT, TOML, Lake, identity, own_text, parse_own
-from carlake.places import Places, path_of
-from carlake.store_clients import options_of
+from carlake.storage.clients import options_of
+from carlake.storage.places import Places, path_of
 
 if TYPE_CHECKING:
     from carlake.settings import Settings

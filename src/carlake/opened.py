@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from carlake import lake as lakes
-from carlake.catalogs import open_catalog, warehouse_location
+from carlake.catalogs.by_name import open_catalog, warehouse_location
 from carlake.contracts.contract import ContractSet
 from carlake.contracts.load import load as load_contracts
-from carlake.engines.duckdb import DuckDBEngine
+from carlake.engines.duckdb.engine import DuckDBEngine
 from carlake.errors import CarlakeError, ContractError, LakeError
 from carlake.hooks import Event, Hooks, Kind
 from carlake.journal import CIRCUIT, Journal, Level

@@ -18,7 +18,7 @@ from aws.filled import fill
 from carlake.aws import handler
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
-from carlake.store_clients import forget_clients
+from carlake.storage.clients import forget_clients
 from lakes import nested
 from servers import moto
 

@@ -17,7 +17,7 @@ from aws.test_handler import Call, _forget, event
 from carlake.aws import handler
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
-from carlake.store_clients import forget_clients
+from carlake.storage.clients import forget_clients
 from servers import moto
 from servers.faults import Request
 

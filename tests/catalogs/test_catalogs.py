@@ -15,7 +15,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from sqlalchemy import text
 
 from carlake import lake as lakes
-from carlake.catalogs import BUSY_SECONDS, CATALOG_NAME, open_catalog, sqlite_uri, warehouse_location
+from carlake.catalogs.by_name import BUSY_SECONDS, CATALOG_NAME, open_catalog, sqlite_uri, warehouse_location
 from carlake.errors import LakeError
 from carlake.lake import Lake
 from carlake.settings import Settings

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from carlake.checksums import recorded
 from carlake.settings import Settings
+from carlake.storage.checksums import recorded
 from lakes import MODIFIED, STATE, expected, held, iceberg, lakehouse, nested, put
 from servers.shared import Servers
 

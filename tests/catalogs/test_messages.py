@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from carlake import lake as lakes
-from carlake.catalogs import open_catalog
+from carlake.catalogs.by_name import open_catalog
 from carlake.errors import LakeError
 from carlake.lake import Lake
 from carlake.settings import Settings

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from carlake import catalogs_rest, catalogs_sql
 from carlake import lake as lakes
-from carlake.catalogs import close_catalog, open_catalog
+from carlake.catalogs import rest as catalogs_rest
+from carlake.catalogs import sql as catalogs_sql
+from carlake.catalogs.by_name import close_catalog, open_catalog
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
 from lakes import BRONZE, MODIFIED, expected, held, iceberg, lakehouse, nested, put

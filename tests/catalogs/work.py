@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from carlake import lake as lakes
-from carlake.catalogs import close_catalog, open_catalog
+from carlake.catalogs.by_name import close_catalog, open_catalog
 from carlake.settings import Settings
 from lakes import lakehouse
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pyiceberg.exceptions import CommitFailedException
 
-from carlake import catalogs_sqlite
+from carlake.catalogs import sqlite as catalogs_sqlite
 from carlake.lakehouse import Lakehouse
 from carlake.refresh import commit as commits
 from carlake.refresh import land, lease

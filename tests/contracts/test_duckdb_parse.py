@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from carlake.contracts.contract import ContractSet, value_at
 from carlake.contracts.load import load
-from carlake.engines.duckdb_extract import Extraction
-from carlake.engines.duckdb_parse import create_accepted, create_quarantined, escaped, parse
+from carlake.engines.duckdb.extract import Extraction
+from carlake.engines.duckdb.parse import create_accepted, create_quarantined, escaped, parse
 from contracts.shapes import SHAPES, as_csv, changed, fresh, leaves, text
 
 ALIEN = r"""

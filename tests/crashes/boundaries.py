@@ -97,7 +97,7 @@ class Boundaries:
         from pyiceberg.catalog.sql import SqlCatalog
         from sqlalchemy.engine.default import DefaultDialect
 
-        from carlake import storage
+        from carlake.storage import durable as storage
 
         self._around(pq.ParquetWriter, "__init__", lambda args: self._of("begin", args[1]))
         self._around(pq.ParquetWriter, "close", self._closing_parquet)

@@ -107,7 +107,7 @@ def _folders(move: tuple[str, str, str]) -> set[str]:
 
 def install(disk: Disk) -> None:
     """Follow renames, links and flushes, too: what happens to names is known only after it was done."""
-    from carlake import storage
+    from carlake.storage import durable as storage
 
     def after(name: str, told: Callable[[str, str], None]) -> None:
         real = getattr(os, name)

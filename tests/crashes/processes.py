@@ -13,11 +13,11 @@ from typing import Any
 _PRELOADED = [
     "pytest",
     "carlake.lakehouse",
-    "carlake.engines.duckdb",
+    "carlake.engines.duckdb.engine",
     "carlake.refresh.run",
     "carlake.look.verify",
     "carlake.look.names",
-    "carlake.catalogs",
+    "carlake.catalogs.by_name",
     "carlake.settings",
     "pyiceberg.catalog.sql",
     "pyiceberg.avro.file",

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from carlake.checksums import recorded
 from carlake.engines.manifests import forget_cached
+from carlake.storage.checksums import recorded
 from crashes.operations import first_objects, more_objects
 from lakes import held, lakehouse
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from carlake.checksums import checksum, checksum_of_file, is_whole, recorded, seal
 from carlake.engines.manifests import forget_cached
 from carlake.errors import DamagedError
 from carlake.lakehouse import Lakehouse
-from carlake.storage import DurableFileIO, NamedByContent, settle
+from carlake.storage.checksums import checksum, checksum_of_file, is_whole, recorded, seal
+from carlake.storage.durable import DurableFileIO, NamedByContent, settle
 from lakes import ALERTS, BRONZE, SILVER, STATE, iceberg, lakehouse, nested, put, step
 
 FIRST = nested("A", "e1", "2025-10-01T00:00:00Z", trip_distance_km=5, engine_temp_celsius=120)

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
-from carlake import storage
-from carlake.storage import DurableFileIO, fsync_dirs, make_folder, settle, write_atomically
+from carlake.storage import durable as storage
+from carlake.storage.durable import DurableFileIO, fsync_dirs, make_folder, settle, write_atomically
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_every_file_of_a_commit_is_on_the_disk_before_the_catalog_names_it(tmp_p
         "lake",
         uri=f"sqlite:///{tmp_path}/catalog.db",
         warehouse=str(tmp_path / "warehouse"),
-        **{"py-io-impl": "carlake.storage.DurableFileIO"},
+        **{"py-io-impl": "carlake.storage.durable.DurableFileIO"},
     )
     try:
         catalog.create_namespace("n")

@@ -13,7 +13,6 @@ import pyarrow.csv
 import pytest
 from tests.landing.s3_server import S3Server, serving
 
-from carlake import store_clients
 from carlake.errors import NotFoundError
 from carlake.landing import stores, versions
 from carlake.landing.archive import archive
@@ -26,7 +25,8 @@ from carlake.landing.objects import (
     open_object,
     read_object,
 )
-from carlake.store_clients import forget_clients, leave, use
+from carlake.storage import clients as store_clients
+from carlake.storage.clients import forget_clients, leave, use
 from servers.faults import Fault, Request, failing
 
 DAY = date(2026, 1, 2)

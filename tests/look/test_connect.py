@@ -86,7 +86,7 @@ STORE = {
     "s3.secret-access-key": HIDDEN,
     "s3.session-token": HIDDEN,
     "carlake.store.secret_access_key": HIDDEN,
-    "py-io-impl": "carlake.storage.DurableFileIO",
+    "py-io-impl": "carlake.storage.durable.DurableFileIO",
 }
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from carlake.engines.duckdb_files import local_path
-from carlake.engines.duckdb_query import QuerySession
+from carlake.engines.duckdb.files import local_path
+from carlake.engines.duckdb.query import QuerySession
 from carlake.engines.manifests import forget_cached, live_files
 from carlake.errors import NotFoundError, QueryError
 from carlake.lakehouse import Lakehouse

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from carlake.lakehouse import Lakehouse
-from carlake.places import Places
 from carlake.settings import Settings
+from carlake.storage.places import Places
 from lakes import MODIFIED, NOON, Landed, put
 from servers.shared import Servers
 from servers.versitygw import ACCESS, REGION, SECRET

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from carlake.store_clients import forget_clients
+from carlake.storage.clients import forget_clients
 from servers import moto
 
 

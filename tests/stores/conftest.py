@@ -13,7 +13,7 @@ import pytest
 from carlake.lakehouse import Lakehouse
 from carlake.landing import versions
 from carlake.settings import Settings
-from carlake.store_clients import forget_clients
+from carlake.storage.clients import forget_clients
 from lakes import NOON
 from servers.faults import Proxy, failing
 from servers.versitygw import ACCESS, REGION, SECRET, Server, running

@@ -13,7 +13,7 @@ from carlake.lakehouse import Lakehouse
 from carlake.landing.listing import list_landing
 from carlake.landing.versions import versions_below
 from carlake.settings import Settings
-from carlake.store_clients import forget_clients, leave, options_of, use
+from carlake.storage.clients import forget_clients, leave, options_of, use
 from servers.faults import Proxy
 from servers.versitygw import ACCESS, REGION, SECRET
 from stores.bucket import Bucket

@@ -21,33 +21,41 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("look", "look.*"), ("upkeep", "upkeep.*")),
     # Spark's workers judge records by the embedded engine's own code.
     (("engines.spark", "engines.spark.*"),),
-    (("engines.duckdb*",), ("refresh", "refresh.*")),
+    (("engines.duckdb", "engines.duckdb.*"), ("refresh", "refresh.*")),
     (("engines", "engines.*"), ("queue", "queue.*")),
-    (("landing", "landing.*"), ("simulator", "simulator.*"), ("catalogs", "catalogs_*"), ("hooks",)),
+    (("landing", "landing.*"), ("simulator", "simulator.*"), ("catalogs", "catalogs.*"), ("hooks",)),
     (
         ("tables", "tables.*", "contracts", "contracts.*", "rules", "rules.*"),
         ("lake", "lake_in_store", "lake_record"),
-        ("storage", "store_files", "store_paths"),
+        ("storage.durable", "storage.store_files", "storage.store_paths"),
     ),
-    (("places",),),
-    (("settings", "settings_*"), ("",), ("checksums",), ("store_clients",)),
+    (("storage.places",),),
+    (("settings", "settings_*"), ("",), ("storage.checksums",), ("storage.clients",), ("storage",)),
     (("errors",), ("version",), ("lazy",)),
 )
 
 # Which modules may import a package, also inside functions. Everybody else goes through them.
 ONLY_FROM: dict[str, tuple[str, ...]] = {
-    "duckdb": ("engines.duckdb*",),
+    "duckdb": ("engines.duckdb.*",),
     "py4j": ("engines.spark*",),
     "pyspark": ("engines.spark*", "aws.*"),
-    "pyiceberg": ("catalogs*", "storage", "store_files", "engines.*", "refresh.*", "look.*", "upkeep.*"),
+    "pyiceberg": (
+        "catalogs.*",
+        "storage.durable",
+        "storage.store_files",
+        "engines.*",
+        "refresh.*",
+        "look.*",
+        "upkeep.*",
+    ),
     "sqlglot": ("engines.spark*",),
-    "sqlalchemy": ("catalogs*",),
-    "obstore": ("landing.*", "places", "store_clients"),
+    "sqlalchemy": ("catalogs.*",),
+    "obstore": ("landing.*", "storage.places", "storage.clients"),
     "cryptography": ("landing.*",),
     "typer": ("cli.*",),
     "rich": ("cli.*",),
     "pydantic": ("settings", "settings_*"),
-    "boto3": ("aws.*", "store_clients", "queue.sqs"),
+    "boto3": ("aws.*", "storage.clients", "queue.sqs"),
     "watchfiles": ("watch.hints",),
     "prometheus_client": ("watch.*",),
 }
@@ -68,7 +76,7 @@ def sources(folder: Path = SOURCE) -> dict[str, str]:
 def place(module: str) -> tuple[int, int] | None:
     """Layer and unit of a module of carlake, counted from the top; None if it has no place yet."""
     name = module.removeprefix("carlake").removeprefix(".")
-    # engines.duckdb* stands above engines.*, so the first match from the top is the most particular one.
+    # engines.duckdb stands above engines.*, so the first match from the top is the most particular one.
     for depth, layer in enumerate(LAYERS):
         for number, unit in enumerate(layer):
             if any(fnmatchcase(name, pattern) for pattern in unit):

@@ -49,18 +49,22 @@ def test_no_pattern_of_a_layer_hides_another() -> None:
         ("carlake.tables.declare", "from carlake.refresh import plan", "upper layer carlake.refresh.plan"),
         ("carlake.tables.declare", "from ..refresh import plan", "upper layer carlake.refresh.plan"),
         ("carlake.tables.declare", "def late():\n    import carlake.lakehouse", "upper layer carlake.lakehouse"),
-        ("carlake.refresh.plan", "from carlake.engines.duckdb import DuckDBEngine", "neighbour carlake.engines.duckdb"),
-        ("carlake.refresh.plan", "from carlake.engines import duckdb_land", "neighbour carlake.engines.duckdb_land"),
+        (
+            "carlake.refresh.plan",
+            "from carlake.engines.duckdb.engine import DuckDBEngine",
+            "neighbour carlake.engines.duckdb.engine",
+        ),
+        ("carlake.refresh.plan", "from carlake.engines.duckdb import land", "neighbour carlake.engines.duckdb.land"),
         ("carlake.errors", "from carlake import settings", "upper layer carlake.settings"),
         ("carlake.landing.listing", "import carlake.simulator.fleet", "neighbour carlake.simulator.fleet"),
-        ("carlake.refresh.plan", "import duckdb", "imports duckdb, which is for engines.duckdb*"),
+        ("carlake.refresh.plan", "import duckdb", "imports duckdb, which is for engines.duckdb.*"),
         ("carlake.lakehouse", "from pyiceberg.catalog import Catalog", "imports pyiceberg.catalog, which is for"),
         ("carlake.lakehouse", "import rich.table", "imports rich.table, which is for cli.*"),
         ("carlake.stray", "import os", "carlake.stray has no layer"),
     ],
 )
 def test_a_bad_import_is_found(module: str, line: str, blame: str) -> None:
-    names = ("refresh.plan", "lakehouse", "engines.duckdb", "engines.duckdb_land", "settings", "simulator.fleet")
+    names = ("refresh.plan", "lakehouse", "engines.duckdb.engine", "engines.duckdb.land", "settings", "simulator.fleet")
     planted = {"carlake": "", **{f"carlake.{name}": "" for name in names}}
     (found,) = misplaced({**planted, module: line})
     assert blame in found
@@ -70,11 +74,11 @@ def test_good_imports_pass() -> None:
     assert misplaced(
         {
             "carlake": "",
-            "carlake.lakehouse": "from carlake.refresh.run import run\nfrom carlake.engines.duckdb import DuckDBEngine",
+            "carlake.lakehouse": "from carlake.refresh.run import run\nfrom carlake.engines.duckdb.engine import DuckDBEngine",
             "carlake.refresh.run": "from carlake.engines.protocol import Engine\nfrom carlake.refresh import plan",
             "carlake.refresh.plan": "from typing import TYPE_CHECKING\n"
             "if TYPE_CHECKING:\n    from carlake.lakehouse import Lakehouse",
-            "carlake.engines.duckdb_land": "import duckdb\nfrom carlake.engines.duckdb import DuckDBEngine",
+            "carlake.engines.duckdb.land": "import duckdb\nfrom carlake.engines.duckdb.engine import DuckDBEngine",
         }
     ) == []  # fmt: skip
 

@@ -59,7 +59,7 @@ FAULTS: dict[str, Fault] = {
         _OUTCOMES + "test_an_unknown_commit_that_is_refused_when_sent_again_keeps_its_files",
     ),
     "a sequence number that was taken is an error": Fault(
-        "catalogs_failures.py",
+        "catalogs/failures.py",
         '_MOVED = re.compile(r"sequence number", re.I)',
         '_MOVED = re.compile(r"nothing of the kind", re.I)',
         _OUTCOMES + "test_a_sequence_number_that_a_branch_took_is_a_refusal",
@@ -143,13 +143,13 @@ FAULTS: dict[str, Fault] = {
         "tests/behaviour/test_snapshots.py::test_a_foreign_append_is_healed_by_the_next_run",
     ),
     "metadata is not synced before the swap": Fault(
-        "storage.py",
+        "storage/durable.py",
         "        if self._durable_path.endswith(_LAST_BEFORE_THE_SWAP):\n            settle()\n",
         "",
         "tests/crashes/test_power.py::test_power_lost_after_a_swap_and_on_the_way_to_the_archive",
     ),
     "a folder's new entries are not synced": Fault(
-        "storage.py",
+        "storage/durable.py",
         "        for folder in folders:\n            fsync_dir(folder)\n    else:",
         "    else:",
         "tests/landing/test_durable_storage.py::test_files_are_on_the_disk_once_the_metadata_that_names_them_is_closed",
@@ -189,19 +189,19 @@ FAULTS: dict[str, Fault] = {
         "tests/stateful/test_model.py::test_a_hold_outlives_maintenance",
     ),
     "a manifest is not compared with its name": Fault(
-        "storage.py",
+        "storage/durable.py",
         "        check_content(self.location, content)\n",
         "",
         "tests/damage/test_checksums.py::test_a_bit_flipped_in_metadata_is_an_error_that_names_the_file",
     ),
     "damaged rows are carried over": Fault(
-        "engines/duckdb.py",
+        "engines/duckdb/engine.py",
         "check_file(local_path(file.file_path))",
         "pass",
         "tests/damage/test_checksums.py::test_damaged_rows_are_not_carried_over_into_another_file",
     ),
     "times are read in the process's zone": Fault(
-        "engines/duckdb.py",
+        "engines/duckdb/engine.py",
         """        self.connection.execute("SET TimeZone = 'UTC'")\n""",
         "",
         "tests/environment/test_zones.py",

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyiceberg.table.update import AssertRefSnapshotId, RemoveSnapshotsUpdate
 
-from carlake.catalogs import open_catalog
+from carlake.catalogs.by_name import open_catalog
 from carlake.contracts.load import load
-from carlake.engines.duckdb import DuckDBEngine
+from carlake.engines.duckdb.engine import DuckDBEngine
 from carlake.engines.manifests import KIND, live_files
 from carlake.engines.schemas import iceberg_schema, partition_spec
 from carlake.engines.snapshots import stage_snapshot

@@ -10,7 +10,7 @@ import pytest
 from tests.upkeep.damages import Contents, catalog, contents, look, opened, pointer
 from tests.upkeep.test_recover import recovered
 
-from carlake.checksums import checksum
+from carlake.storage.checksums import checksum
 from carlake.upkeep.checks.doctor import diagnose
 from carlake.upkeep.inspection.lineage import MetadataFile, ahead, choose, descends, read_metadata, readable
 from lakes import BRONZE, SILVER, STATE, heads, iceberg, put

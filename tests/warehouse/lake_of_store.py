@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from carlake.lakehouse import Lakehouse
-from carlake.places import Places
 from carlake.settings import Settings
+from carlake.storage.places import Places
 from lakes import NOON, Landed, nested
 from servers.versitygw import ACCESS, REGION, SECRET
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from carlake import places
+from carlake.storage import places
 from crashes.processes import CHILDREN, finish, killed, start
 from lakes import TODAY, expected, held
 from servers.faults import Fault, Proxy, Request, usual

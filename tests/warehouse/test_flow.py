@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from carlake.lakehouse import Lakehouse
-from carlake.places import forget_kept
 from carlake.refresh.report import RunReport
+from carlake.storage.places import forget_kept
 from carlake.upkeep.maintenance import orphans
 from carlake.upkeep.maintenance.maintain import maintain
 from lakes import BRONZE, QUARANTINE, TODAY, expected, heads, held, iceberg, rows_of, step
@@ -162,7 +162,7 @@ def _flipped(content: bytes, column: str) -> bytes:
 def test_a_flipped_bit_is_named_and_never_carried_over(
     lake: StoreLake, monkeypatch: pytest.MonkeyPatch, whole: int
 ) -> None:
-    monkeypatch.setattr("carlake.engines.duckdb_stores._WHOLE", whole)
+    monkeypatch.setattr("carlake.engines.duckdb.stores._WHOLE", whole)
     with lake.open(maintenance="off") as house:
         lake.land("a.json", *(trip(number) for number in range(0, 12, 2)))
         run(house)
@@ -182,7 +182,7 @@ def test_a_flipped_bit_is_named_and_never_carried_over(
 
 
 def test_files_that_are_fetched_for_a_correction_go_again(lake: StoreLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("carlake.engines.duckdb_stores._WHOLE", 0)
+    monkeypatch.setattr("carlake.engines.duckdb.stores._WHOLE", 0)
     with lake.open() as house:
         lake.land("a.json", *(trip(number) for number in range(6)))
         run(house)

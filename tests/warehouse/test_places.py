@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from carlake import places as module
-from carlake.checksums import checksum
 from carlake.errors import DamagedError
-from carlake.places import Places, forget_kept, is_remote, path_of
-from carlake.store_files import RangeReader, as_properties, store_options
-from carlake.store_paths import StorePath, named_below
+from carlake.storage import places as module
+from carlake.storage.checksums import checksum
+from carlake.storage.places import Places, forget_kept, is_remote, path_of
+from carlake.storage.store_files import RangeReader, as_properties, store_options
+from carlake.storage.store_paths import StorePath, named_below
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from carlake.engines.data_files import arrow_schema
 from carlake.engines.new_files import NewFile, WrittenFile
 from carlake.engines.protocol import Source
 from carlake.landing.defects import defects
-from carlake.storage import places_of
+from carlake.storage.durable import places_of
 from carlake.tables.table import Table
 
 # A chunk is what is parsed at once: enough rows to keep both cores busy, few enough to stay in the processor's caches.

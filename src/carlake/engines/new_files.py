@@ -13,10 +13,10 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.typedef import Record
 
-from carlake.checksums import seal
 from carlake.engines.data_files import described, local_path
-from carlake.places import is_remote, keep
-from carlake.storage import places_of, settle_later
+from carlake.storage.checksums import seal
+from carlake.storage.durable import places_of, settle_later
+from carlake.storage.places import is_remote, keep
 
 _KEPT_BYTES = 512 << 10
 

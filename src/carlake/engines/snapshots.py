@@ -42,7 +42,7 @@ from carlake.engines.manifests import (
 )
 from carlake.engines.protocol import Staged
 from carlake.errors import CommitRefusedError
-from carlake.storage import NamedByContent
+from carlake.storage.durable import NamedByContent
 
 # So many small manifests are merged, so that planning a scan does not slow down from commit to commit.
 _MERGE_AT = 40

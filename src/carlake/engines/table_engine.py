@@ -17,7 +17,7 @@ from carlake.engines.protocol import Changed, Relation, Staged
 from carlake.engines.schemas import check_schema
 from carlake.engines.snapshots import stage_snapshot
 from carlake.errors import NotFoundError, SchemaError
-from carlake.storage import places_of
+from carlake.storage.durable import places_of
 from carlake.tables.table import ColumnType, Table
 
 

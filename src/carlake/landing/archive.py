@@ -37,7 +37,7 @@ from carlake.landing.objects import (
     uri_of,
 )
 from carlake.landing.removal import NO_LINK, NotAsReadError, Removal, free_names, holds, publish
-from carlake.storage import fsync_dirs
+from carlake.storage.durable import fsync_dirs
 
 Mode = Literal["move", "leave", "delete"]
 """What becomes of an object whose records are committed."""

@@ -13,7 +13,7 @@ from carlake.landing.landed import LandedObject
 from carlake.landing.listing import is_store
 from carlake.landing.objects import hash_object, local_object, path_of
 from carlake.landing.rewriting import original_id
-from carlake.storage import write_atomically
+from carlake.storage.durable import write_atomically
 
 _PLACE = re.compile(r"(\d{4}-\d{2}-\d{2})/([0-9a-f]{64})/([^/]+)")
 

@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 
 from carlake.errors import SettingsError
-from carlake.storage import fsync_dir
+from carlake.storage.durable import fsync_dir
 
 _BYTES = 32
 

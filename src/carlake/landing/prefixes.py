@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from carlake import store_clients
 from carlake.lake import Lake
 from carlake.settings import Settings
-from carlake.store_clients import Options, options_of, use
+from carlake.storage import clients as store_clients
+from carlake.storage.clients import Options, options_of, use
 
 
 def landing_of(lake: Lake, settings: Settings) -> str:

@@ -30,7 +30,7 @@ from carlake.landing.listing import is_store
 from carlake.landing.objects import LandedObject, UnreadableError, hash_stream, open_object, path_of, uri_of
 from carlake.landing.records import split
 from carlake.landing.removal import NotAsReadError, Removal, free_names, publish
-from carlake.storage import fsync_dir, make_folder, write_atomically
+from carlake.storage.durable import fsync_dir, make_folder, write_atomically
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 

@@ -18,7 +18,7 @@ from carlake.landing import stores, versions
 from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
 from carlake.landing.objects import hash_object, open_object, path_of
 from carlake.landing.removal import NotAsReadError, free_names, publish
-from carlake.store_clients import options_for
+from carlake.storage.clients import options_for
 
 SMALL_BYTES = 8 << 20
 """Objects up to this size pass through this process: the put can then be conditional, and what it puts is hashed."""

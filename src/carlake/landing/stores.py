@@ -25,7 +25,7 @@ import stamina
 from carlake.errors import NotFoundError
 from carlake.landing import odd_keys
 from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
-from carlake.store_clients import client, options_for
+from carlake.storage.clients import client, options_for
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

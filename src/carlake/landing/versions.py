@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 from carlake.errors import CarlakeError
 from carlake.landing import stores
 from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
-from carlake.store_clients import in_parts, options_for, s3_api
+from carlake.storage.clients import in_parts, options_for, s3_api
 
 Deleted = Literal["deleted", "gone", "changed"]
 

@@ -13,8 +13,8 @@ from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import Table as IcebergTable
 
 from carlake.errors import CarlakeError
-from carlake.places import Places
-from carlake.storage import places_of
+from carlake.storage.durable import places_of
+from carlake.storage.places import Places
 
 Damage = tuple[str, str]
 """A file, and what is wrong with it."""

@@ -11,13 +11,13 @@ from pyiceberg.manifest import DataFile, ManifestEntry, ManifestEntryStatus
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.snapshots import Snapshot
 
-from carlake.engines.duckdb import DuckDBEngine
-from carlake.engines.duckdb_files import local_path
+from carlake.engines.duckdb.engine import DuckDBEngine
+from carlake.engines.duckdb.files import local_path
 from carlake.engines.manifests import entries_of, manifests_of
 from carlake.engines.schemas import arrow_schema
 from carlake.look.traced import Written
 from carlake.refresh.context import RUN_PROPERTY
-from carlake.storage import places_of
+from carlake.storage.durable import places_of
 from carlake.tables.table import Table
 
 

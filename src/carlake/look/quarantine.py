@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
-from carlake.engines.duckdb_files import quoted
+from carlake.engines.duckdb.files import quoted
 from carlake.errors import CarlakeError, NotFoundError
 from carlake.landing.defects import Reason
 from carlake.look.names import did_you_mean
-from carlake.storage import write_atomically
+from carlake.storage.durable import write_atomically
 from carlake.tables.declare import BRONZE, QUARANTINE
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table as IcebergTable
 
-from carlake.engines.duckdb_files import local_path, read_files
-from carlake.engines.duckdb_query import QueryFailedError, QuerySession, View
+from carlake.engines.duckdb.files import local_path, read_files
+from carlake.engines.duckdb.query import QueryFailedError, QuerySession, View
 from carlake.engines.manifests import live_files
 from carlake.engines.schemas import iceberg_schema
 from carlake.errors import CarlakeError, NotFoundError, QueryError

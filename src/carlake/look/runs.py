@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from carlake.engines.duckdb_files import quoted
+from carlake.engines.duckdb.files import quoted
 from carlake.errors import NotFoundError
 from carlake.refresh.report import DONE
 from carlake.tables.declare import BRONZE, OPS_RUNS

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from carlake.engines.duckdb_query import QuerySession
+from carlake.engines.duckdb.query import QuerySession
 from carlake.errors import QueryError
 from carlake.look.names import unknown_table
 

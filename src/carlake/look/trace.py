@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyiceberg.exceptions import NoSuchTableError
 
-from carlake.engines.duckdb_files import quoted
+from carlake.engines.duckdb.files import quoted
 from carlake.errors import NotFoundError
 from carlake.landing.archived import archived_as
 from carlake.look.origin import origin, writers

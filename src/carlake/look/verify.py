@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import xxhash
 from pyiceberg.table import Table as IcebergTable
 
-from carlake.catalogs import forget_metadata
+from carlake.catalogs.by_name import forget_metadata
 from carlake.engines.manifests import forget_cached, live_files, quiet_between
 from carlake.engines.protocol import Changed, Relation
 from carlake.errors import CarlakeError

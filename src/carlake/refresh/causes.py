@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 
-from carlake.catalogs_failures import meaning
+from carlake.catalogs.failures import meaning
 from carlake.errors import CarlakeError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

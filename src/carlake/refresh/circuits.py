@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 from carlake.lake import Lake, exclusive
 from carlake.settings import Settings
-from carlake.storage import write_atomically
+from carlake.storage.durable import write_atomically
 
 State = Literal["closed", "open", "half-open"]
 

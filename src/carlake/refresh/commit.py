@@ -12,13 +12,13 @@ from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, TableRequirement
 
-from carlake.catalogs_failures import meaning, outcome
+from carlake.catalogs.failures import meaning, outcome
 from carlake.engines.manifests import ancestry
 from carlake.engines.protocol import Staged
 from carlake.errors import CarlakeError, CommitRefusedError, CommitUnknownError, LakeError
-from carlake.places import path_of
 from carlake.refresh.causes import cause, is_full
-from carlake.storage import places_of, settle
+from carlake.storage.durable import places_of, settle
+from carlake.storage.places import path_of
 
 _TRIES = 6
 

@@ -17,11 +17,11 @@ from carlake.contracts.contract import ContractSet
 from carlake.engines.protocol import Engine, Parsed
 from carlake.engines.schemas import ICEBERG, doc, iceberg_schema, partition_spec, sort_order
 from carlake.errors import CommitRefusedError, LakeError, SchemaError
-from carlake.places import Places
 from carlake.refresh.circuits import Circuits
 from carlake.refresh.forgotten import ForgottenCars
 from carlake.refresh.plan import BOOKMARK, Bookmark
-from carlake.store_files import store_options
+from carlake.storage.places import Places
+from carlake.storage.store_files import store_options
 from carlake.tables.table import Table
 
 if TYPE_CHECKING:

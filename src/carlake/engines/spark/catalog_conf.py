@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-from carlake.catalogs import CATALOG_NAME, file_io_properties, plain_properties, warehouse_location
+from carlake.catalogs.by_name import CATALOG_NAME, file_io_properties, plain_properties, warehouse_location
 from carlake.errors import SettingsError
-from carlake.places import parts
+from carlake.storage.places import parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

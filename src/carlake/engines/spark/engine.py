@@ -18,7 +18,6 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table as IcebergTable
 
-from carlake.checksums import damaged
 from carlake.contracts.contract import ContractSet
 from carlake.engines.protocol import Landing, Parsed, Relation, Rewritten
 from carlake.engines.reads import nothing
@@ -34,9 +33,10 @@ from carlake.engines.spark.session import close_session, open_session
 from carlake.engines.spark.writing import WRITTEN, described, remove_written, sorted_by_place, writing
 from carlake.engines.table_engine import TableEngine
 from carlake.lake import Lake
-from carlake.places import Places, path_of
 from carlake.settings import Settings
-from carlake.storage import places_of
+from carlake.storage.checksums import damaged
+from carlake.storage.durable import places_of
+from carlake.storage.places import Places, path_of
 from carlake.tables.table import Table
 
 if TYPE_CHECKING:

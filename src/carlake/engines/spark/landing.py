@@ -24,7 +24,7 @@ from carlake.engines.spark.landing_task import OUTCOMES, HashTask, Outcome, Part
 from carlake.engines.spark.writing import remove_written
 from carlake.errors import LakeError
 from carlake.landing.landed import LandedObject, UnreadableError
-from carlake.storage import places_of
+from carlake.storage.durable import places_of
 from carlake.tables.table import Table
 
 if TYPE_CHECKING:

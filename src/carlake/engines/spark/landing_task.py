@@ -25,8 +25,8 @@ from carlake.engines.new_files import WrittenFile
 from carlake.engines.protocol import Identified, Reading
 from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
 from carlake.landing.objects import CHANGED, RETRY
-from carlake.storage import settle
-from carlake.store_clients import Reached, reach_as, reached
+from carlake.storage.clients import Reached, reach_as, reached
+from carlake.storage.durable import settle
 from carlake.tables.table import Table
 
 OUTCOMES = "told string, footer binary"

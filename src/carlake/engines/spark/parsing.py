@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from carlake.contracts.contract import ContractSet
-from carlake.engines.duckdb_batches import BatchJudge
+from carlake.engines.duckdb.batches import BatchJudge
 from carlake.engines.schemas import ARROW
 from carlake.engines.spark.dialect import SPARK
 from carlake.tables.quarantine_car_data import COLUMNS as QUARANTINE

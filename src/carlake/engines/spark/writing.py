@@ -26,7 +26,7 @@ from carlake.engines.data_files import arrow_schema
 from carlake.engines.new_files import WrittenFile
 from carlake.engines.sorted_files import cut, new_file, write_sorted
 from carlake.engines.spark.file_sets import bare
-from carlake.storage import places_of, settle
+from carlake.storage.durable import places_of, settle
 from carlake.tables.table import Table
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pyiceberg.exceptions import NoSuchTableError
 
-from carlake.catalogs import CATALOG_NAME, sqlite_uri, warehouse_location
+from carlake.catalogs.by_name import CATALOG_NAME, sqlite_uri, warehouse_location
 from carlake.errors import NotFoundError
 from carlake.refresh.history import TAG, histories
 from carlake.refresh.releases import Release, whole_releases

@@ -10,7 +10,7 @@ from carlake.errors import CarlakeError
 from carlake.landing.archived import archived, is_named_rightly
 from carlake.landing.listing import MOVING, list_landing
 from carlake.landing.objects import path_of
-from carlake.store_paths import AnyPath, modified_at, named_below, size_of
+from carlake.storage.store_paths import AnyPath, modified_at, named_below, size_of
 from carlake.tables.declare import BRONZE
 from carlake.upkeep.checks.finding import Check, Found
 from carlake.upkeep.inspection.examined import SnapshotFiles

@@ -23,11 +23,11 @@ from carlake.lake import Lake
 from carlake.landing.listing import list_landing
 from carlake.landing.objects import path_of
 from carlake.landing.rewriting import rewrite_object
-from carlake.places import is_remote
 from carlake.refresh.commit import commit
 from carlake.refresh.lease import Turn
 from carlake.refresh.plan import head_of
-from carlake.storage import places_of
+from carlake.storage.durable import places_of
+from carlake.storage.places import is_remote
 from carlake.tables.table import Table
 from carlake.upkeep.erasure.archiving import archive_lock, forgotten_objects
 from carlake.upkeep.erasure.rows import Erasing

@@ -12,7 +12,7 @@ from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.snapshots import Snapshot
 
 from carlake.errors import LakeError
-from carlake.store_paths import AnyPath, is_whole, parquet, size_of
+from carlake.storage.store_paths import AnyPath, is_whole, parquet, size_of
 from carlake.upkeep.inspection.lineage import MetadataFile, metadata_paths, read_metadata, readable
 from carlake.upkeep.inspection.place import Place, PlacedIO
 

@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from carlake import lake as lakes
-from carlake.catalogs import CATALOG_NAME, file_io_properties, open_catalog, warehouse_location
+from carlake.catalogs.by_name import CATALOG_NAME, file_io_properties, open_catalog, warehouse_location
 from carlake.contracts.load import load as load_contracts
 from carlake.errors import CarlakeError, ContractError, LakeError
 from carlake.lake_in_store import place_all
 from carlake.landing.listing import is_store
 from carlake.landing.prefixes import archive_of, landing_of, look_into
-from carlake.places import Places, forget_kept, is_remote, path_of
 from carlake.refresh.plan import Bookmark
 from carlake.rules.load import load_rules
 from carlake.settings import Settings, SettingsText
-from carlake.store_files import store_options
-from carlake.store_paths import AnyPath, StorePath, any_path
+from carlake.storage.places import Places, forget_kept, is_remote, path_of
+from carlake.storage.store_files import store_options
+from carlake.storage.store_paths import AnyPath, StorePath, any_path
 from carlake.tables.declare import declare
 from carlake.tables.table import Table
 from carlake.upkeep.inspection.examined import ExaminedTable

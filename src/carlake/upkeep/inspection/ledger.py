@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from carlake.landing.forgotten import FORGOTTEN_HASH
-from carlake.store_paths import AnyPath, parquet
+from carlake.storage.store_paths import AnyPath, parquet
 
 _COLUMNS = ("source_id", "source_uri", "source_row", "record_hash")
 _TEXTS = ("raw", "raw_bytes")

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil
 
-from carlake.checksums import check_content
 from carlake.errors import DamagedError, LakeError
-from carlake.store_paths import AnyPath, named_below
+from carlake.storage.checksums import check_content
+from carlake.storage.store_paths import AnyPath, named_below
 from carlake.upkeep.inspection.place import local
 
 _NUMBER = re.compile(r"v?(\d+)[-.].*metadata\.json$")

@@ -10,9 +10,9 @@ from typing import Any
 from pyiceberg.io import InputFile
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
-from carlake.places import Places, is_remote
-from carlake.store_files import StoreFile
-from carlake.store_paths import AnyPath, any_path
+from carlake.storage.places import Places, is_remote
+from carlake.storage.store_files import StoreFile
+from carlake.storage.store_paths import AnyPath, any_path
 
 _SCHEME = re.compile(r"^file:(?://)?(?=/)")
 

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 from pyiceberg.table import Table as IcebergTable
 
-from carlake.places import Stored as Stored
-from carlake.places import is_remote, path_of
-from carlake.storage import places_of
+from carlake.storage.durable import places_of
+from carlake.storage.places import Stored as Stored
+from carlake.storage.places import is_remote, path_of
 
 # So many files of a store go with one request.
 _AT_ONCE = 200

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pyiceberg.table import Table as IcebergTable
 
-from carlake.places import YOUNGEST_ORPHAN_SECONDS
+from carlake.storage.places import YOUNGEST_ORPHAN_SECONDS
 from carlake.upkeep.maintenance.files import Stored, TableFiles, clock_of
 from carlake.upkeep.maintenance.references import referenced
 

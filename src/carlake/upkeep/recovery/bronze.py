@@ -19,8 +19,8 @@ from pyiceberg.typedef import Record
 from pyiceberg.types import StringType
 
 from carlake.engines.data_files import data_file, described
-from carlake.engines.duckdb import DuckDBEngine
-from carlake.engines.duckdb_files import quoted, read_files
+from carlake.engines.duckdb.engine import DuckDBEngine
+from carlake.engines.duckdb.files import quoted, read_files
 from carlake.engines.protocol import Relation
 from carlake.engines.schemas import arrow_schema
 from carlake.landing.archived import archived, is_named_rightly, put_into
@@ -29,7 +29,7 @@ from carlake.refresh.context import Context
 from carlake.refresh.forgotten import tombstones
 from carlake.refresh.plan import Bookmark
 from carlake.refresh.refresh import publish
-from carlake.store_paths import AnyPath, StorePath, named_below, parquet
+from carlake.storage.store_paths import AnyPath, StorePath, named_below, parquet
 from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
 from carlake.upkeep.checks.landing import bronze_files, outside
 from carlake.upkeep.inspection.examined import file_trouble

@@ -14,12 +14,12 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchTableError
 
 from carlake import lake as lakes
-from carlake.catalogs import BUSY_SECONDS, CATALOG_NAME, SqliteCatalog, open_catalog, warehouse_location
+from carlake.catalogs.by_name import BUSY_SECONDS, CATALOG_NAME, SqliteCatalog, open_catalog, warehouse_location
 from carlake.errors import LakeError
 from carlake.lake import Lake
 from carlake.settings import Settings
-from carlake.storage import fsync_dir, fsync_file
-from carlake.store_paths import AnyPath, StorePath
+from carlake.storage.durable import fsync_dir, fsync_file
+from carlake.storage.store_paths import AnyPath, StorePath
 from carlake.upkeep.inspection.place import Place
 
 _BESIDE = ("-journal", "-wal", "-shm")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pyiceberg.manifest import DataFile
 
 from carlake import lake as lakes
-from carlake.catalogs import file_io_properties
+from carlake.catalogs.by_name import file_io_properties
 from carlake.errors import CommitRefusedError, LakeError
 from carlake.landing.archived import archived, is_named_rightly, renamed_rightly
 from carlake.tables.declare import BRONZE, QUARANTINE, SILVER

@@ -26,10 +26,10 @@ from pyiceberg.manifest import (
 from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil
 from pyiceberg.table.snapshots import Snapshot
 
-from carlake.catalogs import warehouse_location
-from carlake.checksums import checksum
+from carlake.catalogs.by_name import warehouse_location
 from carlake.lake import Lake
-from carlake.storage import DurableFileIO, NamedByContent
+from carlake.storage.checksums import checksum
+from carlake.storage.durable import DurableFileIO, NamedByContent
 from carlake.upkeep.inspection.examined import ExaminedTable
 from carlake.upkeep.inspection.lineage import MetadataFile
 from carlake.upkeep.inspection.place import Place

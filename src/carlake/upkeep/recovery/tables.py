@@ -16,7 +16,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.update import AssertRefSnapshotId, RemoveSnapshotsUpdate
 
-from carlake.engines.duckdb import DuckDBEngine
+from carlake.engines.duckdb.engine import DuckDBEngine
 from carlake.engines.manifests import HOLD
 from carlake.engines.protocol import Relation, Staged
 from carlake.engines.snapshots import hold_on, stage_snapshot

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from carlake.contracts.contract import CSV_MARK, ContractSet
 from carlake.contracts.judge import Accepted, judge_text
 from carlake.contracts.judge import parse as parse_json
-from carlake.engines.duckdb_extract import Extraction
+from carlake.engines.duckdb.extract import Extraction
 from carlake.engines.schemas import ARROW, DUCKDB
 from carlake.tables.quarantine_car_data import COLUMNS as QUARANTINE
 from carlake.tables.table import Column

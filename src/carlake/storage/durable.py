@@ -28,9 +28,9 @@ from pyiceberg.io import FileIO, InputFile, OutputFile
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
 from pyiceberg.typedef import EMPTY_DICT, Properties
 
-from carlake.checksums import check_content, checksum, recorded
-from carlake.places import Places, is_remote
-from carlake.store_files import READ_WHOLE, Kept, StoreFile, store_options
+from carlake.storage.checksums import check_content, checksum, recorded
+from carlake.storage.places import Places, is_remote
+from carlake.storage.store_files import READ_WHOLE, Kept, StoreFile, store_options
 
 Pathish = str | os.PathLike[str]
 
@@ -45,7 +45,7 @@ _unsettled_lock = threading.Lock()
 class DurableFileIO(PyArrowFileIO):  # type: ignore[misc]  # PyIceberg's FileIO is untyped here
     """PyIceberg's file access; local files are on the disk once the metadata file that names them is closed.
 
-    Set by the catalog property `py-io-impl = carlake.storage.DurableFileIO`. Files of an object store are read and
+    Set by the catalog property `py-io-impl = carlake.storage.durable.DurableFileIO`. Files of an object store are read and
     written as a whole, with one request each; whoever asks for a file system of them (PyIceberg's own scans) gets
     pyarrow's, as from PyArrowFileIO.
     """

@@ -22,7 +22,7 @@ from carlake.engines.protocol import Relation
 from carlake.engines.reads import nothing
 from carlake.engines.schemas import DUCKDB
 from carlake.engines.sorted_files import ROW_GROUP_ROWS, cut, new_file, write_sorted
-from carlake.storage import places_of
+from carlake.storage.durable import places_of
 from carlake.tables.table import Table
 
 # Files written at once.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from carlake.engines.bronze_files import BronzeFiles, partition_of
-from carlake.engines.duckdb_stream import ParseStream
+from carlake.engines.duckdb.stream import ParseStream
 from carlake.engines.landed_objects import Contents, identify, read_objects
 from carlake.engines.protocol import Identified, Parsed, Reading, Staged
 from carlake.engines.snapshots import stage_snapshot
@@ -15,7 +15,7 @@ from carlake.landing.landed import LandedObject, UnreadableError
 from carlake.tables.table import Table
 
 if TYPE_CHECKING:
-    from carlake.engines.duckdb import DuckDBEngine
+    from carlake.engines.duckdb.engine import DuckDBEngine
 
 
 class DuckDBLanding:

@@ -10,7 +10,7 @@ from typing import Any
 from pyiceberg.io import InputFile, OutputFile
 from pyiceberg.typedef import Properties
 
-from carlake.places import Places, keep
+from carlake.storage.places import Places, keep
 
 READ_WHOLE = (".avro", ".metadata.json")
 """How the names of small files end, which never change and are read at once."""

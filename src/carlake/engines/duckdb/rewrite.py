@@ -15,7 +15,7 @@ from carlake.errors import CommitRefusedError
 from carlake.tables.table import Table
 
 if TYPE_CHECKING:
-    from carlake.engines.duckdb import DuckDBEngine
+    from carlake.engines.duckdb.engine import DuckDBEngine
 
 
 class Rewriting:

@@ -11,15 +11,15 @@ from pyiceberg.io import FileIO
 from pyiceberg.table import StagedTable
 from pyiceberg.table.metadata import TableMetadata
 
-from carlake.checksums import checksum
 from carlake.lake import Lake
-from carlake.places import is_remote
-from carlake.storage import places_of, settle
+from carlake.storage.checksums import checksum
+from carlake.storage.durable import places_of, settle
+from carlake.storage.places import is_remote
 
 CATALOG_NAME = "carlake"
 """The catalog's name. A SQL catalog records it in every row, so all engines must use this one."""
 
-FILE_IO = "carlake.storage.DurableFileIO"
+FILE_IO = "carlake.storage.durable.DurableFileIO"
 """What reads and writes the tables' files, as PyIceberg names it."""
 
 _CUT_FROM_A_URI = "#?\t\r\n"  # PyIceberg takes a location apart as a URL, and would lose these and what follows

@@ -19,10 +19,10 @@ from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
 from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFile
 
-from carlake.checksums import damaged
-from carlake.places import SCHEMES, Places, is_remote, path_of
-from carlake.storage import places_of
-from carlake.store_files import RangeReader
+from carlake.storage.checksums import damaged
+from carlake.storage.durable import places_of
+from carlake.storage.places import SCHEMES, Places, is_remote, path_of
+from carlake.storage.store_files import RangeReader
 
 # A file up to this size is fetched whole: a range of it would cost as long.
 _WHOLE = 512 << 10

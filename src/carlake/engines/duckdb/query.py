@@ -20,8 +20,8 @@ from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFile
 
 from carlake.errors import QueryError
-from carlake.places import Places, is_remote
-from carlake.storage import places_of
+from carlake.storage.durable import places_of
+from carlake.storage.places import Places, is_remote
 
 Kind = Literal["files", "memory", "permission", "names", "other"]
 
@@ -119,7 +119,7 @@ class QuerySession:
         # The readers take `*?[` for wildcards; such a path is checked in its escaped form, too.
         escaped = ("".join(f"[{c}]" if c in "*?[" else c for c in path) for path in files)
         if any(map(is_remote, files)):
-            from carlake.engines.duckdb_stores import StoreFiles
+            from carlake.engines.duckdb.stores import StoreFiles
 
             stores = StoreFiles()
             for view in views:

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from carlake.contracts.contract import ContractSet
-from carlake.engines.duckdb_parse import create_accepted, create_quarantined, parse
+from carlake.engines.duckdb.parse import create_accepted, create_quarantined, parse
 from carlake.landing.defects import defects
 
 _ROWS = 50_000

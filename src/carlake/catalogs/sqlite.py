@@ -16,12 +16,12 @@ from typing import Any
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
-from carlake.catalogs_metadata import CATALOG_NAME, FILE_IO, make_namespace, warehouse_location
-from carlake.catalogs_sql import LakeSqlCatalog
+from carlake.catalogs.metadata import CATALOG_NAME, FILE_IO, make_namespace, warehouse_location
+from carlake.catalogs.sql import LakeSqlCatalog
 from carlake.errors import LakeError
 from carlake.lake import Lake, exclusive
-from carlake.places import Places
-from carlake.store_files import store_options
+from carlake.storage.places import Places
+from carlake.storage.store_files import store_options
 
 BUSY_SECONDS = 60
 """How long a writer waits for another process's commit before SQLite says "database is locked"."""

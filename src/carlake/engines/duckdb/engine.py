@@ -13,23 +13,23 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table as IcebergTable
 
-from carlake.checksums import check_file
 from carlake.contracts.contract import ContractSet
-from carlake.engines.duckdb_files import local_path, read_files, write_files
-from carlake.engines.duckdb_judge import judged_chunks
-from carlake.engines.duckdb_land import DuckDBLanding
-from carlake.engines.duckdb_parse import create_accepted, create_quarantined, parse
-from carlake.engines.duckdb_rewrite import Rewriting
-from carlake.engines.duckdb_stream import ParseStream
+from carlake.engines.duckdb.files import local_path, read_files, write_files
+from carlake.engines.duckdb.judge import judged_chunks
+from carlake.engines.duckdb.land import DuckDBLanding
+from carlake.engines.duckdb.parse import create_accepted, create_quarantined, parse
+from carlake.engines.duckdb.rewrite import Rewriting
+from carlake.engines.duckdb.stream import ParseStream
 from carlake.engines.protocol import Parsed, Relation
 from carlake.engines.schemas import DUCKDB
 from carlake.engines.scratch import own_folder
 from carlake.engines.table_engine import TableEngine
-from carlake.places import Places, is_remote
+from carlake.storage.checksums import check_file
+from carlake.storage.places import Places, is_remote
 from carlake.tables.table import Table
 
 if TYPE_CHECKING:
-    from carlake.engines.duckdb_stores import StoreFiles
+    from carlake.engines.duckdb.stores import StoreFiles
 
 _PARSE_ROWS = 50_000
 
@@ -238,7 +238,7 @@ class DuckDBEngine(TableEngine):
 
 def store_files(connection: duckdb.DuckDBPyConnection) -> StoreFiles:
     """A file system of this process, registered with a connection: imported only where a table lies in a store."""
-    from carlake.engines.duckdb_stores import StoreFiles
+    from carlake.engines.duckdb.stores import StoreFiles
 
     files = StoreFiles()
     connection.register_filesystem(files)

@@ -9,8 +9,8 @@ from fnmatch import fnmatchcase
 from functools import total_ordering
 from pathlib import Path
 
-from carlake.places import Places, Stored, is_remote, path_of
-from carlake.store_files import RangeReader
+from carlake.storage.places import Places, Stored, is_remote, path_of
+from carlake.storage.store_files import RangeReader
 
 
 @total_ordering

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from carlake.checksums import Digest, check_content, recorded
-from carlake.store_clients import client
+from carlake.storage.checksums import Digest, check_content, recorded
+from carlake.storage.clients import client
 
 SCHEMES = ("s3", "s3a", "s3n", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss", "wasb", "wasbs", "memory")
 """The schemes of object stores."""

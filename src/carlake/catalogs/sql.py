@@ -23,7 +23,7 @@ from sqlalchemy import URL, Engine, bindparam, create_engine, event, make_url, s
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
-from carlake.catalogs_metadata import WritesMetadata
+from carlake.catalogs.metadata import WritesMetadata
 
 CONNECT_SECONDS = 10
 """How long a connection to a database server may take."""

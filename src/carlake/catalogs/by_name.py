@@ -9,15 +9,15 @@ from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import NotInstalledError
 from sqlalchemy.exc import SQLAlchemyError
 
-from carlake.catalogs_failures import meaning, without
-from carlake.catalogs_metadata import CATALOG_NAME, FILE_IO, WritesMetadata, make_namespace, warehouse_location
-from carlake.catalogs_sql import LakeSqlCatalog, psycopg_uri
-from carlake.catalogs_sqlite import BUSY_SECONDS, SqliteCatalog, sqlite_uri
+from carlake.catalogs.failures import meaning, without
+from carlake.catalogs.metadata import CATALOG_NAME, FILE_IO, WritesMetadata, make_namespace, warehouse_location
+from carlake.catalogs.sql import LakeSqlCatalog, psycopg_uri
+from carlake.catalogs.sqlite import BUSY_SECONDS, SqliteCatalog, sqlite_uri
 from carlake.errors import CarlakeError, LakeError
 from carlake.lake import Lake
-from carlake.places import forget_kept
 from carlake.settings import Settings
-from carlake.store_files import as_properties
+from carlake.storage.places import forget_kept
+from carlake.storage.store_files import as_properties
 
 __all__ = [
     "BUSY_SECONDS",
@@ -104,7 +104,7 @@ def _opened(settings: Settings, lake: Lake) -> Catalog:
         properties["uri"] = psycopg_uri(properties["uri"])
         return LakeSqlCatalog(CATALOG_NAME, **properties)
     if settings.catalog == "rest":
-        from carlake.catalogs_rest import LakeRestCatalog
+        from carlake.catalogs.rest import LakeRestCatalog
 
         return LakeRestCatalog(CATALOG_NAME, **properties)
     if settings.catalog == "glue":

@@ -17,12 +17,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from carlake.engines.duckdb_parse import extraction_for
+from carlake.engines.duckdb.parse import extraction_for
 from carlake.engines.protocol import Parsed, Relation
 from carlake.engines.schemas import DUCKDB
 
 if TYPE_CHECKING:
-    from carlake.engines.duckdb import DuckDBEngine
+    from carlake.engines.duckdb.engine import DuckDBEngine
 
 # What the judge needs of a record, by the name it is carried under.
 _CARRIED = {
