@@ -31,6 +31,7 @@ from carlake.settings import Settings
 
 if TYPE_CHECKING:
     from carlake.contracts.drift import Drift, Outcome
+    from carlake.look.compare.comparison import Comparison
     from carlake.look.connect import Connection
     from carlake.look.trace import Trace
     from carlake.look.verify import Verification
@@ -127,6 +128,7 @@ class Lakehouse(Mending):
         stale = (step.status == "left" or self.declared[step.table].broken for step in report.steps)
         if any(stale) and self.reread():
             again = replace(self.context(trigger=context.trigger, today=context.today), run_id=context.run_id)
+            again.engine.of_run(context.run_id)
             report = joined(report, run(again, (), told=lines.step, progress=how["progress"]))
         lines.done(report)
         return self._noted(report)
@@ -279,6 +281,19 @@ class Lakehouse(Mending):
         from carlake.look.verify import verify
 
         return verify(self, deep=deep)
+
+    def compare(self, table: str, other: str, **how: Any) -> Comparison:
+        """Compare a table with another or with files, row by row, by their keys. Changes nothing.
+
+        table  a table of the lake or of its catalog (`namespace.table`); `TABLE@RUN` is as it was at the end of a run
+        other  such a table, or files: a path, folder, glob or store uri of Parquet, JSON or CSV
+        how    key, columns, ignore (names); mapping (name there -> name here); tolerance of numbers; zone of times
+               without one; as_of_run for the lake's tables; limit of the differences that are named
+        Raises NotFoundError for what is not there, ReadError for files that cannot be read, QueryError.
+        """
+        from carlake.look.compare.comparison import compare
+
+        return compare(self, table, other, **how)
 
     def trace(self, key: str) -> Trace:
         """Follow an event id or a car from gold back to its files, and forward. Raises NotFoundError."""

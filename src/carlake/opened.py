@@ -231,13 +231,15 @@ class OpenLake:
 
     def context(self, trigger: str = "run", today: date | None = None) -> Context:
         """What one run works with."""
+        run_id, engine = new_run_id(self.clock()), self.engine_for(trigger)
+        engine.of_run(run_id)
         return Context(
             catalog=self.catalog,
             namespace=self.settings.namespace,
             warehouse=warehouse_location(self.lake),
             tables=self.declared,
             contracts=self.contracts,
-            engine=self.engine_for(trigger),
+            engine=engine,
             lease_folder=self.lake.scratch,
             clock=self.clock,
             version=f"{VERSION}+{self.settings.code}" if self.settings.code else VERSION,
@@ -247,7 +249,7 @@ class OpenLake:
             releases=self._releases if trigger in RELEASING else None,
             forgotten=self._forgotten,
             pseudonyms=self.pseudonyms,
-            run_id=new_run_id(self.clock()),
+            run_id=run_id,
         )
 
     # -- runs that were ---------------------------------------------------------------------------------------------

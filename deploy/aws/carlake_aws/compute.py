@@ -67,7 +67,7 @@ class Compute(LakeStack):
             report_batch_item_failures=True,
         )
         if own.backfill != "none":
-            Backfill(self, names, key, self.package)
+            Backfill(self, names, key, self.package, RETENTION[own.logs_days])
         CfnOutput(self, "Code", value=self.package.key(""), description="The package that runs")
 
     def _function(self, duty: str, description: str, calls: int, queue: sqs.IQueue | None = None) -> functions.Function:

@@ -148,11 +148,7 @@ def deploy(names: Names) -> tuple[Statement, ...]:
             ("iam:PassRole",),
             tuple(names.role_arn(duty) for duty in ("intake", "maintenance", "backfill", "schedules")),
             "A function, a job or a schedule is made with its role.",
-            condition={
-                "StringEquals": {
-                    "iam:PassedToService": ["lambda.amazonaws.com", "glue.amazonaws.com", "scheduler.amazonaws.com"]
-                }
-            },
+            condition={"StringEquals": {"iam:PassedToService": _passed_to(names)}},
         ),
         Statement(
             "LogGroups",
@@ -262,6 +258,12 @@ def deploy(names: Names) -> tuple[Statement, ...]:
         *_backfill(names),
     )
     return tuple(_all_called(one) for one in found)
+
+
+def _passed_to(names: Names) -> list[str]:
+    """The services that are given a role. One that runs no job of this deployment is given none."""
+    spark = {"glue": ["glue.amazonaws.com"], "emr-serverless": ["emr-serverless.amazonaws.com"], "none": []}
+    return ["lambda.amazonaws.com", *spark[names.parameters.backfill], "scheduler.amazonaws.com"]
 
 
 def _backfill(names: Names) -> tuple[Statement, ...]:

@@ -20,6 +20,7 @@ _TABLES = "carlake makes its tables itself, so their names stand in its code; th
 _MULTIPART = "It is called when an upload in parts fails, which no test can bring about at a given place."
 _FIRST = "The tables are made by the function that is called first, which may be this one."
 _FAILS = "It is called when a commit is refused and its files are taken away again."
+_SERVICE = "The service that runs Spark does it with the job's role, before and beside carlake's own code."
 _PREFIX = {"StringLike": {"s3:prefix": [f"{LANDING_PREFIX}/*", LANDING_PREFIX]}}
 
 
@@ -132,8 +133,9 @@ def backfill(names: Names) -> tuple[Statement, ...]:
             "LoadCode",
             ("s3:GetObject",),
             (names.objects_arn("code", "packages/"),),
-            "The job's script and wheel, named by their content.",
+            "The job's script and environment, named by their content.",
             wildcard="A package's name has the hash of its content, which is not known before it is built.",
+            unused={"s3:GetObject": _SERVICE},
         ),
         Statement(
             "WriteEventLogs",
@@ -141,6 +143,7 @@ def backfill(names: Names) -> tuple[Statement, ...]:
             (names.objects_arn("logs", "spark/"),),
             "Spark's event logs, and the job's temporary files.",
             wildcard="Spark names its logs by the application's id.",
+            unused=dict.fromkeys(("s3:PutObject", "s3:GetObject"), _SERVICE),
         ),
         Statement(
             "ListLogs",
@@ -148,16 +151,52 @@ def backfill(names: Names) -> tuple[Statement, ...]:
             (names.bucket_arn("logs"),),
             "Spark looks whether the folder of its event log is there.",
             condition={"StringLike": {"s3:prefix": ["spark/*", "spark"]}},
+            unused={"s3:ListBucket": _SERVICE},
         ),
-        Statement(
-            "WriteLogs",
-            ("logs:CreateLogStream", "logs:PutLogEvents"),
-            (names.arn("logs", f"log-group:{names.log_group(BACKFILL)}:log-stream:*"),),
-            "Continuous logs of the job.",
-            wildcard=_STREAMS,
-        ),
+        *_spark_logs(names),
         _key(names, ("s3",)),
     )
+
+
+def _spark_logs(names: Names) -> tuple[Statement, ...]:
+    """Continuous logs of the job. The log groups are there before it begins, and keep to their own time."""
+    groups = names.log_groups_of_spark()
+    if not groups:
+        return ()
+    writing = ("logs:CreateLogStream", "logs:PutLogEvents")
+    streams = Statement(
+        "WriteLogs",
+        writing,
+        tuple(names.arn("logs", f"log-group:{group}:log-stream:*") for group in groups),
+        "Continuous logs of the job.",
+        wildcard=_STREAMS,
+        unused=dict.fromkeys(writing, _SERVICE),
+    )
+    if names.parameters.backfill == "glue":
+        encrypt = Statement(
+            "EncryptLogs",
+            ("logs:AssociateKmsKey",),
+            tuple(names.arn("logs", f"log-group:{group}") for group in groups),
+            "Glue gives the log groups their key again with each run.",
+            unused={"logs:AssociateKmsKey": _SERVICE},
+        )
+        return streams, encrypt
+    found = Statement(
+        "FindLogs",
+        ("logs:DescribeLogStreams",),
+        tuple(names.arn("logs", f"log-group:{group}") for group in groups),
+        "EMR looks which log streams there are.",
+        unused={"logs:DescribeLogStreams": _SERVICE},
+    )
+    groups_found = Statement(
+        "FindLogGroups",
+        ("logs:DescribeLogGroups",),
+        ("*",),
+        "EMR looks whether the log group is there.",
+        wildcard="Log groups are listed by prefix, which is no resource: AWS allows nothing but *.",
+        unused={"logs:DescribeLogGroups": _SERVICE},
+    )
+    return streams, found, groups_found
 
 
 def query(names: Names) -> tuple[Statement, ...]:

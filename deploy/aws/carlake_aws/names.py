@@ -89,6 +89,15 @@ class Names:
         """The log group of a function or a job."""
         return f"/{self.parameters.name}/{what}"
 
+    def log_groups_of_spark(self) -> list[str]:
+        """Where a backfill writes. Glue 5 puts the names of its encryption and its role between the prefix and the rest."""
+        own = self.log_group("backfill")
+        if self.parameters.backfill == "glue":
+            return [
+                f"{own}/{self.name('backfill')}-role/{self.role('backfill')}/{rest}" for rest in ("output", "error")
+            ]
+        return [own] if self.parameters.backfill == "emr-serverless" else []
+
     @property
     def catalog_arns(self) -> list[str]:
         """Catalog, database and tables: Glue checks all three for anything that is done with a table."""

@@ -7,19 +7,22 @@ Glue hands over pairs alone, so every setting may be given as `--KEY VALUE`, and
 `--paths URI` and `--tables NAME` (one, or a JSON list); what Glue adds for itself is passed over.
 
 The job works in the Spark session that it was started with. It prints the run's report as one JSON document, and ends as
-the command line does: 0 done, 1 failed or partly failed, 2 wrong usage. The lake is made where it is not there.
+the command line does: 0 done, 1 failed or partly failed, 2 wrong usage. The lake is made where it is not there. While it
+works it writes the lines of the lake's log on standard error, each with the run's id and, where the service tells one, the
+id of the job's own run; Spark's event log names the run with each of its jobs.
 
-This file can be handed to Spark as it is: it needs only that `carlake` can be imported (`--py-files` with the wheel,
-Glue's `--additional-python-modules`, or an installed package).
+This file can be handed to Spark as it is: it needs only that `carlake` can be imported (an environment that is packed with
+it, `--py-files` with the wheel, or an installed package).
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from carlake.errors import CarlakeError, NotFoundError
@@ -48,6 +51,7 @@ class Job:
 
     given  settings as text, by key; they go before those of the settings file and of the lake
     names  paths of a run, or tables of a rebuild
+    run    the id of the job's own run, where the service that started it tells one (Glue does)
     """
 
     command: str = "run"
@@ -58,6 +62,7 @@ class Job:
     today: date | None = None
     everything: bool = False
     from_archive: bool = False
+    run: str = ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,6 +103,8 @@ def parsed(arguments: Sequence[str]) -> Job:
             job.names += _listed(value)
         elif name == "all":
             job.everything = True
+        elif name == "JOB_RUN_ID":
+            job.run = value
         elif name in ("lake", "settings", "command"):
             setattr(job, name, value)
         elif key in Settings.model_fields:
@@ -175,6 +182,7 @@ def _done(job: Job) -> tuple[dict[str, Any], int]:
     from carlake.cli.report import run_document
 
     with _opened(job) as house:
+        house.journal.also = partial(_say, job)
         report: RunReport = (
             house.run(job.names, today=job.today)
             if job.command == "run"
@@ -184,6 +192,13 @@ def _done(job: Job) -> tuple[dict[str, Any], int]:
         )
         document: dict[str, Any] = plain(run_document(report, str(house.lake.root)))
     return document, _DONE if report.status == "succeeded" else _FAILED
+
+
+def _say(job: Job, line: Mapping[str, Any]) -> None:
+    """Write a line of the lake's log where the service keeps the job's output: its machine goes with the job."""
+    told = {**line, "job_run": job.run} if job.run else line
+    sys.stderr.write(json.dumps(told, ensure_ascii=False, default=str) + "\n")
+    sys.stderr.flush()
 
 
 def _opened(job: Job) -> Lakehouse:
@@ -203,5 +218,6 @@ def _opened(job: Job) -> Lakehouse:
     return Lakehouse(lake, Settings.load(lake=lake.toml, file=file, texts=given))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+if __name__ == "__main__" and (ended := main()):
+    # Not where all went well: some services take any exit for a failure.
+    sys.exit(ended)

@@ -186,6 +186,10 @@ class Engine(Protocol):
     max_record_bytes: int
     target_file_rows: int
 
+    def of_run(self, run_id: str) -> None:
+        """What follows is this run's: an engine that keeps a log of its own names the run in it."""
+        ...
+
     def session(self) -> AbstractContextManager[None]:
         """Relations made inside are dropped at the end."""
         ...

@@ -33,9 +33,14 @@ class TableEngine(ABC):
         self.catalog = catalog
         self.namespace = namespace
         self.tables = tables
+        self.run_id = ""
         self._made: list[str] = []
         self._diffs: dict[tuple[str, int | None, int | None], Changed | None] = {}
         self._loaded: dict[str, IcebergTable] = {}
+
+    def of_run(self, run_id: str) -> None:
+        """See `Engine.of_run`."""
+        self.run_id = run_id
 
     # -- the engine's own --------------------------------------------------------------------------------------------
 

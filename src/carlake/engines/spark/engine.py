@@ -42,6 +42,9 @@ from carlake.tables.table import Table
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+RUN = "spark.carlake.run"
+"""The property by which Spark's event log names the run of each job."""
+
 # Up to so many files are compared with their names by the driver.
 _CHECKED_HERE = 16
 # So many rows are sorted and written by one task: to divide them takes longer.
@@ -84,7 +87,20 @@ class SparkEngine(TableEngine):
             self._sets = FileSets(self._scratch)
             for key, value in self._sets.conf(file_access(self.settings, self.lake)).items():
                 self._spark.conf.set(key, value)
+            self._name_run(self._spark)
         return self._spark
+
+    def of_run(self, run_id: str) -> None:
+        """See `Engine.of_run`: Spark's event log and its pages name the run with each job."""
+        super().of_run(run_id)
+        if self._spark is not None:
+            self._name_run(self._spark)
+
+    def _name_run(self, spark: SparkSession) -> None:
+        # A session's configuration goes with each of its jobs, whatever thread asks for it; a group of jobs would not.
+        if self.run_id:
+            spark.conf.set(RUN, self.run_id)
+            spark.conf.set("spark.job.description", f"carlake {self.run_id}")
 
     def close(self) -> None:
         """End the session and remove its scratch files."""

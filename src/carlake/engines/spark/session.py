@@ -69,7 +69,9 @@ def open_session(settings: Settings, lake: Lake) -> SparkSession:
         logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
         session = base.newSession()
         for key, value in session_conf(settings, lake).items():
-            session.conf.set(key, value)
+            # What the context was started with so is left alone: some services let nothing of it be set afterwards.
+            if session.conf.get(key, None) != value:
+                session.conf.set(key, value)
         if _own and settings.spark_master.startswith("local") and _SHUFFLED not in settings.spark_properties:
             # Spark's own default is for a cluster: 200 tasks for a handful of rows.
             session.conf.set(_SHUFFLED, 2 * session.sparkContext.defaultParallelism)
