@@ -12,7 +12,7 @@ import pytest
 GROUPS = {
     "Start": ["demo", "init", "simulate"],
     "Flow": ["run", "watch", "stop"],
-    "Look": ["status", "tables", "runs", "query", "trace", "verify"],
+    "Look": ["status", "tables", "runs", "query", "trace", "verify", "compare"],
     "Records": ["contracts", "quarantine"],
     "Mend": ["doctor", "recover", "rollback", "resume", "rebuild", "maintain", "forget"],
     "Beyond": ["connect"],

@@ -221,10 +221,10 @@ def test_a_query_neither_writes_nor_reaches_beyond_the_tables(built: Built, tmp_
 
 def session_with(built: Built, *names: str) -> QuerySession:
     """A session locked as a query's is, to try what would run if the judgement of the statement let it through."""
-    from carlake.look.query import _views
+    from carlake.look.query import views_of
 
     session = QuerySession(1 << 28, built.house.lake.scratch)
-    session.lock(_views(built.house.catalog, "carlake", built.house.declared, names, None, None), "carlake")
+    session.lock(views_of(built.house.catalog, "carlake", built.house.declared, names, None, None), "carlake")
     return session
 
 

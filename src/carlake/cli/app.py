@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 
 from carlake.cli import (
     beyond,
+    compare,
     doctor,
     flow,
     forget,
@@ -57,7 +58,7 @@ def _carlake(
     pass
 
 
-for module in (start, flow, service, look, records, doctor, releases, mend, maintain, forget, beyond):
+for module in (start, flow, service, look, compare, records, doctor, releases, mend, maintain, forget, beyond):
     module.register(app)
 
 

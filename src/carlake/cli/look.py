@@ -267,7 +267,7 @@ def query(
         raise typer.BadParameter("--as-of, --as-of-run and --snapshot are ways to name the past; give one.")
     if timeout is not None and not timeout > 0:
         raise typer.BadParameter(f"--timeout {timeout:g} is no time; give seconds, as 30 or 0.5.")
-    wanted = _format(invocation, format, output)
+    wanted = format_of_rows(invocation, format, output)
     if output is not None and wanted != "parquet" and output.is_dir():
         raise typer.BadParameter(f"--output {output} is a folder; name a file in it.")
     with invocation.open() as house:
@@ -295,8 +295,8 @@ def _sql(sql: str | None, file: Path | None) -> str:
     return text
 
 
-def _format(invocation: Invocation, given: str | None, output: Path | None) -> str:
-    """The format of a query's rows: as asked, as the file's name says, or as suits who reads."""
+def format_of_rows(invocation: Invocation, given: str | None, output: Path | None) -> str:
+    """The format of rows: as asked, as the file's name says, or as suits who reads."""
     if given is not None and given not in FORMATS:
         from difflib import get_close_matches
 

@@ -355,20 +355,30 @@ class _StoreObject(io.RawIOBase):
         end = min(self._at + len(target), self._landed.size)
         if end <= self._at:
             return 0
-        try:
-            content, meta = patiently(lambda: self._get(end))
-        except FAILURES as failure:
-            raise unreadable(self._landed.uri, failure) from failure
-        # Compared here and not asked for by If-Match, which not every store knows.
-        if as_landed("", meta).version != self._landed.version:
-            raise UnreadableError(Unreadable(self._landed.uri, "changed while it was read", _RETRY))
+        content = _range_of(self._landed, self._store, self._key, self._at, end)
         target[: len(content)] = memoryview(content)
         self._at += len(content)
         return len(content)
 
-    def _get(self, end: int) -> tuple[Any, Any]:
-        options: Any = {"range": (self._at, end)}
-        if self._landed.version_id:
-            options["version"] = self._landed.version_id
-        answer = obstore.get(self._store, self._key, options=options)
+
+def read_range(landed: LandedObject, start: int, end: int) -> bytes:
+    """A part of an object, compared with the version that was listed. Raises UnreadableError."""
+    base, key = split(landed.uri)
+    return bytes(_range_of(landed, store(base), key, start, end))
+
+
+def _range_of(landed: LandedObject, client: Any, key: str, start: int, end: int) -> Any:
+    options: Any = {"range": (start, end)} | ({"version": landed.version_id} if landed.version_id else {})
+
+    def get() -> tuple[Any, Any]:
+        answer = obstore.get(client, key, options=options)
         return answer.bytes(), answer.meta
+
+    try:
+        content, meta = patiently(get)
+    except FAILURES as failure:
+        raise unreadable(landed.uri, failure) from failure
+    # Compared here and not asked for by If-Match, which not every store knows.
+    if as_landed("", meta).version != landed.version:
+        raise UnreadableError(Unreadable(landed.uri, "changed while it was read", _RETRY))
+    return content

@@ -61,7 +61,7 @@ def query(
     try:
         with QuerySession(memory_limit_bytes, scratch) as session:
             statement = read_statement(session, sql, namespace, tuple(declared))
-            views = _views(catalog, namespace, declared, statement.tables, as_of, snapshot, together or {})
+            views = views_of(catalog, namespace, declared, statement.tables, as_of, snapshot, together or {})
             session.lock(views, namespace if statement.namespace else None)
             return session.run(statement.sql, timeout_seconds)
     except QueryFailedError as error:
@@ -71,7 +71,7 @@ def query(
 # -- what is read ------------------------------------------------------------------------------------------------------
 
 
-def _views(
+def views_of(
     catalog: Catalog,
     namespace: str,
     declared: Mapping[str, Table],

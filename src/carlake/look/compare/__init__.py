@@ -1,0 +1,1 @@
+"""A table compared with another, or with files, row by row."""
