@@ -76,7 +76,9 @@ def stage_snapshot(
     manifests = [
         manifest
         for spec in specs
-        for manifest in stage.manifests(_new(stage.snapshot_id, [file for file in added if file.spec_id == spec]), spec)
+        for manifest in stage.manifests(
+            added_entries(stage.snapshot_id, (file for file in added if file.spec_id == spec)), spec
+        )
     ]
     manifests += stage.carried_over(head, removed, erases=properties.get(KIND) == ERASURE)
     own = {HOLD: hold} if HOLD not in properties and (hold := hold_on(iceberg)) else {}
@@ -133,6 +135,21 @@ def hold_on(iceberg: IcebergTable) -> str:
         if KIND in properties:
             return str(properties.get(HOLD, ""))
     return ""
+
+
+def added_entries(snapshot_id: int, files: Iterable[DataFile]) -> Iterable[ManifestEntry]:
+    """The entries of a manifest for files that a snapshot adds."""
+    # Sequence numbers are left out: the format has them inherited from the snapshot that is committed.
+    return (
+        ManifestEntry.from_args(
+            status=ManifestEntryStatus.ADDED,
+            snapshot_id=snapshot_id,
+            sequence_number=None,
+            file_sequence_number=None,
+            data_file=file,
+        )
+        for file in files
+    )
 
 
 class _Stage:
@@ -236,20 +253,6 @@ class _Stage:
 def _live(manifest: ManifestFile) -> int:
     """Number of entries of files that are live in a manifest."""
     return (manifest.added_files_count or 0) + (manifest.existing_files_count or 0)
-
-
-def _new(snapshot_id: int, files: Sequence[DataFile]) -> Iterable[ManifestEntry]:
-    # Sequence numbers are left out: the format has them inherited from the snapshot that is committed.
-    return (
-        ManifestEntry.from_args(
-            status=ManifestEntryStatus.ADDED,
-            snapshot_id=snapshot_id,
-            sequence_number=None,
-            file_sequence_number=None,
-            data_file=file,
-        )
-        for file in files
-    )
 
 
 def _again(entry: ManifestEntry, snapshot_id: int, status: ManifestEntryStatus, *, bare: bool = False) -> ManifestEntry:

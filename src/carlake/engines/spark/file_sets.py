@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pyiceberg.io.pyarrow import PyArrowFileIO
-from pyiceberg.manifest import DataFile, ManifestEntry, ManifestEntryStatus, write_manifest, write_manifest_list
+from pyiceberg.manifest import DataFile, write_manifest, write_manifest_list
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRef, SnapshotRefType
 from pyiceberg.table.snapshots import Operation, Snapshot, Summary
+
+from carlake.engines.snapshots import added_entries
 
 NAME = "carlake_files"
 """The name of the catalog that these tables are in."""
@@ -89,7 +91,7 @@ class FileSets:
                 snapshot_id=snapshot_id,
                 avro_compression="null",
             ) as writer:
-                for entry in _entries(snapshot_id, (file for file in files if file.spec_id == spec_id)):
+                for entry in added_entries(snapshot_id, (file for file in files if file.spec_id == spec_id)):
                     writer.add_entry(entry)
             manifests.append(writer.to_manifest_file())
         path = _location(folder / "list.avro")
@@ -128,16 +130,3 @@ def bare(metadata: TableMetadata) -> TableMetadata:
         "current_snapshot_id": None,
     }
     return metadata.model_copy(update={**nothing, "statistics": [], "partition_statistics": []})
-
-
-def _entries(snapshot_id: int, files: Iterable[DataFile]) -> Iterable[ManifestEntry]:
-    return (
-        ManifestEntry.from_args(
-            status=ManifestEntryStatus.ADDED,
-            snapshot_id=snapshot_id,
-            sequence_number=None,
-            file_sequence_number=None,
-            data_file=file,
-        )
-        for file in files
-    )
