@@ -57,9 +57,9 @@ def test_any_name_of_a_folder_will_do(tmp_path: Path, name: str) -> None:
 
 def test_eight_processes_may_open_a_new_catalog_at_once(lake: Lake) -> None:
     script = (
-        "import sys; from carlake import catalogs, lake, settings\n"
+        "import sys; from carlake import lake, settings; from carlake.catalogs.by_name import open_catalog\n"
         "here = lake.open(sys.argv[1]); print('ready', flush=True); sys.stdin.readline()\n"
-        "print(catalogs.open_catalog(settings.Settings(), here).list_namespaces())"
+        "print(open_catalog(settings.Settings(), here).list_namespaces())"
     )
     openers = [
         subprocess.Popen(

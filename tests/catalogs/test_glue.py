@@ -22,7 +22,11 @@ def test_the_flow_on_glue(servers: Servers, small_folder: Path, monkeypatch: pyt
     for name, value in servers.moto.environment.items():
         monkeypatch.setenv(name, value)
     settings = Settings(
-        threads=1, catalog="glue", catalog_properties={"glue.endpoint": servers.moto.endpoint}, maintenance="off"
+        threads=1,
+        catalog="glue",
+        catalog_properties={"glue.endpoint": servers.moto.endpoint},
+        namespace="flow_on_glue",
+        maintenance="off",
     )
     records = [nested("A", f"e{n}", "2025-10-01T00:00:00Z", f"2025-10-0{n + 2}T00:00:00Z") for n in range(3)]
     with lakehouse(small_folder / "lake", settings) as house:
@@ -33,5 +37,5 @@ def test_the_flow_on_glue(servers: Servers, small_folder: Path, monkeypatch: pyt
         assert house.verify(deep=True).problems == ()
         # What is committed is named by its content, as in every catalog that leaves the writing to its clients.
         assert recorded(iceberg(house, STATE).metadata_location) is not None
-    tables = servers.moto.client("glue").get_tables(DatabaseName="carlake")["TableList"]
+    tables = servers.moto.client("glue").get_tables(DatabaseName="flow_on_glue")["TableList"]
     assert {table["Parameters"]["table_type"] for table in tables} == {"ICEBERG"}

@@ -12,6 +12,7 @@ import pytest
 
 from carlake.storage.clients import forget_clients
 from servers import moto
+from servers.shared import Servers
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,8 @@ class Place:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[moto.Server]:
-    with moto.running() as running:
-        yield running
+def server(servers: Servers) -> moto.Server:
+    return servers.moto
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
 from lakes import NOON, lakehouse
 from readers.lake import Read, fed
-from servers import moto, postgres, rest_catalog, trino, versitygw
+from servers import postgres, rest_catalog, trino, versitygw
+from servers.shared import Servers
 
 CREDENTIALS = {
     "PGPASSWORD": postgres.PASSWORD,
@@ -32,10 +33,9 @@ def running_trino() -> Iterator[trino.Trino]:
 
 
 @pytest.fixture(scope="session")
-def store() -> Iterator[versitygw.Server]:
+def store(servers: Servers) -> versitygw.Server:
     """An S3 server."""
-    with versitygw.running() as server:
-        yield server
+    return servers.s3
 
 
 @pytest.fixture(scope="session")
@@ -47,10 +47,10 @@ def sqlite_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Read]:
 
 
 @pytest.fixture(scope="session")
-def postgres_s3(tmp_path_factory: pytest.TempPathFactory, store: versitygw.Server) -> Iterator[Read]:
+def postgres_s3(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> Iterator[Read]:
     """A lake whole in a store, its catalog in PostgreSQL."""
-    with postgres.running() as server:
-        yield from _in_store(tmp_path_factory.mktemp("read"), store, "postgres", server.database("fleet"))
+    uri = servers.postgres.database("fleet")
+    yield from _in_store(tmp_path_factory.mktemp("read"), servers.s3, "postgres", uri)
 
 
 @pytest.fixture(scope="session")
@@ -70,11 +70,11 @@ def rest_s3(tmp_path_factory: pytest.TempPathFactory, store: versitygw.Server) -
 
 
 @pytest.fixture(scope="session")
-def glue_s3(tmp_path_factory: pytest.TempPathFactory, store: versitygw.Server) -> Iterator[Read]:
+def glue_s3(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> Iterator[Read]:
     """A lake whole in a store, its catalog by Glue's API: the shape of it alone."""
-    with moto.running() as server:
-        folder = tmp_path_factory.mktemp("read")
-        yield from _in_store(folder, store, "glue", server.endpoint, **{"glue.region": versitygw.REGION, **GLUE_KEYS})
+    region = {"glue.region": versitygw.REGION}
+    uri = servers.moto.endpoint
+    yield from _in_store(tmp_path_factory.mktemp("read"), servers.s3, "glue", uri, **region, **GLUE_KEYS)
 
 
 def _in_store(folder: Path, store: versitygw.Server, catalog: str, uri: str, **properties: str) -> Iterator[Read]:

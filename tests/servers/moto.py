@@ -17,9 +17,12 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+from servers.aws import ACCESS as ACCESS
+from servers.aws import REGION as REGION
+from servers.aws import environment
 from servers.processes import Process, free_port, start
 
-REGION, ACCESS, SECRET = "us-east-1", "test-access", "test-secret"
+SECRET = "test-secret"
 
 
 @dataclass(frozen=True)
@@ -32,15 +35,7 @@ class Server:
     @property
     def environment(self) -> dict[str, str]:
         """The variables by which AWS's clients find it."""
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": ACCESS,
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
+        return environment(self.endpoint, SECRET)
 
     def behind(self, endpoint: str) -> Server:
         """The same server, reached by way of a proxy."""

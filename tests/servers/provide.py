@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,12 +48,13 @@ def once(name: str, make: Callable[[Path], None]) -> Path:
 
 def packages(name: str, *requirements: str) -> Path:
     """The folder `.envs/NAME` with these Python packages unpacked, without what they depend on: for the files in them."""
+    return once(name, lambda folder: unpack(folder, *requirements))
 
-    def install(folder: Path) -> None:
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        called([*command, "--target", str(folder), *requirements])
 
-    return once(name, install)
+def unpack(folder: Path, *requirements: str) -> None:
+    """Unpack Python packages into a folder, without what they depend on."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    called([*command, "--target", str(folder), *requirements])
 
 
 @contextmanager
@@ -65,10 +66,16 @@ def locked(name: str) -> Iterator[None]:
         yield
 
 
-def called(command: list[str]) -> str:
+def called(command: list[str], environment: Mapping[str, str] | None = None) -> str:
     """Run a command to its end; gives what it printed. Raises RuntimeError with the end of it where it fails."""
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise RuntimeError(f"{Path(command[0]).name} ended with {done.returncode}:\n{done.stdout[-4000:]}")

