@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -210,10 +210,12 @@ class Engine(Protocol):
         on: Mapping[str, str] | None = None,
         located: bool = False,
         within: tuple[str, datetime, datetime] | None = None,
+        only: Collection[str] | None = None,
     ) -> Relation:
         """The rows of `table` at `snapshot` (None: no rows), cut to `keys`: a relation of the columns named in `on`
         (key column -> expression over the table's columns). `located` adds `_file` and `_pos`. `within` is a column
-        and its bounds, the upper one exclusive, in which all these rows are known to lie.
+        and its bounds, the upper one exclusive, in which all these rows are known to lie. `only` gives these columns
+        alone, which have to be all that `on` and `within` need.
         """
         ...
 

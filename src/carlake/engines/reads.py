@@ -33,6 +33,7 @@ def scan(
     on: Mapping[str, str] | None,
     located: bool,
     within: tuple[str, datetime, datetime] | None,
+    only: Collection[str] | None,
 ) -> Relation:
     """See `Engine.scan`."""
     if snapshot is None:
@@ -40,15 +41,16 @@ def scan(
     iceberg = engine.at(table.name, snapshot)
     files = live_files(iceberg, snapshot)
     if keys is None or on is None:
-        return engine.view(engine.files(table, files, iceberg, located, snapshot=snapshot))
+        return engine.view(engine.files(table, files, iceberg, located, only, snapshot))
     bounds = ""
     if within is not None:
         column, first, last = within
         files = within_bounds(files, iceberg, column, first, last)
         bounds = f" WHERE {column} >= {_moment(first)} AND {column} < {_moment(last)}"
     files = _pruned(engine, files, iceberg, keys, on)
-    names = ", ".join(table.column_names) + (", _file, _pos" if located else "")
-    rows = f"(SELECT * FROM ({engine.files(table, files, iceberg, located)}) AS f{bounds})"
+    names = ", ".join(name for name in table.column_names if only is None or name in only)
+    names += ", _file, _pos" if located else ""
+    rows = f"(SELECT * FROM ({engine.files(table, files, iceberg, located, only)}) AS f{bounds})"
     return engine.view(semi_join(names, rows, keys, on))
 
 

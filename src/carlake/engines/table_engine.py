@@ -145,9 +145,10 @@ class TableEngine(ABC):
         on: Mapping[str, str] | None = None,
         located: bool = False,
         within: tuple[str, datetime, datetime] | None = None,
+        only: Collection[str] | None = None,
     ) -> Relation:
         """See `Engine.scan`."""
-        return reads.scan(self, self.tables[table], snapshot, keys, on, located, within)
+        return reads.scan(self, self.tables[table], snapshot, keys, on, located, within, only)
 
     def find(self, table: Table, snapshot: int | None, keys: Relation | None) -> Relation | None:
         """See `Engine.find`."""

@@ -115,7 +115,8 @@ def _source(
     if table.parses:
         return engine.view(semi_join("s.*", rows_of(table, refresh.until), keys, table.scope))
     assert table.source is not None
-    return engine.scan(table.source, refresh.until, keys, table.scope, within=_span(engine, table, keys, changed))
+    within = _span(engine, table, keys, changed)
+    return engine.scan(table.source, refresh.until, keys, table.scope, within=within, only=table.words)
 
 
 def _span(engine: Engine, table: Table, keys: Relation, changed: Changed) -> tuple[str, datetime, datetime] | None:

@@ -219,9 +219,9 @@ def _parsed(context: Context, source: IcebergTable, since: int | None, until: in
 def rows_of_source(context: Context, table: Table, snapshot: int | None) -> Relation:
     """All rows of the table's source at a snapshot, as its SELECT reads them."""
     assert table.source is not None
-    rows = context.engine.scan(table.source, snapshot)
     if not table.parses:
-        return rows
+        return context.engine.scan(table.source, snapshot, only=table.words)
+    rows = context.engine.scan(table.source, snapshot)
     # The key is one that no diff has: all rows up to a snapshot.
     parsed = context.parsed.get((-1, snapshot)) or context.engine.parse(rows)
     context.parsed[-1, snapshot] = parsed

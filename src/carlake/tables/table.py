@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -116,6 +117,14 @@ class Table:
     def identity(self) -> tuple[str, ...]:
         """The columns that make two rows the same row: all but the volatile ones."""
         return tuple(column.name for column in self.columns if not column.volatile)
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Every name that the table's SQL has, and its own columns: no column of the source but these can matter to it."""
+        sql = [self.select, self.stale, *self.steps.values(), *self.scope.values(), *(self.span or ())]
+        if self.resume is not None:
+            sql += [self.resume.when, self.resume.source, self.resume.select]
+        return frozenset(self.column_names).union(*(re.findall(r"[a-z_][a-z0-9_]*", text.lower()) for text in sql))
 
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)
