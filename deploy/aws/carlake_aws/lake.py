@@ -26,6 +26,8 @@ _CONTEXT = {
     "@aws-cdk/core:disableCreationStackTrace": True,
     "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy": True,
     "@aws-cdk/core:validateAgainstDefaultRules": True,
+    # What one stack exports and another imports cannot be taken away under it.
+    "@aws-cdk/core:defaultCrossStackReferences": "strong",
 }
 
 

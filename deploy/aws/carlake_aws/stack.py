@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import Aws, BootstraplessSynthesizer, Stack, Tags
+from aws_cdk import Aws, LegacyStackSynthesizer, Stack, Tags
 from constructs import Construct
 
 from carlake_aws.names import Names
@@ -30,7 +30,7 @@ class LakeStack(Stack):
             f"{parameters.name}-{holds}",
             stack_name=f"{parameters.name}-{holds}",
             description=description,
-            synthesizer=BootstraplessSynthesizer(),
+            synthesizer=LegacyStackSynthesizer(),
             termination_protection=holds in ("foundation", "storage", "catalog"),
         )
         Tags.of(self).add("carlake:lake", parameters.name)

@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 from carlake.cli import (
     beyond,
     compare,
+    deploy,
     doctor,
     flow,
     forget,
@@ -58,7 +59,7 @@ def _carlake(
     pass
 
 
-for module in (start, flow, service, look, compare, records, doctor, releases, mend, maintain, forget, beyond):
+for module in (start, flow, service, look, compare, records, doctor, releases, mend, maintain, forget, beyond, deploy):
     module.register(app)
 
 

@@ -1,0 +1,75 @@
+"""The account that whoever deploys is signed in to: with their own credentials, found as every AWS tool finds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from carlake_aws.errors import DeployError, NoCredentialsError
+from carlake_aws.names import Names
+from carlake_aws.parameters import Parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SIGN_IN = (
+    "Sign in, with `aws sso login` or the variables AWS_PROFILE or AWS_ACCESS_KEY_ID, and give the command again."
+)
+
+
+@dataclass(frozen=True)
+class Account:
+    """Account and region that commands work in, and who asks."""
+
+    partition: str
+    number: str
+    region: str
+    caller: str
+    _session: Any = field(repr=False)
+    _clients: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def client(self, service: str) -> Any:
+        """A client of one of AWS's services; it waits for no more than some seconds, and tries a few times."""
+        if service not in self._clients:
+            from botocore.config import Config
+
+            config = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "max_attempts": 4})
+            self._clients[service] = self._session.client(service, config=config)
+        return self._clients[service]
+
+    def names(self, parameters: Parameters, key_arn: str = "") -> Names:
+        """What a deployment's parts are called here."""
+        return Names(parameters, self.partition, self.number, self.region, key_arn)
+
+    def stack(self, name: str) -> Mapping[str, Any] | None:
+        """A stack as CloudFormation describes it; None where there is none. Raises DeployError."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            found = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        except (BotoCoreError, ClientError) as error:
+            if "does not exist" in str(error):
+                return None
+            raise DeployError(
+                f"The stack {name} could not be looked at: {error}", "See what your role may do."
+            ) from None
+        return next((one for one in found if one["StackStatus"] != "DELETE_COMPLETE"), None)
+
+
+def signed_in(region: str) -> Account:
+    """The account of the credentials at hand. Raises NoCredentialsError, DeployError without the library to ask with."""
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        raise DeployError(
+            "boto3 is not installed.", 'Install what deploying needs: pip install "carlake[deploy]"'
+        ) from None
+    try:
+        session = boto3.session.Session(region_name=region)
+        if session.get_credentials() is None:
+            raise NoCredentialsError("There are no credentials of AWS.", _SIGN_IN)
+        told = session.client("sts").get_caller_identity()
+    except (BotoCoreError, ClientError) as error:
+        raise NoCredentialsError(f"AWS does not take the credentials at hand: {error}", _SIGN_IN) from None
+    return Account(str(told["Arn"]).split(":")[1], str(told["Account"]), region, str(told["Arn"]), session)

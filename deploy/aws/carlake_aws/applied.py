@@ -1,0 +1,110 @@
+"""`carlake deploy apply`: build, check, and let CloudFormation make it, in the order in which each part needs the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from carlake_aws.account import Account, signed_in
+from carlake_aws.build import Built, build
+from carlake_aws.cdk import Cdk
+from carlake_aws.duties import DEPLOY
+from carlake_aws.errors import DeployError
+from carlake_aws.package import PREFIX
+from carlake_aws.parameters import Parameters
+from carlake_aws.planned import Plan, planned, running_code, templates_of
+from carlake_aws.templates import FindingsError
+
+Told = Callable[[str], None]
+
+OWN_RIGHTS = ("foundation",)
+BEFORE_CODE = ("intake", "storage", "catalog")
+WITH_CODE = ("compute", "query", "operations")
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What runs now: version and hash of its code, and of what ran before ("" for none)."""
+
+    name: str
+    account: str
+    region: str
+    version: str
+    code: str
+    before: str
+
+
+class Deployment:
+    """One deployment, ready to be made: package, templates, and what they change."""
+
+    def __init__(self, parameters: Parameters, folder: Path, told: Told = lambda line: None) -> None:
+        """Build and check everything that can be, before anything is touched. Raises DeployError, BuildError."""
+        self.parameters, self._told = parameters, told
+        self.account: Account = signed_in(parameters.region)
+        told("the package: building")
+        self.package: Built = build(folder / "packages", parameters.python)
+        told(f"the package: {self.package.folder.name}")
+        self._assembly = folder / "assembly"
+        try:
+            self._wanted = templates_of(parameters, self._assembly, checked=True)
+        except FindingsError as error:
+            raise DeployError(f"The rules of AwsSolutions found something:\n{error}", "Nothing was deployed.") from None
+        linted(self._assembly, parameters.region)
+        told("the templates: checked")
+        self.plan: Plan = planned(parameters, self._wanted, self.account)
+
+    def apply(self, *, accept_loss: bool = False) -> Applied:
+        """Make it. Raises DeployError, also where data would be lost and that is not accepted."""
+        if self.plan.losses and not accept_loss:
+            lost = ", ".join(f"{one.name} ({one.kind})" for one in self.plan.losses)
+            raise DeployError(
+                f"What is in these would be lost, or left where nothing looks: {lost}.",
+                "Nothing was changed. Give --accept-loss if that is meant; see `carlake deploy plan`.",
+            )
+        before = running_code(self.account, self.parameters)
+        own, cdk = self.parameters, Cdk(self._assembly, self.parameters.region, self._told)
+        role = self.account.names(own).role_arn(DEPLOY)
+        there = [holds for holds in BEFORE_CODE if holds in self._wanted]
+        cdk.deploy(self._stacks(*OWN_RIGHTS))
+        cdk.deploy(self._stacks(*there), role=role)
+        self.upload()
+        code = {
+            f"{own.name}-compute:CodeVersion": self.package.version,
+            f"{own.name}-compute:CodeHash": self.package.code,
+        }
+        cdk.deploy(self._stacks(*WITH_CODE), role=role, given=code)
+        return Applied(own.name, self.account.number, own.region, self.package.version, self.package.code, before)
+
+    def upload(self) -> None:
+        """Put the package where templates look for it. An object that is there already is the same: its name says so."""
+        from boto3.exceptions import S3UploadFailedError
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        s3, bucket = self.account.client("s3"), self.account.names(self.parameters).bucket("code")
+        place = f"{PREFIX}/{self.package.folder.name}"
+        for file in self.package.files:
+            self._told(f"s3://{bucket}/{place}/{file.name}")
+            try:
+                s3.upload_file(str(file), bucket, f"{place}/{file.name}")
+            except (S3UploadFailedError, BotoCoreError, ClientError) as error:
+                raise DeployError(
+                    f"{file.name} could not be put into {bucket}: {error}",
+                    "Your own role needs s3:PutObject there, and kms:GenerateDataKey with the lake's key.",
+                ) from None
+
+    def _stacks(self, *holds: str) -> list[str]:
+        return [f"{self.parameters.name}-{one}" for one in holds]
+
+
+def linted(assembly: Path, region: str) -> None:
+    """Let cfn-lint read every template. Raises DeployError for what it finds."""
+    from cfnlint.api import ManualArgs, lint_file
+
+    found = [
+        str(match)
+        for file in sorted(assembly.glob("*.template.json"))
+        for match in lint_file(file, ManualArgs(regions=[region]))
+    ]
+    if found:
+        raise DeployError("cfn-lint found something:\n" + "\n".join(found), "Nothing was deployed.")

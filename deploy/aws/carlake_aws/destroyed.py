@@ -1,0 +1,133 @@
+"""`carlake deploy destroy`: the stacks go; buckets, the key and the catalog stay, unless all data is to go with them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from carlake_aws.account import Account, signed_in
+from carlake_aws.cdk import Cdk
+from carlake_aws.duties import DEPLOY
+from carlake_aws.errors import DeployError
+from carlake_aws.names import BUCKETS
+from carlake_aws.parameters import Parameters
+from carlake_aws.planned import templates_of
+
+Told = Callable[[str], None]
+
+_PROTECTED = ("foundation", "storage", "catalog")
+_DAYS_OF_THE_KEY = 30
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What goes and what stays. `stacks` in the order in which they go."""
+
+    name: str
+    account: str
+    region: str
+    stacks: tuple[str, ...]
+    goes: tuple[str, ...]
+    stays: tuple[str, ...]
+
+
+class Destruction:
+    """One deployment that is to go. Looks only, until `run`."""
+
+    def __init__(self, parameters: Parameters, *, with_data: bool = False, told: Told = lambda line: None) -> None:
+        """Raises DeployError where nothing of this name is there."""
+        self.parameters, self._with_data, self._told = parameters, with_data, told
+        self.account: Account = signed_in(parameters.region)
+        self._folder = tempfile.TemporaryDirectory(prefix="carlake-destroy-")
+        self._wanted = templates_of(parameters, Path(self._folder.name))
+        there = [holds for holds in self._wanted if self.account.stack(f"{parameters.name}-{holds}") is not None]
+        self._holds = there[::-1]
+        # Its alias goes with the stack, so it is looked up before.
+        self._key = "" if parameters.existing_key else self._find_key()
+        data = self._data()
+        if not there and not (with_data and data):
+            raise DeployError(
+                f"Nothing of {parameters.name} is in {parameters.region} of account {self.account.number}.",
+                "See prefix, environment and region in the parameters.",
+            )
+        self.removal = Removal(
+            parameters.name,
+            self.account.number,
+            parameters.region,
+            tuple(f"{parameters.name}-{holds}" for holds in self._holds),
+            ("functions, queues with their messages, schedules, alarms, the workgroup, logs and roles",)
+            + (tuple(data) if with_data else ()),
+            () if with_data else tuple(data),
+        )
+
+    def run(self) -> None:
+        """Remove it. What was done stays done, and the same command goes on. Raises DeployError."""
+        cdk = Cdk(Path(self._folder.name), self.parameters.region, self._told)
+        names = self.account.names(self.parameters)
+        for holds in self._holds:
+            stack = f"{self.parameters.name}-{holds}"
+            if holds in _PROTECTED:
+                self.account.client("cloudformation").update_termination_protection(
+                    StackName=stack, EnableTerminationProtection=False
+                )
+            # The role that removes the others goes last itself, with the rights of whoever asks.
+            cdk.destroy([stack], role="" if holds == "foundation" else names.role_arn(DEPLOY))
+        if self._with_data:
+            self._remove_data()
+
+    def _data(self) -> list[str]:
+        found = [f"bucket {bucket}" for bucket in self._buckets()]
+        if not self.parameters.existing_database and self._is_there(
+            self.account.client("glue").get_database, Name=self.parameters.database
+        ):
+            found.append(f"database {self.parameters.database} with its tables, in the Glue catalog")
+        if self._key:
+            found.append(f"key alias/{self.parameters.name}")
+        return found
+
+    def _buckets(self) -> list[str]:
+        names, s3 = self.account.names(self.parameters), self.account.client("s3")
+        own = [kind for kind in BUCKETS if kind != "landing" or not self.parameters.existing_landing_bucket]
+        return [names.bucket(kind) for kind in own if self._is_there(s3.head_bucket, Bucket=names.bucket(kind))]
+
+    def _find_key(self) -> str:
+        try:
+            found = self.account.client("kms").describe_key(KeyId=f"alias/{self.parameters.name}")
+        except Exception:  # noqa: BLE001  (gone, or not to be seen: it is none of what can be removed)
+            return ""
+        return str(found["KeyMetadata"]["Arn"])
+
+    def _is_there(self, look: Callable[..., Any], **what: str) -> bool:
+        try:
+            look(**what)
+        except Exception:  # noqa: BLE001  (not there, or not to be seen)
+            return False
+        return True
+
+    def _remove_data(self) -> None:
+        s3, glue = self.account.client("s3"), self.account.client("glue")
+        for bucket in self._buckets():
+            self._told(f"{bucket}: every version of every object")
+            for versions in _versions(s3, bucket):
+                failed = s3.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True}).get("Errors")
+                if failed:
+                    raise DeployError(f"{bucket}: {failed[0]}", "What is gone is gone; the same command goes on.")
+            s3.delete_bucket(Bucket=bucket)
+        if not self.parameters.existing_database:
+            with suppress(glue.exceptions.EntityNotFoundException):
+                glue.delete_database(Name=self.parameters.database)
+        if self._key:
+            self._told(f"key: can be had back for {_DAYS_OF_THE_KEY} days")
+            with suppress(self.account.client("kms").exceptions.KMSInvalidStateException):
+                self.account.client("kms").schedule_key_deletion(KeyId=self._key, PendingWindowInDays=_DAYS_OF_THE_KEY)
+
+
+def _versions(s3: Any, bucket: str) -> Iterator[list[dict[str, str]]]:
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+        if found:
+            yield [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]

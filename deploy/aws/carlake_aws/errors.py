@@ -1,0 +1,13 @@
+"""What can go wrong with a deployment, said as every error of carlake: what happened, and what to do."""
+
+from __future__ import annotations
+
+from carlake.errors import CarlakeError
+
+
+class DeployError(CarlakeError):
+    """A deployment cannot go on, or did not come to its end."""
+
+
+class NoCredentialsError(DeployError):
+    """Nobody is signed in to AWS, or AWS does not take the credentials."""
