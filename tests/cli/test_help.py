@@ -15,7 +15,7 @@ GROUPS = {
     "Look": ["status", "tables", "runs", "query", "trace", "verify", "compare"],
     "Records": ["contracts", "quarantine"],
     "Mend": ["doctor", "recover", "rollback", "resume", "rebuild", "maintain", "forget"],
-    "Beyond": ["connect"],
+    "Beyond": ["connect", "deploy"],
 }
 COMMANDS = [
     *(command for commands in GROUPS.values() for command in commands),
