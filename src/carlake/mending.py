@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, cast
 
-from carlake.errors import SettingsError
+from carlake.errors import CarlakeError, SettingsError
 from carlake.opened import OpenLake
 from carlake.refresh.report import Problem, RunReport
 from carlake.tables.declare import BRONZE
@@ -168,6 +168,20 @@ class Mending(OpenLake):
         done = forget(cast("Lakehouse", self), car, progress, unknown)
         self._noted(as_run(done))
         return done
+
+    def withdraw(self, uri: str) -> RunReport:
+        """Take an object back: its rows leave bronze and every table that has them, and its content may land again.
+
+        uri  the object's, as bronze has it in source_uri. The object itself stays where it is: remove it before, or the
+             next run lands it again. Older snapshots keep its rows until maintenance expires them.
+        Raises CarlakeError where bronze cannot be committed to; what is wrong with another table is in the report.
+        """
+        from carlake.upkeep.withdrawal import withdraw
+
+        step = withdraw(self.context(trigger="withdraw"), uri)
+        if step.status == "failed":
+            raise CarlakeError(f"The rows of {uri} could not be taken out of {BRONZE}: {step.error}", "Try again.")
+        return cast("Lakehouse", self).take((), trigger="withdraw")
 
     # -- maintenance -------------------------------------------------------------------------------------------------
 
