@@ -25,6 +25,7 @@ from carlake.landing.objects import (
     open_object,
     read_object,
 )
+from carlake.landing.store_listing import under
 from carlake.storage import clients as store_clients
 from carlake.storage.clients import forget_clients, leave, use
 from servers.faults import Fault, Request, failing
@@ -123,8 +124,22 @@ def test_what_may_not_be_read_is_named_and_the_others_go_on(
 ODD = ("in/a//b.json", "in/c/../x.json", "in/d/./y.json", "in//q.json", "in/e/2\n3.json", "in/f//")
 
 
+@pytest.fixture
+def paths_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a store that is not S3: there is no client that takes any key."""
+    monkeypatch.setattr(versions, "objects_below", lambda prefix: iter(()))
+
+
+@pytest.fixture(params=["any key", "paths alone"])
+def either_client(request: pytest.FixtureRequest) -> None:
+    if request.param == "paths alone":
+        request.getfixturevalue("paths_alone")
+
+
 @pytest.mark.parametrize("key", ODD)
-def test_a_key_that_is_no_path_is_named_and_the_others_are_listed(bucket: dict[str, bytes], key: str) -> None:
+def test_a_key_that_is_no_path_is_named_and_the_others_are_listed(
+    bucket: dict[str, bytes], key: str, either_client: None
+) -> None:
     good = [
         "in/0.json",
         "in/a.json",
@@ -143,7 +158,9 @@ def test_a_key_that_is_no_path_is_named_and_the_others_are_listed(bucket: dict[s
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 1000])
-def test_many_keys_that_are_no_paths_on_many_pages(server: S3Server, bucket: dict[str, bytes], page: int) -> None:
+def test_many_keys_that_are_no_paths_on_many_pages(
+    server: S3Server, bucket: dict[str, bytes], page: int, either_client: None
+) -> None:
     server.page = page
     good = ["in/a/c.json", "in/b/0.json", "in/b/1.json", "in/g/1.json", "in/z.json"]
     odd = [key for key in ODD if not key.startswith("in//")]
@@ -154,7 +171,7 @@ def test_many_keys_that_are_no_paths_on_many_pages(server: S3Server, bucket: dic
 
 
 def test_the_listing_of_a_folder_is_asked_again_where_it_breaks_off(
-    server: S3Server, bucket: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    server: S3Server, bucket: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, paths_alone: None
 ) -> None:
     bucket.update(dict.fromkeys(["in/a.json", "in/b//c.json", "in/d.json"], b"1"))
     with failing(server.environment["AWS_ENDPOINT_URL"]) as proxy:
@@ -169,7 +186,7 @@ def test_the_listing_of_a_folder_is_asked_again_where_it_breaks_off(
         assert proxy.befell.total() > 0
 
 
-def test_what_a_key_that_is_no_path_hides_is_said(bucket: dict[str, bytes]) -> None:
+def test_what_a_key_that_is_no_path_hides_is_said(bucket: dict[str, bytes], paths_alone: None) -> None:
     """The store gives whole pages, and what sorts before the key on its page cannot be asked for."""
     bucket.update(dict.fromkeys(["in/1.json", "in/2\n3.json", "in/4.json"], b"1"))
     found = list_landing("s3://lake/in")
@@ -240,7 +257,7 @@ def put(uri: str, content: bytes) -> LandedObject:
 
 
 def everything(root: str) -> dict[str, bytes]:
-    return {landed.uri.removeprefix(f"{root}/"): read_object(landed) for landed in stores.under(root)[0]}
+    return {landed.uri.removeprefix(f"{root}/"): read_object(landed) for landed in under(root)[0]}
 
 
 NAME = "ä 'b' %2F.json"

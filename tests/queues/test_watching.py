@@ -87,6 +87,27 @@ def test_eventbridge_and_sns_tell_too(place: Place, small_folder: Path) -> None:
         all_once(running.house, range(3))
 
 
+def test_keys_that_are_no_paths_are_told_of_and_hide_no_other(place: Place, small_folder: Path) -> None:
+    """Each of these is one that the client would take for another key, or refuse with all that is listed beside it."""
+    odd = ["d/", "/b.json", "q/../b.json"]
+    for number, name in enumerate(["+1.json", "d", "q/-1.json", "z.json"]):
+        place.put(name, event(number))
+    for number, name in enumerate(odd):
+        place.put(name, event(10 + number))
+    settings = Settings(threads=1, landing=place.landing)
+    with watching(small_folder / "lake", settings, until_idle=True) as running:
+        watched = running.join()
+        assert (watched.reason, watched.well) == ("idle", False)
+        house = running.house
+        assert place.landed() == sorted(odd)
+        all_once(house, range(4))
+        assert {problem.uri for problem in house.run().problems} == {f"{place.landing}/{name}" for name in odd}
+        place.s3.delete_object(Bucket=place.bucket, Key="landing//b.json")
+        place.s3.delete_object(Bucket=place.bucket, Key="landing/q/../b.json")
+        [problem] = house.run().problems
+        assert problem.uri == f"{place.landing}/d" and "'landing/d/'" in problem.why
+
+
 def test_doubled_reordered_and_outdated_messages_change_nothing(place: Place, small_folder: Path) -> None:
     with told(place, small_folder) as running:
         until_listed(running)

@@ -44,12 +44,12 @@ def archived_as(root: str, source_id: str, day: date) -> LandedObject | None:
         folders = [folder] if folder.is_dir() else sorted(archive.glob(f"*/{source_id}"))
         paths = (path for folder in folders for path in sorted(folder.iterdir()))
         return next((local_object(str(path), path.lstat()) for path in paths), None)
-    from carlake.landing import stores
+    from carlake.landing.store_listing import under
 
     # Archiving may come after midnight, and late; of a store only the days about that one are asked for.
     for days in (0, 1, -1, 2):
         near = date.fromordinal(day.toordinal() + days)
-        found, _ = stores.under(f"{root.rstrip('/')}/{near.isoformat()}/{source_id}")
+        found, _ = under(f"{root.rstrip('/')}/{near.isoformat()}/{source_id}")
         if found:
             return found[0]
     return None
@@ -106,11 +106,11 @@ def put_into(prefix: str, name: str, content: bytes) -> None:
 
 
 def _stored(root: str) -> Iterator[tuple[str, list[LandedObject]]]:
-    from carlake.landing import stores
+    from carlake.landing.store_listing import under
 
     below = root.rstrip("/") + "/"
     places = []
-    for landed in stores.under(root)[0]:
+    for landed in under(root)[0]:
         if found := _PLACE.fullmatch(landed.uri.removeprefix(below)):
             places.append((found[1], found[2], landed))
     for (_, source_id), group in itertools.groupby(places, key=lambda place: place[:2]):

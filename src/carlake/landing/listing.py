@@ -269,10 +269,10 @@ class _Lister:
 
     def take_prefix(self, uri: str, glob: Glob) -> None:
         """List what lies below a prefix. `glob` narrows it."""
-        from carlake.landing import stores
+        from carlake.landing.store_listing import under
 
         try:
-            found, odd = stores.under(uri)
+            found, odd = under(uri)
         except UnreadableError as error:
             self._add_unreadable(error.unreadable)
             return

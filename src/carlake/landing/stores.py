@@ -8,9 +8,7 @@ bounded number of times and with jitter. `memory://name` is a store that lives a
 from __future__ import annotations
 
 import io
-import random
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,7 +20,6 @@ import obstore
 import obstore.exceptions as failures
 import stamina
 
-from carlake.errors import NotFoundError
 from carlake.landing import odd_keys
 from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
 from carlake.storage.clients import client, options_for
@@ -42,6 +39,7 @@ _RANGE = 8 << 20
 _TRIES = 5
 _FIRST_WAIT_SECONDS = 0.05
 _RETRY = "It is tried again at the next run."
+RENAME = "Rename it."
 FAILURES = (failures.BaseError, OSError, ValueError)
 """What obstore raises."""
 
@@ -54,16 +52,16 @@ def store(base: str) -> Any:
 def patiently(ask: Callable[[], Answer]) -> Answer:
     """What a store answers, asked a few times where the answer broke off. Raises what obstore does."""
     for attempt in stamina.retry_context(
-        on=_may_pass, attempts=_TRIES, wait_initial=2 * _FIRST_WAIT_SECONDS, wait_max=2.0
+        on=may_pass, attempts=_TRIES, wait_initial=2 * _FIRST_WAIT_SECONDS, wait_max=2.0
     ):
         with attempt:
             return ask()
     raise AssertionError  # the last attempt raises
 
 
-def _may_pass(failure: Exception) -> bool:
+def may_pass(failure: Exception) -> bool:
     """Whether a failure is one of the connection; a single request that was refused was repeated by the client."""
-    return isinstance(failure, failures.GenericError) and not _status(failure)
+    return isinstance(failure, failures.GenericError) and not status_of(failure)
 
 
 @contextmanager
@@ -97,85 +95,6 @@ def head(uri: str, version_id: str = "") -> LandedObject | None:
         return None
     except FAILURES as failure:
         raise unreadable(uri, failure) from failure
-
-
-def under(uri: str) -> tuple[list[LandedObject], list[Unreadable]]:
-    """All objects below a prefix, which ends at a `/` whether or not it is written; and those whose key is no path.
-
-    Raises NotFoundError where there is no such bucket, and UnreadableError.
-    """
-    base, key = split(uri)
-    found: dict[str, LandedObject] = {}
-    odd: list[Unreadable] = []
-    folders = [key.rstrip("/")]
-    try:
-        client = store(base)
-        while folders:
-            _list_folder(client, base, folders.pop(), folders, found, odd)
-        return sorted(found.values(), key=lambda landed: landed.uri), odd
-    except FAILURES as failure:
-        # A prefix without objects is an empty list, so what is not found is the bucket.
-        if isinstance(failure, FileNotFoundError) or _status(failure) == "404":
-            raise NotFoundError(f"There is no bucket {base}.", "Check its name, region and endpoint.") from failure
-        raise unreadable(uri, failure) from failure
-
-
-def _list_folder(
-    client: Any,
-    base: str,
-    folder: str,
-    folders: list[str],
-    found: dict[str, LandedObject],
-    odd: list[Unreadable],
-) -> None:
-    """List a folder with all below it; where a key in it is no path, folder by folder, and on behind that key."""
-    behind: str | None = None
-    while True:
-        try:
-            for page in _pages(client, folder, behind):
-                found.update((meta["path"], as_landed(base, meta)) for meta in page)
-            return
-        except failures.InvalidPathError as failure:
-            key = odd_keys.odd_key(failure)
-            if key is None:
-                raise
-            if behind is None and _list_level(client, base, folder, folders, found):
-                return
-            advice = "Rename it. Objects whose keys sort just before it may be hidden with it until then."
-            odd.append(Unreadable(f"{base}/{key}", f"cannot be read: its key is no path: {key!r}", advice))
-            before, behind = behind, odd_keys.behind(key)
-            if before is not None and behind <= before:
-                raise
-            if (there := head(f"{base}/{behind}")) is not None:
-                found[behind] = there
-
-
-def _pages(client: Any, folder: str, behind: str | None) -> Iterator[Sequence[Any]]:
-    """The pages of a listing; one that breaks off goes on behind the last key that it gave."""
-    broken = 0
-    while True:
-        try:
-            for page in obstore.list(client, folder or None, offset=behind):
-                if page:
-                    yield page
-                    behind, broken = page[-1]["path"], 0
-            return
-        except failures.GenericError as failure:
-            broken += 1
-            if broken >= _TRIES or not _may_pass(failure):
-                raise
-            time.sleep(_FIRST_WAIT_SECONDS * 2**broken * random.uniform(0.5, 1))  # noqa: S311  (jitter, not a secret)
-
-
-def _list_level(client: Any, base: str, folder: str, folders: list[str], found: dict[str, LandedObject]) -> bool:
-    """List a folder's own objects, and note its folders; false where one of these names is no path."""
-    try:
-        level = patiently(lambda: obstore.list_with_delimiter(client, folder or None))
-    except failures.InvalidPathError:
-        return False
-    found.update((meta["path"], as_landed(base, meta)) for meta in level["objects"])
-    folders += [str(prefix) for prefix in level["common_prefixes"]]
-    return True
 
 
 def fetch(uri: str, version_id: str = "") -> tuple[bytes, LandedObject, str]:
@@ -292,9 +211,9 @@ def split(uri: str) -> tuple[str, str]:
 def unreadable(uri: str, failure: Exception) -> UnreadableError:
     """The error that names the object, from one of the store's own."""
     if isinstance(failure, FileNotFoundError):
-        return UnreadableError(Unreadable(uri, "has vanished", _RETRY), vanished=True)
+        return _missing(uri)
     denied = isinstance(failure, failures.PermissionDeniedError | failures.UnauthenticatedError | PermissionError)
-    if denied or _status(failure) in ("401", "403"):
+    if denied or status_of(failure) in ("401", "403"):
         advice = f"Give these credentials the right to list, read and delete there. {_RETRY}"
         return UnreadableError(Unreadable(uri, "cannot be reached: permission denied", advice))
     # obstore's errors go on with a dump of its own data; the first line says what happened.
@@ -302,7 +221,14 @@ def unreadable(uri: str, failure: Exception) -> UnreadableError:
     return UnreadableError(Unreadable(uri, f"cannot be reached: {cause}", f"Check access to the store. {_RETRY}"))
 
 
-def _status(failure: Exception) -> str:
+def _missing(uri: str) -> UnreadableError:
+    base, key = split(uri)
+    if odd_keys.is_slashed(base, key):
+        return UnreadableError(Unreadable(uri, f"cannot be read: its key ends in a slash: {key + '/'!r}", RENAME))
+    return UnreadableError(Unreadable(uri, "has vanished", _RETRY), vanished=True)
+
+
+def status_of(failure: Exception) -> str:
     """The HTTP status in a failure that obstore gives no class of its own, "" if there is none."""
     found = re.search(r"status code: (\d{3})", str(failure))
     return found[1] if found else ""

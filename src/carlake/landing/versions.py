@@ -18,7 +18,6 @@ from typing import Any, Literal
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from carlake.errors import CarlakeError
 from carlake.landing import stores
 from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
 from carlake.storage.clients import in_parts, options_for, s3_api
@@ -70,6 +69,25 @@ def versions_below(prefix: str) -> Iterator[Version]:
                 yield Version(
                     f"{base}/{one['Key']}", one["VersionId"], e_tag, one.get("Size", 0), one["IsLatest"], marker
                 )
+
+
+def objects_below(prefix: str) -> Iterator[dict[str, Any]]:
+    """What obstore's listing says of objects of S3 whose keys begin so, for any key. Of a store that is not S3 nothing.
+
+    Raises UnreadableError, SettingsError.
+    """
+    if not is_s3(prefix):
+        return
+    base, key = stores.split(prefix)
+    with asked(prefix):
+        for page in _api(base).get_paginator("list_objects_v2").paginate(Bucket=_bucket(base), Prefix=key):
+            for one in page.get("Contents", ()):
+                yield {
+                    "path": one["Key"],
+                    "size": one["Size"],
+                    "last_modified": one["LastModified"],
+                    "e_tag": one.get("ETag"),
+                }
 
 
 def version_of(landed: LandedObject) -> str | None:
@@ -207,25 +225,6 @@ def _delete_azure(base: str, key: str, e_tag: str) -> Deleted:
         return stores.patiently(once)
     except stores.FAILURES as failure:
         raise stores.unreadable(uri, failure) from failure
-
-
-def try_prefix(prefix: str) -> str:
-    """Do below a prefix what runs do: put an object, list it, read it, delete it as it was read. Says what fails."""
-    # Hidden, so that no run takes it for an object.
-    uri = f"{prefix.rstrip('/')}/.carlake-try-{secrets.token_hex(8)}"
-    try:
-        stores.put(uri, b"carlake")
-        try:
-            if not any(landed.uri == uri for landed in stores.under(prefix)[0]):
-                return "does not list what was put there"
-        finally:
-            _, landed, version_id = stores.fetch(uri)
-            delete_as_read(landed, version_id)
-    except UnreadableError as error:
-        return f"{error.unreadable.why}. {error.unreadable.advice}".strip()
-    except CarlakeError as error:
-        return f"{error.what} {error.advice}".strip()
-    return ""
 
 
 @functools.lru_cache(maxsize=64)

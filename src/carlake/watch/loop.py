@@ -170,7 +170,7 @@ class Watch:
             runs=sum(figures.runs.values()),
             **{name: getattr(figures, name) for name in ("files", "records", "accepted", "quarantined", "duplicates")},
             errors=figures.errors,
-            well=figures.readiness()[0] and not self._failing and not self._objects.failing,
+            well=figures.readiness()[0] and not (self._failing or self._objects.failing or self._told),
         )
         journal.write("info", WATCH_ENDED, reason=watched.reason, runs=watched.runs, files=watched.files)
         return watched

@@ -69,7 +69,7 @@ def _permission(lake: Inspection) -> Iterator[Found]:
             yield str(folder), trouble
     prefixes = [lake.archive] if lake.settings.after_landing == "leave" else [lake.landing, lake.archive]
     for prefix in filter(is_store, dict.fromkeys(prefixes)):
-        from carlake.landing.versions import try_prefix  # the store client is loaded only where there is a store
+        from carlake.landing.store_listing import try_prefix  # the store client is loaded only where there is a store
 
         if trouble := try_prefix(prefix):
             yield prefix, trouble

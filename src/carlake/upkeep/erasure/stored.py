@@ -21,6 +21,7 @@ from carlake.landing.landed import UnreadableError
 from carlake.landing.listing import is_store
 from carlake.landing.objects import hash_stream
 from carlake.landing.rewriting import note, rewrite_object
+from carlake.landing.store_listing import under
 from carlake.landing.versions import Version
 from carlake.upkeep.erasure.archiving import archive_lock
 from carlake.upkeep.erasure.rows import Erasing
@@ -120,7 +121,7 @@ def _versions(found: Iterable[str]) -> Iterator[Version]:
         if versions.is_s3(prefix):
             below: Iterable[Version] = versions.versions_below(prefix)
         else:
-            below = (Version(each.uri, "", each.version, each.size, True) for each in stores.under(prefix)[0])
+            below = (Version(each.uri, "", each.version, each.size, True) for each in under(prefix)[0])
         for version in below:
             inside = version.uri == prefix or version.uri.startswith(prefix.rstrip("/") + "/")
             if inside and (version.uri, version.version_id) not in met:
