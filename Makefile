@@ -15,7 +15,7 @@ $(shell rm -f $(READY) $(COMPLETE))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests servers servers-soon demo test test-all lint docs bench bench-spark bench-peers bench-scale torture torture-spark parity-files deploy-template clean
+.PHONY: help setup setup-tests servers servers-soon demo test test-all test-aws lint docs bench bench-spark bench-peers bench-scale torture torture-spark parity-files deploy-template clean
 
 help: ## show this
 	@echo "carlake: files of car events in, three right tables out, exactly once"
@@ -45,7 +45,7 @@ $(COMPLETE): $(READY)
 	@touch $@
 
 servers-soon: setup-tests
-	@PYTHONPATH=tests $(BIN)/python -m servers.provide java postgres rest_catalog versitygw spark_submit
+	@PYTHONPATH=tests $(BIN)/python -m servers.provide java postgres rest_catalog versitygw spark_submit function
 
 servers: setup-tests ## fetch or build the servers that the tests start (PostgreSQL, catalogs, stores, engines) in .envs
 	@PYTHONPATH=tests $(BIN)/python -m servers.provide
@@ -63,6 +63,9 @@ test: setup-tests ## lint, then every test
 	@PYTHONPATH=tests $(BIN)/python -m servers.provide trino & \
 	$(MAKE) --no-print-directory -j2 lint servers-soon && \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(ARGS),$(ARGS),--matrix usual)
+
+test-aws: servers ## the long proofs of the deployment on AWS, beside its usual ones
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --aws all tests/aws $(ARGS)
 
 test-all: servers ## one behaviour on every combination of engine, catalog and store, and jobs on every Spark
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --matrix all tests/matrix tests/spark $(ARGS)

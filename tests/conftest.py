@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from matrix.shown import pytest_addoption, pytest_sessionfinish, pytest_terminal_summary  # noqa: F401  (hooks)
+from matrix import shown
+from matrix.shown import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401  (hooks)
 from servers.shared import Servers
 
 # The same cases on every run and machine: a failure is the change's, not the day's. A slow machine is no failure.
@@ -21,6 +22,27 @@ settings.register_profile(
 # To look for new cases: HYPOTHESIS_PROFILE=search pytest ...
 settings.register_profile("search", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--matrix`, and `--aws`: whether the long proofs of the deployment run, too."""
+    shown.pytest_addoption(parser)
+    what = "proofs of the deployment on AWS: the usual ones (the default), or all, which takes minutes"
+    parser.addoption("--aws", choices=("usual", "all"), default="usual", help=what)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """`aws_all` marks what runs with `--aws all` alone."""
+    config.addinivalue_line("markers", "aws_all: a proof of the deployment that takes long; see --aws")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the long proofs where they are not asked for."""
+    if config.getoption("--aws") == "all":
+        return
+    long = [item for item in items if item.get_closest_marker("aws_all")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]
 
 
 @pytest.fixture(autouse=True)

@@ -67,6 +67,11 @@ def provide() -> None:
     _older()
 
 
+def older_spark() -> Path:
+    """The folder of Spark 3.5."""
+    return _older() / "pyspark"
+
+
 def _older() -> Path:
     return packages("spark-3.5.9", *OLDER)
 

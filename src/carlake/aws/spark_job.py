@@ -190,7 +190,7 @@ def _done(job: Job) -> tuple[dict[str, Any], int]:
                 tuple(job.names), everything=job.everything, from_archive=job.from_archive, today=job.today
             )
         )
-        document: dict[str, Any] = plain(run_document(report, str(house.lake.root)))
+        document: dict[str, Any] = plain(run_document(report, house.lake.location))
     return document, _DONE if report.status == "succeeded" else _FAILED
 
 
