@@ -10,7 +10,7 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import stamina
 from pyiceberg.catalog import Catalog
@@ -97,14 +97,18 @@ class LakeSqlCatalog(WritesMetadata, SqlCatalog):  # type: ignore[misc]  # PyIce
     def _known(self, identifier: Any) -> Table | None:
         """The table, where its metadata is known; asked for without the ORM, whose session costs four times the rest."""
         name = Catalog.identifier_to_tuple(identifier)
-        names = {"catalog": self.name, "namespace": ".".join(name[:-1]), "table": name[-1]}
-        with self.engine.connect() as connection:
-            location = connection.execute(_LOCATION, names).scalar()
+        location = self._location(".".join(name[:-1]), name[-1])
         metadata = self.known_metadata.get(location) if location else None
         if metadata is None:
             return None
         io = self._load_file_io(metadata.properties, location)
         return Table(identifier=name, metadata=metadata, metadata_location=location, io=io, catalog=self)
+
+    def _location(self, namespace: str, table: str) -> str | None:
+        """Where the table's metadata is; None where there is no such table."""
+        with self.engine.connect() as connection:
+            found = connection.execute(_LOCATION, {"catalog": self.name, "namespace": namespace, "table": table})
+            return cast("str | None", found.scalar())
 
     def namespace_exists(self, identifier: Any) -> bool:
         """As PyIceberg's."""

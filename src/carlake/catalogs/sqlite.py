@@ -12,6 +12,7 @@ import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
@@ -27,6 +28,9 @@ BUSY_SECONDS = 60
 """How long a writer waits for another process's commit before SQLite says "database is locked"."""
 
 _FILE = "carlake.catalog-file"
+_LOCATION = (
+    "SELECT metadata_location FROM iceberg_tables WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?"
+)
 _TABLES = {"iceberg_tables", "iceberg_namespace_properties"}
 
 
@@ -71,6 +75,15 @@ class SqliteCatalog(LakeSqlCatalog):
         engine = create_engine(_url(self.properties[_FILE]), connect_args={"timeout": BUSY_SECONDS}, poolclass=NullPool)
         event.listen(engine, "connect", _commit_durably)
         return engine
+
+    def _location(self, namespace: str, table: str) -> str | None:
+        # A run looks up thirty tables; SQLAlchemy's way to one row takes four times as long as the driver's own.
+        uri = f"file:{quote(self.properties[_FILE])}?mode=ro"
+        with contextlib.suppress(sqlite3.Error):  # asked again in the usual way, which names what is wrong
+            with contextlib.closing(sqlite3.connect(uri, timeout=BUSY_SECONDS, uri=True)) as database:
+                found = database.execute(_LOCATION, (self.name, namespace, table)).fetchone()
+                return str(found[0]) if found and found[0] else None
+        return super()._location(namespace, table)
 
 
 def _holds_tables(lake: Lake, namespace: str, properties: dict[str, str]) -> bool:
