@@ -54,6 +54,23 @@ def _record(paths: Mapping[str, Any], columns: Mapping[str, Any]) -> str:
     return json.dumps(record, ensure_ascii=False)
 
 
+def truck(*fields: str) -> str:
+    """A contract of a shape that none of the shipped ones knows, with these fields beside the car's."""
+    return "\n".join(
+        [
+            "contract: truck",
+            "version: 1",
+            "description: Trucks of another maker.",
+            "recognised_by:",
+            "  - [truck.vin]",
+            "fields:",
+            "  car_chassis: {path: truck.vin, required: true}",
+            *(f"  {field}" for field in fields),
+            "",
+        ]
+    )
+
+
 def put(path: Path, *records: str | bytes, modified: datetime = MODIFIED) -> Path:
     """An object of these records, one a line, with its modification time."""
     content = b"\n".join(record.encode() if isinstance(record, str) else record for record in records)
@@ -91,6 +108,16 @@ def rows_of(house: Lakehouse, name: str) -> list[dict[str, Any]]:
 def expected(records: Iterable[Landed], today: date = TODAY) -> Lake:
     """What the model gives for records, each with its object's modification time."""
     return model_of_records([(text.encode(), modified) for text, modified in records], today)
+
+
+def differences(house: Lakehouse, landed: Iterable[Landed]) -> list[str]:
+    """The tables that are not what the model says of everything that landed, in words."""
+    rows, wanted = held(house), expected(landed)
+    return [
+        f"{name}: {len(rows[name])} rows, wanted {len(wanted[name])}, or other values"
+        for name in wanted
+        if rows[name] != wanted[name]
+    ]
 
 
 def heads(house: Lakehouse) -> dict[str, int]:

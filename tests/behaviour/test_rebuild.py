@@ -28,22 +28,16 @@ from lakes import (
     put,
     rows_of,
     step,
+    truck,
 )
 
-TRUCK = """\
-contract: truck
-version: 1
-description: Trucks of another maker.
-recognised_by:
-  - [truck.vin]
-fields:
-  car_chassis: {path: truck.vin, required: true}
-  event_timestamp: {path: when, required: true, format: "%d/%m/%Y %H:%M", zone: UTC}
-  model: truck.kind
-  current_mileage_km: odometer
-  trip_distance_km: driven
-  engine_temp_celsius: engine
-"""
+TRUCK = truck(
+    'event_timestamp: {path: when, required: true, format: "%d/%m/%Y %H:%M", zone: UTC}',
+    "model: truck.kind",
+    "current_mileage_km: odometer",
+    "trip_distance_km: driven",
+    "engine_temp_celsius: engine",
+)
 LOAD = """\
 columns:
   - {name: load_kg, type: double, unit: kg, doc: load of the truck, path: load, minimum: 0}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 import threading
 import traceback
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 from sqlalchemy import text
 
+import at_once
 from carlake import lake as lakes
 from carlake.catalogs.by_name import BUSY_SECONDS, CATALOG_NAME, open_catalog, sqlite_uri, warehouse_location
 from carlake.errors import LakeError
@@ -56,50 +56,18 @@ def test_any_name_of_a_folder_will_do(tmp_path: Path, name: str) -> None:
 
 
 def test_eight_processes_may_open_a_new_catalog_at_once(lake: Lake) -> None:
-    script = (
-        "import sys; from carlake import lake, settings; from carlake.catalogs.by_name import open_catalog\n"
-        "here = lake.open(sys.argv[1]); print('ready', flush=True); sys.stdin.readline()\n"
-        "print(open_catalog(settings.Settings(), here).list_namespaces())"
+    prepare = (
+        "from carlake import lake, settings; from carlake.catalogs.by_name import open_catalog\n"
+        "here = lake.open(sys.argv[1])"
     )
-    openers = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, str(lake.root)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(8)
-    ]
-    for opener in openers:
-        assert opener.stdout is not None
-        assert opener.stdout.readline() == "ready\n"
-    for opener in openers:
-        assert opener.stdin is not None
-        opener.stdin.write("\n")
-        opener.stdin.flush()
-    answers = [opener.communicate() for opener in openers]
-    assert answers == [("[('carlake',)]\n", "")] * 8
+    work = "print(open_catalog(settings.Settings(), here).list_namespaces())"
+    assert at_once.processes(prepare, work, str(lake.root)) == [(0, "[('carlake',)]\n", "")] * at_once.AT_ONCE
 
 
 def test_threads_may_open_a_new_catalog_at_once(tmp_path: Path) -> None:
     for attempt in range(5):
-        lake, errors = lakes.create(tmp_path / str(attempt)), []
-        start = threading.Barrier(8)
-
-        def opening(lake: Lake = lake, errors: list[Exception] = errors, start: threading.Barrier = start) -> None:
-            start.wait()
-            try:
-                open_catalog(Settings(), lake)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
-                errors.append(error)
-
-        threads = [threading.Thread(target=opening) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert errors == []
+        lake = lakes.create(tmp_path / str(attempt))
+        assert at_once.threads(partial(open_catalog, Settings(), lake)) == []
 
 
 def test_a_catalog_half_made_by_a_crash_is_completed(lake: Lake) -> None:

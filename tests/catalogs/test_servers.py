@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import at_once
 from carlake import lake as lakes
 from carlake.catalogs import rest as catalogs_rest
 from carlake.catalogs import sql as catalogs_sql
@@ -33,6 +36,17 @@ class Reached:
     way: Cutting
     sign: bytes
     server: Any
+
+    @contextmanager
+    def restarting(self) -> Iterator[None]:
+        """Crash the server; it is back a moment later, and in the end."""
+        self.server.crash()
+        starting = threading.Timer(0.4, self.server.start)
+        starting.start()
+        try:
+            yield
+        finally:
+            starting.join()
 
 
 @pytest.fixture(
@@ -106,34 +120,25 @@ def test_a_request_that_arrives_twice_is_one_commit(house: Lakehouse, reached: R
 def test_a_server_that_restarts_in_the_middle_is_waited_for(house: Lakehouse, reached: Reached) -> None:
     put(house.lake.landing / "second.json", record(1))
     catalog = house.catalog
-    commit, back = catalog.commit_table, threading.Event()
+    commit = catalog.commit_table
+    with ExitStack() as away:
 
-    def crash_first(*arguments: Any) -> Any:
-        if not back.is_set():
-            back.set()
-            reached.server.crash()
-            starting.start()
-        return commit(*arguments)
+        def crash_first(*arguments: Any) -> Any:
+            catalog.commit_table = commit
+            away.enter_context(reached.restarting())
+            return commit(*arguments)
 
-    starting = threading.Timer(0.4, reached.server.start)
-    catalog.commit_table = crash_first
-    try:
+        catalog.commit_table = crash_first
         report = house.run()
-    finally:
-        starting.join()
+    assert catalog.commit_table is commit  # the server did crash
     assert report.status == "succeeded", report
     is_right(house, 2)
 
 
 def test_a_run_that_begins_while_the_server_restarts_waits(house: Lakehouse, reached: Reached) -> None:
     put(house.lake.landing / "second.json", record(1))
-    reached.server.crash()
-    starting = threading.Timer(0.4, reached.server.start)
-    starting.start()
-    try:
+    with reached.restarting():
         report = house.run()
-    finally:
-        starting.join()
     assert report.status == "succeeded", report
     is_right(house, 2)
 
@@ -163,20 +168,10 @@ def test_a_server_that_stays_away_fails_the_run_and_loses_nothing(
 def test_threads_may_open_a_new_catalog_on_a_server_at_once(servers: Servers, small_folder: Path) -> None:
     """The tables and the namespace are made by whoever is first by a moment; the others find them there."""
     lake = lakes.create(small_folder / "lake")
+
+    def opening(settings: Settings) -> None:
+        close_catalog(open_catalog(settings, lake))
+
     for attempt in range(5):
         settings = Settings(catalog="postgres", catalog_uri=servers.postgres.database(f"at_once_{attempt}"))
-        start, errors = threading.Barrier(8), []
-
-        def opening(settings: Settings = settings, start: Any = start, errors: list[Exception] = errors) -> None:
-            start.wait()
-            try:
-                close_catalog(open_catalog(settings, lake))
-            except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
-                errors.append(error)
-
-        threads = [threading.Thread(target=opening) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert errors == []
+        assert at_once.threads(partial(opening, settings)) == []

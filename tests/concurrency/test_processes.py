@@ -18,7 +18,7 @@ from carlake.settings import Settings
 from carlake.simulator.files import Simulated, write
 from carlake.simulator.fleet import Fleet
 from concurrency.work import run_and_die, run_together
-from lakes import BRONZE, SILVER, STATE, TODAY, expected, held, iceberg, lakehouse, nested, put, rows_of
+from lakes import BRONZE, SILVER, STATE, TODAY, expected, held, iceberg, lakehouse, nested, put, rows_of, truck
 from model import model
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -111,16 +111,7 @@ def test_one_that_is_killed_after_its_commit_loses_nothing(small_folder: Path, t
         assert (verified.files, verified.records, verified.accepted, verified.quarantined) == (2, 3, 2, 1)
 
 
-TRUCK = """\
-contract: truck
-version: 1
-description: Trucks of another maker.
-recognised_by:
-  - [truck.vin]
-fields:
-  car_chassis: {path: truck.vin, required: true}
-  event_timestamp: {path: when, required: true}
-"""
+TRUCK = truck("event_timestamp: {path: when, required: true}")
 
 
 @pytest.mark.parametrize("after", [SILVER, BRONZE])

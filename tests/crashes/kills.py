@@ -18,7 +18,7 @@ from carlake.watch.loop import Watch
 from crashes.matrix import a_minute_passes
 from crashes.operations import problems
 from crashes.processes import finish, killed, start
-from lakes import MODIFIED, Landed, expected, flat, held, lakehouse, nested, put
+from lakes import MODIFIED, SILVER, Landed, differences, expected, flat, lakehouse, nested, put
 
 # Everything that a watch does comes often: small histories, small files merged, old files removed.
 _BUSY = Settings(
@@ -101,16 +101,11 @@ def kill_often(folder: Path, kills: int, seed: int = 0, longest_seconds: float =
     with lakehouse(folder / "lake", _BUSY) as house:
         house.run()
         outcome.problems += problems(house)
-        rows, wanted = held(house), expected(landed)
-        outcome.problems += [
-            f"{name}: {len(rows[name])} rows, wanted {len(wanted[name])}, or other values"
-            for name in wanted
-            if rows[name] != wanted[name]
-        ]
+        outcome.problems += differences(house, landed)
         archived = [path for path in house.lake.archive.rglob("*") if path.is_file()]
         if len({path.parent.name for path in archived}) != outcome.objects:
             outcome.problems.append(f"{len(archived)} objects in the archive, of {outcome.objects} contents")
-        outcome.events = len(wanted["silver_car_telemetry"])
+        outcome.events = len(expected(landed)[SILVER])
     return outcome
 
 

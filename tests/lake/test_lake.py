@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+import at_once
 from carlake import lake as lakes
 from carlake.errors import LakeError
 from carlake.settings import Settings
@@ -211,29 +210,9 @@ def test_lost_empty_folders_are_made_again(tmp_path: Path) -> None:
 
 
 def test_eight_processes_at_once_make_one_lake(tmp_path: Path) -> None:
-    script = (
-        "import sys; from carlake import lake; import carlake.settings\n"
-        "print('ready', flush=True); sys.stdin.readline(); print(lake.create(sys.argv[1]).id)"
-    )
-    makers = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path / "lake")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(8)
-    ]
-    for maker in makers:
-        assert maker.stdout is not None
-        assert maker.stdout.readline() == "ready\n"
-    for maker in makers:
-        assert maker.stdin is not None
-        maker.stdin.write("\n")
-        maker.stdin.flush()
-    ids = [maker.communicate()[0].strip() for maker in makers]
-    assert set(ids) == {lakes.open(tmp_path / "lake").id}
-    assert [maker.returncode for maker in makers] == [0] * 8
+    prepare = "from carlake import lake; import carlake.settings"
+    made = at_once.processes(prepare, "print(lake.create(sys.argv[1]).id)", str(tmp_path / "lake"))
+    assert made == [(0, f"{lakes.open(tmp_path / 'lake').id}\n", "")] * at_once.AT_ONCE
 
 
 def test_a_place_where_no_folder_can_be_is_named(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from carlake.watch.loop import Watch
 from crashes.matrix import a_minute_passes
 from crashes.operations import problems
 from crashes.processes import finish, killed, start
-from lakes import MODIFIED, Landed, expected, held, iceberg, lakehouse, nested, put
+from lakes import MODIFIED, Landed, differences, heads, iceberg, lakehouse, nested, put
 from spark.sessions import spark_settings
 
 ROOT = Path(__file__).parents[2]
@@ -99,15 +99,10 @@ def kill_spark(folder: Path, kills: int, seed: int = 0, longest_seconds: float =
         outcome.problems += [f"{each.uri}: {each.why}" for each in house.run([str(backlog)]).problems]
         house.run()
         outcome.problems += problems(house)
-        rows, wanted = held(house), expected(landed)
-        outcome.problems += [
-            f"{name}: {len(rows[name])} rows, wanted {len(wanted[name])}, or other values"
-            for name in wanted
-            if rows[name] != wanted[name]
-        ]
+        outcome.problems += differences(house, landed)
         branches = [
             ref
-            for name in wanted
+            for name in heads(house)
             for ref, of in iceberg(house, name).metadata.refs.items()
             if "branch" in of.snapshot_ref_type
         ]

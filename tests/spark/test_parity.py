@@ -31,6 +31,7 @@ from lakes import (
     nested,
     put,
     rows_of,
+    truck,
 )
 from records.test_recovery import TEXTS
 from spark.sessions import spark_settings
@@ -54,18 +55,11 @@ ODD: list[Any] = [
     0.0005,
 ]
 RULES = "rules:\n  OVERHEAT_ENGINE:\n    above: {WARNING: 85, CRITICAL: 130}\n"
-LATER = """\
-contract: truck
-version: 1
-description: Trucks of another maker.
-recognised_by:
-  - [truck.vin]
-fields:
-  car_chassis: {path: truck.vin, required: true}
-  event_timestamp: {path: when, required: true, format: "%d/%m/%Y %H:%M", zone: UTC}
-  trip_distance_km: driven
-  engine_temp_celsius: engine
-"""
+LATER = truck(
+    'event_timestamp: {path: when, required: true, format: "%d/%m/%Y %H:%M", zone: UTC}',
+    "trip_distance_km: driven",
+    "engine_temp_celsius: engine",
+)
 
 
 class Story:
