@@ -9,6 +9,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 
+def footer(about: Mapping[str, Any]) -> str:
+    """What a benchmark ran on, and with which versions: the end of a page."""
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    return (
+        f"{about['system']}, {about['cores']} cores, DuckDB on {about['threads']} threads, "
+        f"load {about['load_at_start']} at the start\nPython {about['python']}, {versions}"
+    )
+
+
 class BenchError(Exception):
     """What would make a figure mean nothing: a process failed, or its result is wrong."""
 

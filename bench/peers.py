@@ -28,28 +28,23 @@ CARLAKE = "carlake"
 
 
 def main() -> int:
-    """Measure, print the table, write the JSON; the exit code is 1 if something could not be measured."""
+    """Measure, print the table, write the JSON; gives the exit code."""
     options = _options()
     bench = Bench(options.events, 1, options.runs, options.threads, options.out.resolve())
+    return bench.run(lambda: _measure(bench, options))
+
+
+def _measure(bench: Bench, options: argparse.Namespace) -> None:
     about = {**machine(), "events": bench.events, "threads": bench.threads, "runs": bench.runs}
-    try:
-        compile_bytecode()
-        python = _environment(bench, options.env.resolve())
-        peers = _Peers(bench, python)
-        sections = [peers.big(), peers.one_file(), *peers.truncated()]
-    except (BenchError, subprocess.CalledProcessError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    finally:
-        bench.close()
+    compile_bytecode()
+    python = _environment(bench, options.env.resolve())
+    peers = _Peers(bench, python)
+    sections = [peers.big(), peers.one_file(), *peers.truncated()]
     written = json.dumps(document(about, sections), indent=2)
     (bench.out / "peers.json").write_text(written + "\n", encoding="utf-8")
     print(written if options.json else table(sections))
     if options.page:
         paste(options.page, "peers", table(sections))
-    return 0
 
 
 def _options() -> argparse.Namespace:

@@ -8,9 +8,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from figures import BenchError, Section, document, paste, table
+from figures import Section, document, footer, paste, table
 from many_files import many_files
 from measure import compile_bytecode, machine
 from new_events import new_events
@@ -26,9 +25,13 @@ SECTIONS = ("to-gold", "many-files", "one-file", "new-events", "watch", "steady"
 
 
 def main() -> int:
-    """Measure, print the table, write the JSON; the exit code is 1 if a result is wrong, not if it is slow."""
+    """Measure, print the table, write the JSON; gives the exit code."""
     options = _options()
     bench = Bench(options.events, options.files, options.runs, options.threads, options.out.resolve())
+    return bench.run(lambda: _measure(bench, options))
+
+
+def _measure(bench: Bench, options: argparse.Namespace) -> None:
     sections: dict[str, Callable[[], Section]] = {
         "to-gold": lambda: to_gold(bench, options.large),
         "many-files": lambda: many_files(bench),
@@ -40,18 +43,9 @@ def main() -> int:
     }
     started = time.time()
     about = {**machine(), "events": bench.events, "threads": bench.threads, "runs": bench.runs}
-    try:
-        bench.say("compiling bytecode, as an installer does")
-        compile_bytecode()
-        done = [sections[name]() for name in SECTIONS if name in (options.only or SECTIONS)]
-    except BenchError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("Interrupted; the lakes are removed, the inputs kept.", file=sys.stderr)
-        return 130
-    finally:
-        bench.close()
+    bench.say("compiling bytecode, as an installer does")
+    compile_bytecode()
+    done = [sections[name]() for name in SECTIONS if name in (options.only or SECTIONS)]
     about |= {"seconds": round(time.time() - started, 1)}
     written = json.dumps(document(about, done), indent=2)
     results = bench.out / "results.json"
@@ -60,11 +54,10 @@ def main() -> int:
         print(written)
     else:
         print(table(done))
-        print(_footer(about))
+        print(footer(about))
         print(f"Took {about['seconds']} s. As JSON: {results}")
     if options.page:
-        paste(options.page, "bench", f"{table(done)}\n{_footer(about)}")
-    return 0
+        paste(options.page, "bench", f"{table(done)}\n{footer(about)}")
 
 
 def _options() -> argparse.Namespace:
@@ -92,14 +85,6 @@ def _options() -> argparse.Namespace:
     if min(*counts, options.watch_files, options.rate, options.steady_seconds, options.soak_commits) < 1:
         parser.error("counts start at 1")
     return options
-
-
-def _footer(about: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    return (
-        f"{about['system']}, {about['cores']} cores, DuckDB on {about['threads']} threads, "
-        f"load {about['load_at_start']} at the start\nPython {about['python']}, {versions}"
-    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from figures import BenchError, paste
+from figures import footer, paste
 from fits import Fit, fit, table
 from inputs import fleet
 from measure import compile_bytecode, machine, measured, script
@@ -22,34 +22,28 @@ MOST_DRIFT = 0.5
 
 
 def main() -> int:
-    """Measure, fit, print; the exit code is 1 if a measurement fails."""
+    """Measure, fit, print; gives the exit code."""
     options = _options()
     bench = Bench(max(options.events), 1, 1, options.threads, options.out.resolve())
+    return bench.run(lambda: _measure(bench, options))
+
+
+def _measure(bench: Bench, options: argparse.Namespace) -> None:
     about = {**machine(), "events": options.events, "threads": options.threads}
     started = time.time()
-    try:
-        compile_bytecode()
-        bench.say("metadata: snapshots kept, files in a table, snapshots expired")
-        metadata = measured(script("scale_metadata.py", bench.work)).answer
-        rows = [_rows(bench, events) for events in options.events]
-    except BenchError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("Interrupted; the lakes are removed, the inputs kept.", file=sys.stderr)
-        return 130
-    finally:
-        bench.close()
+    compile_bytecode()
+    bench.say("metadata: snapshots kept, files in a table, snapshots expired")
+    metadata = measured(script("scale_metadata.py", bench.work)).answer
+    rows = [_rows(bench, events) for events in options.events]
     laws = [*_of_metadata(metadata), *_of_rows(rows)]
     about["seconds"] = round(time.time() - started, 1)
     found = {"about": about, "laws": [law.document() for law in laws], "tables": rows[-1]["tables"]}
     written = json.dumps(found, indent=2)
     (bench.out / "scale.json").write_text(written + "\n", encoding="utf-8")
-    text = f"{table(laws)}\n\n{_tables(rows[-1])}\n\n{_footer(about)}"
+    text = f"{table(laws)}\n\n{_tables(rows[-1])}\n\n{footer(about)}"
     print(written if options.json else text)
     if options.page:
         paste(options.page, "scale", text)
-    return 0
 
 
 def _rows(bench: Bench, events: int) -> dict[str, Any]:
@@ -68,7 +62,7 @@ def _of_metadata(found: dict[str, Any]) -> list[Fit]:
     def points(what: str, of: str) -> list[tuple[float, float]]:
         return [(each["x"], each[of]) for each in found[what]]
 
-    ms = {"unit": "ms", "scale": 1e3}
+    ms: dict[str, Any] = {"unit": "ms", "scale": 1e3}
     return [
         fit("commit", "CPU of a commit", "snapshots kept", points("snapshots", "cpu"), **ms),
         fit("metadata file", "bytes", "snapshots kept", points("snapshots", "bytes"), unit="B"),
@@ -105,14 +99,6 @@ def _tables(row: dict[str, Any]) -> str:
         each = told["bytes"] / row["events"]
         lines.append(f"    {name:<30}{told['rows']:>12,} rows  {told['files']:>5} files  {each:>8.1f} bytes an event")
     return "\n".join(lines)
-
-
-def _footer(about: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    return (
-        f"{about['system']}, {about['cores']} cores, DuckDB on {about['threads']} threads, load {about['load_at_start']} "
-        f"at the start\nPython {about['python']}, {versions}"
-    )
 
 
 def _options() -> argparse.Namespace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -46,6 +47,20 @@ class Bench:
     def close(self) -> None:
         """Remove every lake."""
         shutil.rmtree(self.work, ignore_errors=True)
+
+    def run(self, measure: Callable[[], None]) -> int:
+        """Measure, and remove every lake; the exit code is 1 if a result is wrong or missing, not if it is slow."""
+        try:
+            measure()
+        except (BenchError, subprocess.CalledProcessError) as error:
+            print(f"Error: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("Interrupted; the lakes are removed, the inputs kept.", file=sys.stderr)
+            return 130
+        finally:
+            self.close()
+        return 0
 
     def say(self, text: str) -> None:
         """Progress, on standard error."""

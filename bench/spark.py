@@ -21,7 +21,7 @@ MEMORY = "1g"  # of the JVM, for carlake (its memory_limit) and for the plain jo
 
 
 def main() -> int:
-    """Measure, print the table, write the JSON; the exit code is 1 if a result is wrong, not if it is slow."""
+    """Measure, print the table, write the JSON; gives the exit code."""
     parser = argparse.ArgumentParser(prog="bench/spark.py", description=__doc__)
     parser.add_argument("--events", type=int, nargs="+", default=[300_000, 1_000_000], help="sizes [300000 1000000]")
     parser.add_argument("--runs", type=int, default=1, help="runs of each figure; their median counts [1]")
@@ -30,20 +30,16 @@ def main() -> int:
     parser.add_argument("--page", type=Path, help="put the table into this page too, as `docs/benchmarks.md` has it")
     options = parser.parse_args()
     bench = Bench(max(options.events), FILES, options.runs, options.threads, options.out.resolve())
+    return bench.run(lambda: _measure(bench, options))
+
+
+def _measure(bench: Bench, options: argparse.Namespace) -> None:
     started = time.time()
     about = {**machine(), "threads": bench.threads, "runs": bench.runs}
-    try:
-        compile_bytecode()
-        done: list[Section] = []
-        drivers: dict[int, int] = {}
-        for events in sorted(options.events):
-            done.append(_landing(bench, events, drivers))
-        done.append(_new_events(bench, max(options.events)))
-    except BenchError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    finally:
-        bench.close()
+    compile_bytecode()
+    drivers: dict[int, int] = {}
+    done = [_landing(bench, events, drivers) for events in sorted(options.events)]
+    done.append(_new_events(bench, max(options.events)))
     about |= {"seconds": round(time.time() - started, 1)}
     footer = (
         f"{about['system']}, {about['cores']} cores, load {about['load_at_start']} at the start; took {about['seconds']} s\n"
@@ -53,7 +49,6 @@ def main() -> int:
     print(f"{table(done)}\n{footer}")
     if options.page:
         paste(options.page, "bench-spark", f"{table(done)}\n{footer}")
-    return 0
 
 
 def _landing(bench: Bench, events: int, drivers: dict[int, int]) -> Section:
