@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from carlake.errors import LakeError
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
 from lakes import BRONZE, NOON, SILVER, heads, lakehouse, nested, put, step
@@ -32,6 +35,21 @@ def test_a_new_catalog_is_told_of_the_tables_before_anything_is_landed(small_fol
         assert house.run([more]).status == "succeeded"
         assert house.query(f"SELECT count(*) AS rows FROM {SILVER}").to_pylist() == [{"rows": 2}]
         assert house.verify().ok
+
+
+def test_a_new_catalog_does_not_become_the_lakes_own_by_what_it_notes(small_folder: Path) -> None:
+    """The first process writes its runs down later, so that its folder of them says nothing yet."""
+    root = small_folder / "lake"
+    with lakehouse(root) as house:
+        house.run([str(put(small_folder / "a.json", nested("A", "e1", "2025-10-01T00:00:00Z")))])
+        more = put(house.lake.landing / "b.json", nested("A", "e2", "2025-10-02T00:00:00Z"))
+        with Lakehouse.open(root, other(small_folder)) as mistaken:
+            for _ in range(2):
+                assert mistaken.run().status == "failed" and heads(mistaken) == {}
+            with pytest.raises(LakeError, match="knows no table of this lake"):
+                mistaken.forget("A")
+            assert heads(mistaken) == {} and more.exists()
+        assert house.run().status == "succeeded" and house.verify(deep=True).ok
 
 
 def test_a_new_lake_may_have_any_catalog(small_folder: Path) -> None:

@@ -22,6 +22,7 @@ from carlake.refresh.forgotten import ForgottenCars
 from carlake.refresh.plan import BOOKMARK, Bookmark
 from carlake.storage.places import Places
 from carlake.storage.store_files import store_options
+from carlake.tables.declare import OPS_FORGOTTEN, OPS_RUNS
 from carlake.tables.table import Table
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Context:
         return self.find(name) or self._create(self.tables[name])
 
     def _create(self, table: Table) -> IcebergTable:
-        self._check_unknown(table)
+        self._check_unknown()
         try:
             iceberg = self.catalog.create_table(
                 f"{self.namespace}.{table.name}",
@@ -118,23 +119,26 @@ class Context:
         self.engine.remember(table.name, iceberg)
         return iceberg
 
-    def _check_unknown(self, table: Table) -> None:
+    def _check_unknown(self) -> None:
         """Refuse to begin anew beside tables that are there but that this catalog knows none of, as after it was changed.
 
         The objects that those tables hold are archived and would not come again, and their files would go as orphans.
+        What was only noted (a run that was refused for this very reason) does not make the catalog the lake's own.
         """
-        if self.trigger == "recover" or any(self.peek(name) for name in self.tables):
+        flow = [name for name in self.tables if name not in (OPS_RUNS, OPS_FORGOTTEN)]
+        if self.trigger == "recover" or any(self.peek(name) for name in flow):
             return
-        folder = f"{self.warehouse}/{self.namespace}/{table.name}/metadata"
-        # The metadata of a table that another process makes at this moment has the number 0.
-        found = (file.path.rpartition("/")[2] for file in self.places.below(folder))
-        if any(name.endswith(".metadata.json") and not name.startswith("00000-") for name in found):
-            if self.peek(table.name) is not None:  # another process was faster
-                return
-            raise LakeError(
-                f"The catalog knows no table of this lake, but {folder.removeprefix('file://')} holds one.",
-                "If the catalog was changed, let it know the tables that are there: carlake recover",
-            )
+        for name in self.tables:
+            folder = f"{self.warehouse}/{self.namespace}/{name}/metadata"
+            # The metadata of a table that another process makes at this moment has the number 0.
+            found = (file.path.rpartition("/")[2] for file in self.places.below(folder))
+            if any(file.endswith(".metadata.json") and not file.startswith("00000-") for file in found):
+                if self.peek(name) is not None:  # its own, or another process was faster
+                    continue
+                raise LakeError(
+                    f"The catalog knows no table of this lake, but {folder.removeprefix('file://')} holds one.",
+                    "If the catalog was changed, let it know the tables that are there: carlake recover",
+                )
 
     @property
     def places(self) -> Places:
