@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from carlake_aws.backfill import ENVIRONMENT, SCRIPT
-from carlake_aws.job_environment import pack
+from carlake_aws.backfill import SCRIPT
+from carlake_aws.job_environment import ARCHIVE, pack
 from carlake_aws.names import Names
 from carlake_aws.templates import resources
 
@@ -54,7 +54,7 @@ class Artefact:
     @property
     def environment(self) -> Path:
         """The archive with carlake's wheel and what it needs."""
-        return self.folder / ENVIRONMENT
+        return self.folder / ARCHIVE
 
     @property
     def script(self) -> Path:

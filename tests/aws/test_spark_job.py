@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from carlake_aws.backfill import ENVIRONMENT
 from carlake_aws.duties import BACKFILL, statements
+from carlake_aws.job_environment import ARCHIVE
 from carlake_aws.names import Names
 from carlake_aws.parameters import Parameters
 from carlake_aws.templates import resources, synthesize
@@ -103,7 +103,7 @@ def test_glue_is_told_what_the_job_takes(
     assert job.run == glue_job.RUN
     given = dict(conf.split("=", 1) for conf in glue_job.confs(arguments))
     sets_nothing_of_iceberg_itself(given, job, tmp_path)
-    assert arguments["--python-virtual-env"].endswith(f"/{ENVIRONMENT}")
+    assert arguments["--python-virtual-env"].endswith(f"/{ARCHIVE}")
     assert "--additional-python-modules" not in arguments, "nothing is fetched when a job begins"
     kept = names.uri("logs", "spark")
     assert arguments["--spark-event-logs-path"].startswith(kept) and arguments["--TempDir"].startswith(kept)
@@ -124,7 +124,7 @@ def test_emr_is_told_what_the_job_takes(emr: Template, names: Names, store: vers
     (defaults,) = fill(application["Properties"]["RuntimeConfiguration"], names)
     given = defaults["Properties"]
     sets_nothing_of_iceberg_itself(given, job, tmp_path)
-    assert given["spark.archives"].endswith(f"/{ENVIRONMENT}#environment")
+    assert given["spark.archives"].endswith(f"/{ARCHIVE}#environment")
     pythons = {value for key, value in given.items() if key.endswith(("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"))}
     assert pythons == {"./environment/bin/python"} and len([key for key in given if "PYSPARK" in key]) == 3
 

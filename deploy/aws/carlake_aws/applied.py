@@ -43,7 +43,7 @@ class Deployment:
         self.parameters, self._told = parameters, told
         self.account: Account = signed_in(parameters.region)
         told("the package: building")
-        self.package: Built = build(folder / "packages", parameters.python)
+        self.package: Built = build(folder / "packages", parameters.python, spark=parameters.backfill != "none")
         told(f"the package: {self.package.folder.name}")
         self._assembly = folder / "assembly"
         try:

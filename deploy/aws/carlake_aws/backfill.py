@@ -17,6 +17,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from carlake_aws.duties import BACKFILL, statements
+from carlake_aws.job_environment import ARCHIVE
 from carlake_aws.names import LANDING_PREFIX, Names
 from carlake_aws.package import Package
 from carlake_aws.roles import role
@@ -25,8 +26,8 @@ GLUE_VERSION = "5.1"
 """Spark 3.5.6 with Iceberg 1.10, Python 3.11."""
 EMR_RELEASE = "emr-7.13.0"
 """Spark 3.5.6 with Iceberg, Python 3.11."""
-SCRIPT, ENVIRONMENT = "spark_job.py", "environment.tar.gz"
-"""The two files of a package that are Spark's (see `carlake_aws.job_environment`)."""
+SCRIPT = "spark_job.py"
+"""What Spark starts; its environment is beside it in the package."""
 
 _WORKER_CPU, _WORKER_GB = 4, 16
 
@@ -135,7 +136,7 @@ def _job(scope: Construct, names: Names, key: kms.IKey, package: Package, made: 
         default_arguments={
             "--datalake-formats": "iceberg",
             "--conf": confs,
-            "--python-virtual-env": _code(names, package, ENVIRONMENT),
+            "--python-virtual-env": _code(names, package, ARCHIVE),
             "--job-bookmark-option": "job-bookmark-disable",
             "--enable-auto-scaling": "true",
             "--custom-logGroup-prefix": names.log_group(BACKFILL),
@@ -177,7 +178,7 @@ def _application(scope: Construct, names: Names, key: kms.IKey, package: Package
                 properties={
                     **catalog_properties(names),
                     "spark.jars": "/usr/share/aws/iceberg/lib/iceberg-spark3-runtime.jar",
-                    "spark.archives": f"{_code(names, package, ENVIRONMENT)}#environment",
+                    "spark.archives": f"{_code(names, package, ARCHIVE)}#environment",
                     "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON": python,
                     "spark.emr-serverless.driverEnv.PYSPARK_PYTHON": python,
                     "spark.executorEnv.PYSPARK_PYTHON": python,

@@ -3,8 +3,9 @@
 `build(folder)` makes `folder/carlake-VERSION-HASH` with
 
     function.zip                        carlake and what it needs, for one version of Python
-    carlake-VERSION-py3-none-any.whl    carlake, for Spark
-    spark_job.py                        what Spark starts
+    carlake-VERSION-py3-none-any.whl    carlake
+    spark_job.py                        what Spark starts, and
+    environment.tar.gz                  what it needs, where backfills are Spark's
 
 The hash is of the content of every file, so that no other code can bear the name. Before anything is named, the handler
 and every compiled part are imported from the package alone. Needs a checkout of the project, pip and a network.
@@ -26,6 +27,7 @@ from pathlib import Path
 
 from carlake.errors import CarlakeError
 from carlake.version import VERSION
+from carlake_aws.job_environment import ARCHIVE, pack, pins
 from carlake_aws.trimmed import trim
 
 LARGEST_BYTES = 240 * 2**20
@@ -35,6 +37,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 EXTRAS = ("aws", "lambda")
 WHEEL = f"carlake-{VERSION}-py3-none-any.whl"
 JOB = "spark_job.py"
+SPARKS_PINS = "spark-constraints.txt"
 
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64")
 """What runs on the system of Lambda's Python, newest first."""
@@ -76,17 +79,20 @@ class BuildError(CarlakeError):
     """The package cannot be built, or would not run."""
 
 
-def build(folder: Path, python: str | None = None) -> Built:
+def build(folder: Path, python: str | None = None, *, spark: bool = False) -> Built:
     """Build into `folder`, which may be there; a package of the same content is left as it is. Raises BuildError.
 
     python  the version of Python that the functions run ("3.13"): that of this process, if not given. Another one must be
             on this machine too, as `python3.13`: it compiles the package and imports it.
+    spark   with the environment of the Spark job
     """
     interpreter = _interpreter(python)
     with tempfile.TemporaryDirectory(prefix="carlake-build-") as scratch:
         files = Path(scratch, "files")
         dependencies(files, python)
         wheel = own_code(files, Path(scratch))
+        # So that the hash is of Spark's environment, too: with the wheel, its pins are all that it is made from.
+        (files / SPARKS_PINS).write_text(pins(_checkout("constraints.txt")), encoding="utf-8")
         compiled(files, [*imports_itself(files, interpreter), *own_sources(files)], interpreter)
         contents = contents_of(files)
         unpacked = sum(path.stat().st_size for _, path in contents)
@@ -107,6 +113,8 @@ def build(folder: Path, python: str | None = None) -> Built:
                     part.rename(made)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
+        if spark and not (made / ARCHIVE).exists():
+            pack(made / WHEEL, _checkout("constraints.txt"), made / ARCHIVE)
         size = (made / "function.zip").stat().st_size
     return Built(made, VERSION, code_of_name(made), version_of(python), unpacked, size)
 

@@ -16,11 +16,15 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from carlake.errors import CarlakeError
+
 PYTHON = "3.11"
 """Python of Glue 5 and of EMR 7, beside the system's own."""
 HOME = Path("/usr/bin")
 """Where both have it (Amazon Linux 2023)."""
 
+ARCHIVE = "environment.tar.gz"
+"""Its name in a package."""
 EXTRAS = "aws,job"
 _PINNED = {"pandas": "2.3.3", "numpy": "2.3.5"}
 """Spark 3.5 knows no later pandas, and that no later numpy; the rest is pinned as everywhere."""
@@ -38,8 +42,8 @@ unset PYTHONHOME
 """
 
 
-class EnvironmentBuildError(Exception):
-    """The environment cannot be built; the text says why."""
+class EnvironmentBuildError(CarlakeError):
+    """The environment cannot be built."""
 
 
 def pack(
@@ -56,9 +60,9 @@ def pack(
         root = Path(scratch, "environment")
         packages = root / "lib" / f"python{python}" / "site-packages"
         packages.mkdir(parents=True)
-        pins = Path(scratch, "constraints.txt")
-        pins.write_text(_pins(constraints.read_text(encoding="utf-8")), encoding="utf-8")
-        _install(f"carlake[{extras}] @ {wheel.resolve().as_uri()}", pins, packages, python)
+        pinned = Path(scratch, "constraints.txt")
+        pinned.write_text(pins(constraints), encoding="utf-8")
+        _install(f"carlake[{extras}] @ {wheel.resolve().as_uri()}", pinned, packages, python)
         shutil.rmtree(packages / "bin", ignore_errors=True)  # commands, with the paths of this machine in them
         _skeleton(root, python, home)
         part = archive.with_name(f".{archive.name}.part")
@@ -66,9 +70,10 @@ def pack(
         part.replace(archive)
 
 
-def _pins(text: str) -> str:
-    """The project's pins, with those that the older Spark needs."""
-    kept = [line for line in text.splitlines() if line.partition("==")[0].strip().lower() not in _PINNED]
+def pins(constraints: Path) -> str:
+    """The project's pins, with those that the older Spark needs: all that an environment comes to, beside carlake's wheel."""
+    lines = constraints.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if line.partition("==")[0].strip().lower() not in _PINNED]
     return "\n".join([*kept, *(f"{name}=={version}" for name, version in _PINNED.items())]) + "\n"
 
 
@@ -78,7 +83,10 @@ def _install(requirement: str, pins: Path, packages: Path, python: str) -> None:
     command += [part for platform in _PLATFORMS for part in ("--platform", platform)]
     done = subprocess.run([*command, "-c", str(pins), requirement], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise EnvironmentBuildError(f"pip could not install {requirement}:\n{done.stderr.strip()[-2000:]}")
+        raise EnvironmentBuildError(
+            f"The environment of the Spark job cannot be built:\n{done.stderr.strip()[-2000:]}",
+            "Build it in a checkout, with a network.",
+        )
 
 
 def _skeleton(root: Path, python: str, home: Path) -> None:
