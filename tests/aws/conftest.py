@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from carlake_aws import node
 from carlake_aws.names import Names
 from carlake_aws.parameters import Parameters
 from carlake_aws.templates import synthesize
+
+from servers.function import Package, built
 
 node.use()  # before any test imports CDK
 
@@ -35,3 +38,10 @@ def templates(files: dict[str, Path]) -> dict[str, Template]:
 def names() -> Names:
     """The names in an account."""
     return Names(Parameters(), "aws", "123456789012", "eu-west-1", KEY)
+
+
+@pytest.fixture(scope="session")
+def package() -> Iterator[Package]:
+    """The functions' package of the code that lies here, unpacked."""
+    with built() as found:
+        yield found

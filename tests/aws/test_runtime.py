@@ -1,0 +1,98 @@
+"""The function in its real runtime: the built package alone, AWS's runtime client, a read-only file system, its memory."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aws.account import Template
+from aws.deployed import Deployed, deployed
+from lakes import nested
+from servers.function import Package
+from servers.lambda_runtime import EXITED, TIMED_OUT
+from servers.sandbox import TASK, Sandbox
+from servers.shared import Servers
+
+pytestmark = pytest.mark.xdist_group("deploy")
+
+
+@pytest.fixture
+def live(package: Package, templates: dict[str, Template], servers: Servers, small_folder: Path) -> Iterator[Deployed]:
+    with deployed(package, templates, servers.moto, servers.s3, small_folder / "function") as found:
+        yield found
+
+
+def event(car: str, number: int) -> str:
+    at = f"2025-10-01T10:{number:02}:00Z"
+    return nested(car, f"{car}-{number}", at, at, current_mileage_km=1000.0 + number, manufacturer="Ford")
+
+
+def silver(live: Deployed) -> int:
+    return int(live.ask("SELECT count(*) AS n FROM silver_car_telemetry")[0]["n"])
+
+
+def test_killed_in_the_middle_out_of_time_twice_and_out_of_order(live: Deployed, package: Package) -> None:
+    live.put("2.ndjson", event("A", 2), event("B", 2))
+    first = live.call()
+    assert (first.error, first.payload) == ("", {"batchItemFailures": []}), live.function.said()
+    assert first.init_seconds > 0 and live.cars() == [("A", 1002.0), ("B", 1002.0)]
+    assert live.code().endswith(f"+{package.code}")
+
+    # Killed once bronze has the object, and silver does not.
+    live.put("again/2.ndjson", event("A", 2), event("B", 2))
+    live.put("3.ndjson", event("A", 3))
+    met = live.at_commit(2, live.function.kill)
+    assert live.call().error == EXITED and len(met) == 2
+    assert silver(live) == 2
+    again = live.call()
+    assert (again.error, again.payload) == ("", {"batchItemFailures": []}) and again.init_seconds > 0
+    assert live.cars() == [("A", 1003.0), ("B", 1002.0)] and silver(live) == 3
+
+    # Its time is over while a commit is on its way; what comes late lies before what is there.
+    live.put("1.ndjson", event("A", 1), event("B", 1), event("C", 1))
+    live.at_commit(2, live.function.wait_until_ended)
+    assert live.call(seconds=8.0).error == TIMED_OUT
+    assert live.call().payload == {"batchItemFailures": []}
+    assert live.cars() == [("A", 1003.0), ("B", 1002.0), ("C", 1001.0)] and silver(live) == 6
+    assert live.function.starts == 3 and live.account.count(live.account.queue_url) == 0
+    assert not live.ask("SELECT source_id FROM bronze_car_data GROUP BY source_id, source_row HAVING count(*) > 1")
+
+
+PROBE = """
+import os, sys
+found = {}
+for folder in ("/", "/tmp", "/var/task", "/var/runtime", "/usr", "/etc", "/dev", "/home", "/root"):
+    try:
+        with open(f"{folder}/probe-{os.getpid()}", "wb") as file:
+            file.write(b"1")
+        print("wrote", folder)
+    except OSError as error:
+        print("refused", folder)
+print("path", *sys.path)
+try:
+    held = bytearray(%d << 20)
+    print("memory: all")
+except MemoryError:
+    print("memory: refused")
+"""
+
+
+def test_the_sandbox_can_be_written_in_tmp_alone_and_its_memory_ends(tmp_path: Path) -> None:
+    for name in ("root", "tmp", "task", "runtime"):
+        (tmp_path / name).mkdir()
+    sandbox = Sandbox(tmp_path / "root", tmp_path / "tmp", tmp_path / "task", tmp_path / "runtime", 512)
+
+    def said(megabytes: int) -> list[str]:
+        command = sandbox.command(["-S", "-s", "-c", PROBE % megabytes], {"PYTHONPATH": TASK})
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    *wrote, path, memory = said(1024)
+    assert [line for line in wrote if not line.startswith("refused")] == ["wrote /tmp"]
+    assert len(wrote) == 9
+    assert not [part for part in path.split() if "site-packages" in part or "src" in part], "nothing installed is seen"
+    assert memory == "memory: refused"
+    assert said(64)[-1] == "memory: all"
+    assert list((tmp_path / "root").iterdir()) == [] and list((tmp_path / "task").iterdir()) == []
