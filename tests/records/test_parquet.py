@@ -93,6 +93,12 @@ def test_row_groups_and_many_rows_keep_their_order() -> None:
     assert [json.loads(content)["n"] for content in good(records)] == list(range(20_000))
 
 
+def test_a_dotted_column_name_is_a_path_as_in_a_csv_header() -> None:
+    table = pa.table({"id": ["e"], "a.b.c": [1.5], "a.b.d": [None], "x": [{"y": 1}], "x.z": [2], "a.e": ["t"], ".f": [3]})
+    record = b'{"id":"e","a":{"b":{"c":1.5,"d":null},"e":"t"},"x":{"y":1},"x.z":2,".f":3}'
+    assert good(read(file(table))) == [record]
+
+
 def test_an_empty_file_has_no_records() -> None:
     assert read(file(pa.table({"v": pa.array([], pa.string())}))) == []
 

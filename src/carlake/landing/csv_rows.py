@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from carlake.landing import dotted
 from carlake.landing.found import Found, cut_note, whole_characters
 from carlake.landing.window import Window
 
@@ -119,22 +120,7 @@ class Header:
 
     @cached_property
     def _tree(self) -> dict[str, object]:
-        """Names as nested paths with column numbers at the leaves; a name that is also a path of others stays whole."""
-        tree: dict[str, object] = {}
-        taken = set(self.names)
-        for column, name in enumerate(self.names):
-            parts = name.split(".")
-            prefixes = {".".join(parts[:length]) for length in range(1, len(parts))}
-            if prefixes & taken or not all(parts):
-                tree[name] = column
-                continue
-            place = tree
-            for part in parts[:-1]:
-                inner = place.setdefault(part, {})
-                assert isinstance(inner, dict)
-                place = inner
-            place[parts[-1]] = column
-        return tree
+        return dotted.tree(self.names)
 
     @cached_property
     def _order(self) -> list[int]:

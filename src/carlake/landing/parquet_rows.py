@@ -1,21 +1,23 @@
 """Parquet files: each row becomes a JSON object.
 
-Structs are nested objects, lists arrays, maps with text keys objects. A timestamp is ISO 8601, with Z where the file
-says it is UTC, without a zone where it does not; dates and times of day are ISO 8601; decimals are numbers; binary is
-base64; a duration is its count of units. NaN and Infinity stay what they are and make the row a defect.
+A column name with dots is a path, as in the header of a CSV. Structs are nested objects, lists arrays, maps with text
+keys objects. A timestamp is ISO 8601, with Z where the file says it is UTC, without a zone where it does not; dates and
+times of day are ISO 8601; decimals are numbers; binary is base64; a duration is its count of units. NaN and Infinity
+stay what they are and make the row a defect.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from carlake.landing import dotted
 from carlake.landing.found import Found
 
 Convert = Callable[[Any], Any]
@@ -57,8 +59,20 @@ def _objects(batch: pa.RecordBatch) -> Iterator[bytes]:
             values, convert = _values(column, pa.binary()), _converter(field.type, text=_text)
         columns.append(values if convert is None else [None if value is None else convert(value) for value in values])
     names = batch.schema.names
+    if any("." in name for name in names):
+        tree = dotted.tree(names)
+        for row in zip(*columns, strict=True):
+            yield _encode(_nested(tree, row))
+        return
     for row in zip(*columns, strict=True):
         yield _encode(dict(zip(names, row, strict=True)))
+
+
+def _nested(tree: Mapping[str, object], row: Sequence[Any]) -> dict[str, Any]:
+    return {
+        name: row[place] if isinstance(place, int) else _nested(cast("Mapping[str, object]", place), row)
+        for name, place in tree.items()
+    }
 
 
 def _values(column: Any, text: pa.DataType) -> list[Any]:
