@@ -206,7 +206,7 @@ def _known(context: Context, ids: Iterable[str]) -> tuple[set[str], int | None]:
         return set(), head
     engine = context.engine
     keys = engine.table(pa.table({"source_id": wanted}))
-    found = engine.scan(BRONZE, head, keys, {"source_id": "source_id"})
+    found = engine.scan(BRONZE, head, keys, {"source_id": "source_id"}, only={"source_id"})
     return {str(row[0]) for row in engine.rows(f"SELECT DISTINCT source_id FROM {found}")}, head
 
 
@@ -218,7 +218,8 @@ def _spared(context: Context, objects: Sequence[LandedObject]) -> dict[str, str]
     engine = context.engine
     uri = context.pseudonyms.uri if context.pseudonyms is not None else str
     keys = engine.table(pa.table({"source_uri": [uri(landed.uri) for landed in objects]}))
-    found = engine.scan(BRONZE, head, keys, {"source_uri": "source_uri"})
+    wanted = {"source_uri", "source_size", "source_modified_at", "source_id", "ingested_at"}
+    found = engine.scan(BRONZE, head, keys, {"source_uri": "source_uri"}, only=wanted)
     rows = engine.rows(
         "SELECT source_uri, source_size, epoch_us(source_modified_at), source_id, epoch_us(max(ingested_at)) "
         f"FROM {found} GROUP BY ALL"
