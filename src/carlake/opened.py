@@ -21,7 +21,7 @@ from carlake.hooks import Event, Hooks, Kind
 from carlake.journal import CIRCUIT, Journal, Level
 from carlake.journal import folder as log_folder
 from carlake.lake_in_store import place_all
-from carlake.landing.prefixes import archive_of, landing_of, leave, reach
+from carlake.landing.prefixes import archive_of, keep_apart, landing_of, leave, reach
 from carlake.refresh.causes import cause
 from carlake.refresh.circuits import Circuits
 from carlake.refresh.context import WATCH, Context, new_run_id
@@ -62,6 +62,7 @@ class OpenLake:
         self.lake = lake.with_warehouse(settings.warehouse)
         self.settings = settings
         self.landing, self.archive = landing_of(lake, settings), archive_of(lake, settings)
+        keep_apart(self.lake, settings)
         reach(lake, settings)
         self._reaches = True
         self.clock: Clock = clock or (lambda: datetime.now(UTC))
