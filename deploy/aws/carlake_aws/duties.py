@@ -110,7 +110,7 @@ def backfill(names: Names) -> tuple[Statement, ...]:
     return (
         Statement(
             "ReadEvents",
-            ("s3:GetObject", "s3:GetObjectVersion"),
+            ("s3:GetObject",),
             (names.objects_arn("landing", f"{LANDING_PREFIX}/"), names.objects_arn("archive")),
             "A backfill reads what lies in landing, or the archive from the beginning.",
             wildcard="Whoever sends events chooses their names.",

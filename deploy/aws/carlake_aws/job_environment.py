@@ -29,8 +29,11 @@ EXTRAS = "aws,job"
 _PINNED = {"pandas": "2.3.3", "numpy": "2.3.5"}
 """Spark 3.5 knows no later pandas, and that no later numpy; the rest is pinned as everywhere."""
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
-_LEFT_OUT = re.compile(r"/__pycache__(/|$)|\.dist-info/(RECORD|direct_url\.json|INSTALLER|REQUESTED)$")
-_COMPRESSION = 6
+_LEFT_OUT = re.compile(
+    r"/__pycache__(/|$)|\.dist-info/(RECORD|direct_url\.json|INSTALLER|REQUESTED)$"
+    r"|/site-packages/(numpy|pandas|pyarrow)/(.*/)?(tests|include)(/|$)"
+)
+_COMPRESSION = 4
 
 # What `source bin/activate` comes to, wherever the archive is unpacked.
 _ACTIVATE = """\
