@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from pyspark.sql import SparkSession
 
 from carlake.engines.manifests import live_files
 from carlake.engines.spark import engine as spark_engine
+from carlake.engines.spark import session
 from carlake.engines.spark.failures import WorkFailedError
 from carlake.engines.spark.file_sets import FileSets
 from carlake.errors import DamagedError
@@ -162,3 +165,41 @@ def test_workers_run_the_python_of_the_driver(small_folder: Path) -> None:
 
         rows = engine.spark.range(0, 1, 1, 1).mapInArrow(named, "prefix string").collect()
         assert [row[0] for row in rows] == [sys.prefix]
+
+
+def test_a_context_that_runs_already_is_found_from_any_thread_and_goes_on(
+    small_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spark calls a session active in the thread alone that made it: a notebook's would be taken for one of our own."""
+    running = SparkSession.getActiveSession()
+    assert running is not None
+    monkeypatch.setattr(session, "_own", False)  # it is the notebook's
+    monkeypatch.setattr(session, "_users", 0)
+
+    def use() -> int:
+        assert SparkSession.getActiveSession() is None
+        with lakehouse(small_folder / "lake", spark_settings()) as house:
+            return house.engine_for("run").count("(SELECT 1 AS one)")
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(use).result() == 1
+    assert not session._own
+    assert running.range(3).count() == 3
+
+
+def test_a_session_that_is_not_whole_is_not_kept(small_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its scratch folder cannot be made, for a moment: the next use has a whole one, and none is left open."""
+    users = session._users
+    with lakehouse(small_folder / "lake", spark_settings()) as house:
+        spark = house.engine_for("run")
+        scratch = house.lake.scratch
+        scratch.rename(scratch.with_name("away"))
+        scratch.touch()
+        with pytest.raises(OSError):
+            spark.count("(SELECT 1 AS one)")
+        assert session._users == users
+        scratch.unlink()
+        scratch.with_name("away").rename(scratch)
+        put(house.lake.landing / "first.json", nested("A", "e1", "2025-10-01T00:00:00Z"))
+        assert house.run().status == "succeeded"
+    assert session._users == users

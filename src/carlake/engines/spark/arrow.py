@@ -22,12 +22,11 @@ def to_arrow(rows: DataFrame) -> pa.Table:
     if hasattr(rows, "toArrow"):
         whole: pa.Table = rows.toArrow()
         return whole
-    # A task that has no rows tells the schema all the same.
     packed = rows.mapInArrow(_pack, f"{_PACKED} binary").collect()
     tables = [pa.ipc.open_stream(bytes(row[0])).read_all() for row in packed]
     if tables:
         return pa.concat_tables(tables)
-    return pa.table({name: pa.nulls(0) for name in rows.columns})
+    return pa.table({name: pa.nulls(0) for name in rows.columns})  # nothing came that would tell the types
 
 
 def from_arrow(session: SparkSession, rows: pa.Table) -> DataFrame:

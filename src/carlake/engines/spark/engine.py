@@ -82,12 +82,17 @@ class SparkEngine(TableEngine):
     def spark(self) -> SparkSession:
         """The Spark session. Raises SettingsError where there can be none."""
         if self._spark is None:
-            self._spark = open_session(self.settings, self.lake)
-            self._scratch = own_folder(self.lake.scratch, "spark")
-            self._sets = FileSets(self._scratch)
-            for key, value in self._sets.conf(file_access(self.settings, self.lake)).items():
-                self._spark.conf.set(key, value)
-            self._name_run(self._spark)
+            spark = open_session(self.settings, self.lake)
+            try:
+                self._scratch = own_folder(self.lake.scratch, "spark")
+                self._sets = FileSets(self._scratch)
+                for key, value in self._sets.conf(file_access(self.settings, self.lake)).items():
+                    spark.conf.set(key, value)
+                self._name_run(spark)
+            except BaseException:
+                close_session(spark)  # half a session would be taken for a whole one
+                raise
+            self._spark = spark
         return self._spark
 
     def of_run(self, run_id: str) -> None:
@@ -104,14 +109,16 @@ class SparkEngine(TableEngine):
 
     def close(self) -> None:
         """End the session and remove its scratch files."""
-        if self._spark is not None:
-            with suppress(Exception):  # Spark may have died
-                self.forget()
-            spark, self._spark = self._spark, None
-            close_session(spark)
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            self._scratch = None
+        try:
+            if self._spark is not None:
+                with suppress(Exception):  # Spark may have died
+                    self.forget()
+                spark, self._spark = self._spark, None
+                close_session(spark)
+        finally:
+            if self._scratch is not None:
+                shutil.rmtree(self._scratch, ignore_errors=True)
+                self._scratch = None
 
     # -- relations ---------------------------------------------------------------------------------------------------
 
@@ -230,7 +237,8 @@ class SparkEngine(TableEngine):
         places = places_of(iceberg.io)
         if len(locations) > _CHECKED_HERE:
             checked = from_arrow(self.spark, pa.table({"location": locations})).repartition(len(locations))
-            found = to_arrow(checked.mapInArrow(Checking(places), "location string"))
+            with in_short():
+                found = to_arrow(checked.mapInArrow(Checking(places), "location string"))
             broken = sorted(found.column(0).to_pylist())
         else:
             broken = [location for location in locations if places.is_whole(location) is False]

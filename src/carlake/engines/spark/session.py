@@ -80,7 +80,7 @@ def open_session(settings: Settings, lake: Lake) -> SparkSession:
 
 
 def close_session(session: SparkSession) -> None:
-    """Let go of a session. The context ends with the last one, if it was started here; a running one was used goes on."""
+    """Let go of a session. The context ends with the last one, if it was started here; one that ran before goes on."""
     global _users, _own
     with _lock:
         _users -= 1
@@ -140,13 +140,23 @@ def plain_spark_properties(settings: Settings, runtime: bool = False) -> dict[st
 def _running() -> SparkSession | None:
     """The session that this process has, or the one that a submitted job is to be."""
     spark = _spark()
-    running: SparkSession | None = spark.getActiveSession()
+    running: SparkSession | None = spark.getActiveSession() or _of_another_thread(spark)
     if running is None and "PYSPARK_GATEWAY_PORT" in os.environ:
         # spark-submit has started the virtual machine with its own properties, master and packages.
         running = spark.builder.getOrCreate()
     if running is not None:
         runtime_for(running.version)
     return running
+
+
+def _of_another_thread(spark: Any) -> SparkSession | None:
+    """The process's session where it was made in another thread than this: for this one Spark calls it not active."""
+    try:
+        found: SparkSession = spark.active()
+        found.sparkContext.defaultParallelism  # noqa: B018  (a context that was stopped leaves its session behind)
+    except Exception:  # noqa: BLE001  (there is none, or none that works)
+        return None
+    return found
 
 
 def _start(settings: Settings, lake: Lake) -> SparkSession:
