@@ -13,7 +13,8 @@ from constructs import Construct
 
 from carlake_aws.backfill import Backfill
 from carlake_aws.duties import INTAKE, MAINTENANCE, statements
-from carlake_aws.names import LANDING_PREFIX, Names
+from carlake_aws.lake_settings import settings
+from carlake_aws.names import Names
 from carlake_aws.package import Package
 from carlake_aws.roles import acknowledge, role
 from carlake_aws.stack import LakeStack
@@ -123,14 +124,3 @@ class Compute(LakeStack):
             # The one folder that can be written.
             "HOME": "/tmp",  # noqa: S108
         }
-
-
-def settings(names: Names) -> dict[str, str]:
-    """What every process that works on the lake has to know, as variables."""
-    return {
-        "CARLAKE_LAKE": names.uri("warehouse", "lake"),
-        "CARLAKE_NAMESPACE": names.parameters.database,
-        "CARLAKE_CATALOG": "glue",
-        "CARLAKE_LANDING": names.uri("landing", LANDING_PREFIX),
-        "CARLAKE_ARCHIVE": names.uri("archive"),
-    }

@@ -104,7 +104,7 @@ def package(
     from carlake_aws.build import build
 
     with invocation.working("Building"):
-        built = build(folder, own.python)
+        built = build(folder, own.python, spark=own.backfill != "none")
     if invocation.json:
         invocation.document(
             {
@@ -174,6 +174,38 @@ def apply(
     screen.line("  Next: carlake deploy check" + (f" --parameters {given}" if given else ""))
     if not own.alarm_emails:
         screen.line("  Nobody is told of alarms yet: name addresses in alarm_emails.")
+
+
+@deploy.command("check", cls=Command)
+@command
+def check(
+    invocation: Invocation,
+    given: Given = None,
+    seconds: Annotated[
+        float, typer.Option("--seconds", metavar="S", min=0, help="How long the event may be on its way.")
+    ] = 120.0,
+) -> None:
+    """Try each part, and one event all the way.
+
+    With your own credentials: key, buckets, queue, functions, schedules and workgroup are looked at; then one event is
+    landed, seen in every table and by Athena, and removed again, so that no row of it stays. Exit code 1 if a step fails.
+
+      carlake deploy check --json
+    """
+    own = _parameters(given)
+    from carlake_aws.check import Check
+
+    from carlake.cli.deploy_screens import show_line
+
+    lines = []
+    for line in Check(own, seconds).lines():
+        lines.append(line)
+        show_line(invocation, line)
+    ok = all(line.outcome == "ok" for line in lines)
+    if invocation.json:
+        invocation.document({"ok": ok, "name": own.name, "region": own.region, "steps": lines})
+    if not ok:
+        raise typer.Exit(1)
 
 
 @deploy.command("destroy", cls=Command)

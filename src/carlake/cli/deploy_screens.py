@@ -8,6 +8,7 @@ from carlake.cli.screen import BAD, GOOD, QUIET, STRONG, WARN, Column
 
 if TYPE_CHECKING:
     from carlake_aws.changes import Change
+    from carlake_aws.check import Line
     from carlake_aws.costs import Bill, Costs
     from carlake_aws.planned import Plan
 
@@ -132,3 +133,11 @@ def show_costs(invocation: Invocation, costs: Costs) -> None:
     screen.line()
     ratio = costs.replaced.usd / costs.lake.usd
     screen.line(("  ", GOOD), f"What it replaces costs {ratio:.1f} times as much. ", (costs.read, QUIET))
+
+
+def show_line(invocation: Invocation, line: Line) -> None:
+    """One step of the check, as soon as it is done."""
+    style = {"ok": GOOD, "failed": BAD}.get(line.outcome, QUIET)
+    invocation.screen.line((f"{line.outcome:9} ", style), (f"{line.step:13} ", STRONG), line.found)
+    if line.advice:
+        invocation.screen.line(f"{'':24}", line.advice)

@@ -1,0 +1,126 @@
+"""One event that is landed to see whether it arrives everywhere, and is removed again so that no row of it stays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from carlake.lakehouse import Lakehouse
+from carlake.settings import Settings
+from carlake.tables.declare import BRONZE, GOLD, SILVER
+from carlake_aws.lake_settings import settings
+from carlake_aws.names import LANDING_PREFIX, Names
+
+TABLES = (BRONZE, SILVER, *GOLD)
+"""Every table that the event reaches: it tells of a trip, and it speeds."""
+FOLDER = "carlake-check"
+
+Rows = dict[str, int]
+
+
+@dataclass(frozen=True)
+class Canary:
+    """An event of a car that nobody has."""
+
+    car: str
+    at: datetime
+
+    @classmethod
+    def new(cls) -> Canary:
+        """Another one each time: it may be landed while others are checked."""
+        return cls(f"CARLAKE-CHECK-{uuid4().hex[:12].upper()}", datetime.now(UTC))
+
+    @property
+    def key(self) -> str:
+        """Where it lands."""
+        return f"{LANDING_PREFIX}/{FOLDER}/{self.car}.json"
+
+    @property
+    def body(self) -> bytes:
+        """The object: one nested event."""
+        at = f"{self.at:%Y-%m-%dT%H:%M:%SZ}"
+        block = {"extraction_timestamp": at, "source_system": FOLDER}
+        telemetry = {"currentMileage": 1000.0, "fuelAvailableLiters": 40.0, "engineTempCelsius": 90.0}
+        trip = {"tripMileage": 10.0, "tripTimeMinutes": 5.0, "tripFuelLiters": 1.0, "tripMaxSpeedKm": 120.0}
+        event = {
+            "event_id": self.car,
+            "event_primary_timestamp": at,
+            "processing_timestamp": at,
+            "carChassis": self.car,
+            "vehicle_static_info": {**block, "data": {"Manufacturer": FOLDER, "Model": FOLDER, "year": self.at.year}},
+            "trip_data": {
+                "trip_summary": {**block, "data": trip},
+                "vehicle_telemetry_snapshot": {**block, "data": telemetry},
+            },
+        }
+        return json.dumps(event).encode()
+
+
+class Tables:
+    """The lake's tables, read and written with the credentials at hand."""
+
+    def __init__(self, house: Lakehouse, names: Names) -> None:
+        self._house, self._names = house, names
+
+    def question(self, canary: Canary) -> str:
+        """How many rows each table has of it, in SQL that Athena and DuckDB both take. Raises CarlakeError."""
+        car = self._house.identities(canary.car)[0]
+        parts = (
+            f"SELECT '{table}' AS table_name, count(*) AS row_count FROM {table} WHERE car_chassis = '{car}'"
+            for table in TABLES
+        )
+        return "\nUNION ALL\n".join(parts)
+
+    def rows(self, canary: Canary) -> Rows:
+        """How many rows each table has of it. Raises CarlakeError."""
+        found = self._house.query(self.question(canary)).to_pylist()
+        return {str(row["table_name"]): int(row["row_count"]) for row in found}
+
+    def remove(self, canary: Canary, s3: Any) -> None:
+        """Take it out of every table, and of the archive, wherever it has come to. May be repeated.
+
+        Raises CarlakeError, botocore's errors.
+        """
+        car = self._house.identities(canary.car)[0]
+        found = f"SELECT DISTINCT source_id, source_uri, ingested_at FROM {BRONZE} WHERE car_chassis = '{car}'"
+        for row in self._house.query(found).to_pylist():
+            self._house.withdraw(str(row["source_uri"]))
+            # The listing may have archived it meanwhile, by the day on which it was taken in.
+            for prefix in (f"{row['ingested_at']:%Y-%m-%d}/{row['source_id']}/", f"{row['source_id']}/"):
+                _delete(s3, self._names.bucket("archive"), prefix)
+
+    def left(self, canary: Canary, s3: Any) -> list[str]:
+        """Where something of it still is: tables, and objects that are not merely hidden."""
+        places = [table for table, count in self.rows(canary).items() if count]
+        for kind in ("landing", "archive"):
+            bucket = self._names.bucket("landing" if kind == "landing" else "archive")
+            prefix = canary.key if kind == "landing" else f"{canary.at:%Y-%m-%d}/"
+            for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+                places += [
+                    f"s3://{bucket}/{one['Key']}" for one in page.get("Contents", ()) if canary.car in one["Key"]
+                ]
+        return places
+
+
+@contextmanager
+def tables(names: Names) -> Iterator[Tables]:
+    """The lake of a deployment, opened from outside. Raises CarlakeError."""
+    with Lakehouse.open(settings(names)["CARLAKE_LAKE"], Settings.load(environ=settings(names))) as house:
+        yield Tables(house, names)
+
+
+def take_back(canary: Canary, names: Names, s3: Any) -> None:
+    """Take it out of landing, before anything else: what is not there is not landed again. Raises botocore's errors."""
+    _delete(s3, names.bucket("landing"), canary.key)
+
+
+def _delete(s3: Any, bucket: str, prefix: str) -> None:
+    """Every version of what lies there."""
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+        for one in [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]:
+            s3.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
