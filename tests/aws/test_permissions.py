@@ -53,7 +53,7 @@ def server() -> Iterator[moto.Server]:
 @pytest.fixture(scope="module")
 def flows(
     server: moto.Server, templates: dict[str, Template], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Names, dict[str, set[Asked]]]]:
+) -> tuple[Names, dict[str, set[Asked]]]:
     """What the flows of each duty asked, and the names of the deployment that they ran in."""
     parameters = own_parameters()
     with pytest.MonkeyPatch.context() as patch, opened(server, renamed(templates, parameters), parameters) as account:
@@ -82,7 +82,7 @@ def flows(
             found[BACKFILL] = _recorded(account, lambda account: _backfill(account, renamed(templates, parameters)))
             forget_clients()
         found[BACKFILL] = {_of_key(call, account.names.key_arn, names.key_arn) for call in found[BACKFILL]}
-    yield names, found
+    return names, found
 
 
 def _of_key(call: Asked, before: str, after: str) -> Asked:

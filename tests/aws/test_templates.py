@@ -11,6 +11,7 @@ import pytest
 from carlake_aws.names import BUCKETS, Names
 from carlake_aws.operations import FRESH
 from carlake_aws.parameters import Parameters
+from carlake_aws.questions import questions as named_queries
 from carlake_aws.templates import findings, resources, synthesize
 
 from aws.conftest import Template
@@ -246,6 +247,10 @@ def test_queries_have_a_limit_and_their_results_a_key(templates: dict[str, Templ
     assert sorted(question["Name"] for question in questions) == sorted(
         [f"count_{table}" for table in FRESH] + ["status_of_the_fleet", "alerts_by_type"]
     )
+    # What these come to is seen on Trino, the engine that Athena is: tests/readers/test_questions.py.
+    assert {question["Name"]: question["QueryString"] for question in questions} == {
+        question.name: question.sql for question in named_queries()
+    }
     assert {(question["Database"], question["WorkGroup"]) for question in questions} == {
         ("carlake_prod", "carlake-prod")
     }
