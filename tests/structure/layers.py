@@ -30,7 +30,15 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("storage.durable", "storage.store_files", "storage.store_paths"),
     ),
     (("storage.places",),),
-    (("settings", "settings_*"), ("",), ("storage.checksums",), ("storage.clients",), ("storage",)),
+    (
+        ("settings", "settings_*"),
+        ("",),
+        ("storage.checksums",),
+        ("storage.clients",),
+        ("storage.kept",),
+        ("storage.listings",),
+        ("storage",),
+    ),
     (("errors",), ("version",), ("lazy",)),
 )
 
@@ -50,7 +58,7 @@ ONLY_FROM: dict[str, tuple[str, ...]] = {
     ),
     "sqlglot": ("engines.spark*",),
     "sqlalchemy": ("catalogs.*",),
-    "obstore": ("landing.*", "storage.places", "storage.clients"),
+    "obstore": ("landing.*", "storage.places", "storage.listings", "storage.clients"),
     "cryptography": ("landing.*",),
     "typer": ("cli.*",),
     "rich": ("cli.*",),

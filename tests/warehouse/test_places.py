@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,6 +16,8 @@ from carlake.storage.checksums import checksum
 from carlake.storage.places import Places, forget_kept, is_remote, path_of
 from carlake.storage.store_files import RangeReader, as_properties, store_options
 from carlake.storage.store_paths import StorePath, named_below
+from servers.faults import Fault, Proxy, Request
+from servers.versitygw import ACCESS, REGION, SECRET
 
 
 @pytest.fixture
@@ -78,6 +82,28 @@ def test_many_are_listed_and_removed_wherever_they_lie(base: str, tmp_path: Path
     assert places.remove(both) == 2
     assert [places.exists(location) for location in both] == [False, False]
     assert len(list(places.below(f"{base}/t"))) == 2
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_listing_that_breaks_off_is_taken_up_again(bucket: str, proxy: Proxy, at: int) -> None:
+    """Its client says then that nothing more came: files would seem not to be there."""
+    options = {"endpoint": proxy.endpoint, "region": REGION, "access_key_id": ACCESS, "secret_access_key": SECRET}
+    places = Places(options)
+    names = [f"{bucket}/t/data/{number:04d}" for number in range(1100)]  # two pages of S3's
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: places.write(name, b""), names))
+    listings = count(1)
+
+    def nth(request: Request) -> None:
+        if request.operation == "ListObjectsV2":
+            proxy.faults = (Fault("cut_body", operations=("ListObjectsV2",)),) if next(listings) == at else ()
+
+    proxy.before = nth
+    assert [found.path for found in places.below(f"{bucket}/t")] == names
+    assert proxy.befell == {("cut_body", "ListObjectsV2"): 1}
+    proxy.before, proxy.faults = None, (Fault("cut_body", operations=("ListObjectsV2",)),)
+    with pytest.raises(OSError, match="/t cannot be reached"):
+        list(places.below(f"{bucket}/t"))
 
 
 def test_a_file_just_put_is_not_asked_for_and_an_older_one_is(

@@ -8,10 +8,8 @@ reported by name. Empty objects whose keys end in a slash are how consoles and o
 
 from __future__ import annotations
 
-import random
 import secrets
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import obstore
@@ -35,9 +33,7 @@ from carlake.landing.stores import (
     store,
     unreadable,
 )
-
-_TRIES = 5
-_FIRST_WAIT_SECONDS = 0.05
+from carlake.storage.listings import pages
 
 
 def under(uri: str) -> tuple[list[LandedObject], list[Unreadable]]:
@@ -73,7 +69,7 @@ def _list_folder(
     behind: str | None = None
     while True:
         try:
-            for page in _pages(client, folder, behind):
+            for page in pages(client, folder, may_pass, behind):
                 _add(page, base, found)
             return
         except failures.InvalidPathError as failure:
@@ -97,23 +93,6 @@ def _add(metas: Sequence[Any], base: str, found: dict[str, LandedObject]) -> Non
     for meta in metas:
         # `a` sorts before `a/`, which is given as `a`, too.
         found.setdefault(meta["path"], as_landed(base, meta))
-
-
-def _pages(client: Any, folder: str, behind: str | None) -> Iterator[Sequence[Any]]:
-    """The pages of a listing; one that breaks off goes on behind the last key that it gave."""
-    broken = 0
-    while True:
-        try:
-            for page in obstore.list(client, folder or None, offset=behind):
-                if page:
-                    yield page
-                    behind, broken = page[-1]["path"], 0
-            return
-        except failures.GenericError as failure:
-            broken += 1
-            if broken >= _TRIES or not may_pass(failure):
-                raise
-            time.sleep(_FIRST_WAIT_SECONDS * 2**broken * random.uniform(0.5, 1))  # noqa: S311  (jitter, not a secret)
 
 
 def _list_any_key(base: str, folder: str, found: dict[str, LandedObject], odd: list[Unreadable]) -> bool:

@@ -11,11 +11,9 @@ from __future__ import annotations
 import errno
 import os
 import re
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,8 @@ from urllib.parse import urlsplit
 
 from carlake.storage.checksums import Digest, check_content, recorded
 from carlake.storage.clients import client
+from carlake.storage.kept import KeptContents
+from carlake.storage.listings import pages
 
 SCHEMES = ("s3", "s3a", "s3n", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss", "wasb", "wasbs", "memory")
 """The schemes of object stores."""
@@ -33,8 +33,6 @@ _SAME = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "azure": "az", "adl": "az", "abf
 }
 _AT_ONCE = 8 << 20
 _DELETED_AT_ONCE = 500
-_KEPT_BYTES = 32 << 20
-_KEPT_LARGEST = 2 << 20
 _TRIES = 4
 YOUNGEST_ORPHAN_SECONDS = 120.0
 """A file in a store that nothing refers to is never removed while it is younger than this."""
@@ -238,14 +236,12 @@ class Places:
         if not is_remote(folder):
             yield from _walk(path_of(folder))
             return
-        import obstore
-
         store, key = self._at(folder)
         base = parts(folder)[0]
-        pages = iter(obstore.list(store, key.rstrip("/") or None))
-        while (page := _asked(folder, lambda: next(pages, None))) is not None:
-            for found in page:
-                yield Stored(f"{base}/{found['path']}", found["size"], found["last_modified"].timestamp())
+        with _named(folder):
+            for page in pages(store, key.rstrip("/"), _may_pass):
+                for found in page:
+                    yield Stored(f"{base}/{found['path']}", found["size"], found["last_modified"].timestamp())
 
     def folders(self, folder: str) -> list[str]:
         """The names of the folders in a folder of a store, sorted."""
@@ -302,36 +298,7 @@ def forget_kept() -> None:
     _kept.clear()
 
 
-class _Kept:
-    """The newest small files, up to some size in all."""
-
-    def __init__(self) -> None:
-        self._contents: OrderedDict[str, bytes] = OrderedDict()
-        self._size = 0
-        self._lock = threading.Lock()
-
-    def get(self, path: str) -> bytes | None:
-        with self._lock:
-            if path in self._contents:
-                self._contents.move_to_end(path)
-            return self._contents.get(path)
-
-    def put(self, path: str, content: bytes) -> None:
-        if len(content) > _KEPT_LARGEST:
-            return
-        with self._lock:
-            self._size += len(content) - len(self._contents.pop(path, b""))
-            self._contents[path] = content
-            while self._size > _KEPT_BYTES:
-                self._size -= len(self._contents.popitem(last=False)[1])
-
-    def clear(self) -> None:
-        with self._lock:
-            self._contents.clear()
-            self._size = 0
-
-
-_kept = _Kept()
+_kept = KeptContents()
 
 # When this process put which files.
 _put: dict[str, float] = {}
@@ -351,16 +318,28 @@ def _asked(location: str, ask: Callable[[], Any]) -> Any:
 
     The client itself repeats single requests; what it leaves is an answer that was cut off in its middle.
     """
-    import obstore.exceptions as failures
     import stamina
 
-    def may_pass(failure: Exception) -> bool:
-        return isinstance(failure, failures.GenericError) and not re.search(r"\b4\d\d\b", _first_line(failure))
-
-    try:
-        for attempt in stamina.retry_context(on=may_pass, attempts=_TRIES, wait_initial=0.1, wait_max=2.0):
+    with _named(location):
+        for attempt in stamina.retry_context(on=_may_pass, attempts=_TRIES, wait_initial=0.1, wait_max=2.0):
             with attempt:
                 return ask()
+    raise AssertionError
+
+
+def _may_pass(failure: Exception) -> bool:
+    from obstore.exceptions import GenericError
+
+    return isinstance(failure, GenericError) and not re.search(r"\b4\d\d\b", _first_line(failure))
+
+
+@contextmanager
+def _named(location: str) -> Iterator[None]:
+    """What obstore raises in here is raised as an OSError that names the file."""
+    import obstore.exceptions as failures
+
+    try:
+        yield
     except FileNotFoundError:
         raise _gone(location) from None
     except failures.AlreadyExistsError:
@@ -369,7 +348,6 @@ def _asked(location: str, ask: Callable[[], Any]) -> Any:
         raise PermissionError(errno.EACCES, f"the store refuses: {_first_line(failure)}", location) from None
     except (failures.BaseError, ValueError) as failure:
         raise StoreError(f"{location} cannot be reached: {_first_line(failure)}") from failure
-    raise AssertionError
 
 
 def _first_line(failure: Exception) -> str:
