@@ -1,0 +1,145 @@
+"""`carlake deploy plan`: what is made, what changes, what is lost, and what it costs."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from carlake_aws.changes import Change, compared
+from carlake_aws.contents import WORDS, contents
+from carlake_aws.costs import backfills, calls_per_day, costs
+from carlake_aws.errors import DeployError
+from carlake_aws.parameters import Parameters
+from carlake_aws.planned import planned
+from carlake_aws.prices import SHIPPED, read
+from carlake_aws.templates import resources
+
+from aws.conftest import Template
+from carlake.cli.app import call
+
+pytestmark = pytest.mark.xdist_group("deploy")
+
+FACTS = {"AWS::AccountId": "123456789012", "AWS::Region": "eu-west-1", "AWS::Partition": "aws"}
+
+
+def _changed(templates: dict[str, Template], stack: str, kind: str, **properties: Any) -> dict[str, Template]:
+    """The templates with other properties in the first resource of a kind."""
+    other = copy.deepcopy(templates)
+    next(iter(resources(other[stack], kind).values()))["Properties"].update(properties)
+    return other
+
+
+def test_what_is_made_is_told_in_words(templates: dict[str, Template]) -> None:
+    kinds = {found["Type"] for template in templates.values() for found in template["Resources"].values()}
+    assert kinds <= set(WORDS), "each kind has a name that people know"
+    storage = contents("storage", "carlake-prod-storage", templates["storage"], FACTS)
+    assert storage.counts["AWS::S3::Bucket"] == 7 and storage.resources == len(templates["storage"]["Resources"])
+    assert "carlake-prod-landing-123456789012-eu-west-1" in storage.names["AWS::S3::Bucket"]
+    unknown = contents("storage", "carlake-prod-storage", templates["storage"], {})
+    assert "carlake-prod-landing-<accountid>-<region>" in unknown.names["AWS::S3::Bucket"]
+
+
+def test_next_to_nothing_all_is_made_and_next_to_itself_nothing_differs(templates: dict[str, Template]) -> None:
+    made = compared(templates, {}, FACTS)
+    assert {one.what for one in made} == {"made"}
+    assert len(made) == sum(len(template["Resources"]) for template in templates.values())
+    assert compared(templates, templates, FACTS) == []
+
+
+@pytest.mark.parametrize(
+    ("stack", "kind", "properties", "what", "lost"),
+    [
+        ("compute", "AWS::Lambda::Function", {"MemorySize": 1024}, "changed", False),
+        ("compute", "AWS::Lambda::Function", {"FunctionName": "other"}, "made anew", False),
+        ("storage", "AWS::S3::Bucket", {"BucketName": "other"}, "made anew", True),
+        ("storage", "AWS::S3::Bucket", {"VersioningConfiguration": {"Status": "Suspended"}}, "changed", False),
+        ("intake", "AWS::SQS::Queue", {"QueueName": "other"}, "made anew", True),
+        ("intake", "AWS::SQS::Queue", {"VisibilityTimeout": 1}, "changed", False),
+        ("catalog", "AWS::Glue::Database", {"DatabaseInput": {"Name": "other"}}, "made anew", True),
+        ("operations", "AWS::CloudWatch::Alarm", {"AlarmName": "other"}, "made anew", False),
+    ],
+)
+def test_what_cannot_be_changed_in_place_is_made_anew_and_what_holds_data_is_lost_by_it(
+    stack: str, kind: str, properties: dict[str, Any], what: str, lost: bool, templates: dict[str, Template]
+) -> None:
+    (found,) = compared(_changed(templates, stack, kind, **properties), templates, FACTS)
+    assert (found.stack, found.kind, found.what, found.lost) == (stack, kind, what, lost)
+    assert set(found.properties) <= set(properties)
+
+
+def test_what_is_taken_away_is_lost_unless_it_is_retained(templates: dict[str, Template]) -> None:
+    without = {holds: template for holds, template in templates.items() if holds not in ("storage", "intake")}
+    found = {(one.kind, one.lost, one.left) for one in compared(without, templates, FACTS) if one.what == "taken away"}
+    assert ("AWS::S3::Bucket", False, True) in found and ("AWS::SQS::Queue", True, False) in found
+    assert ("AWS::S3::Bucket", True, False) not in found
+
+
+def test_alone_the_plan_says_so(templates: dict[str, Template]) -> None:
+    plan = planned(Parameters(), templates, None, "nobody is signed in")
+    assert plan.alone == "nobody is signed in" and plan.compared_with == "" and plan.losses == ()
+    assert all(isinstance(one, Change) and one.what == "made" for one in plan.changes)
+
+
+def test_the_bill_is_the_sum_of_items_that_say_how_and_from_which_page() -> None:
+    found = costs(Parameters(), 100_000, read())
+    assert found.lake.usd == pytest.approx(sum(item.usd for item in found.lake.items)) and found.lake.usd > 0
+    assert found.lake.per_million == pytest.approx(found.lake.usd / 3)
+    assert {item.what for item in (*found.lake.items, *found.replaced.items) if not (item.how and item.page)} == set()
+    # Six crawlers of two DPU bill ten minutes each: 2 DPU-hours a run, 24 runs a day, 30 days, at 0.44.
+    (crawlers,) = (item for item in found.replaced.items if item.what == "crawlers")
+    assert crawlers.usd == pytest.approx(2 * 24 * 30 * 0.44)
+    # The same work costs less for each event the more there are.
+    many = costs(Parameters(), 10_000_000, read())
+    assert many.lake.per_million < found.lake.per_million and many.lake.usd > found.lake.usd
+
+
+def test_a_batch_gathers_what_comes_within_its_window() -> None:
+    own = Parameters()
+    assert calls_per_day(86_400, own) == pytest.approx(43_200), "one object a second: each call has two"
+    assert calls_per_day(10, own) == pytest.approx(10, rel=0.01), "what comes alone is called for alone"
+    slow = Parameters(batch_seconds=60)
+    assert calls_per_day(864_000_000, slow) == pytest.approx(8_640_000), "a batch has 100 at most"
+
+
+def test_both_services_bill_the_same_backfill_by_their_own_prices() -> None:
+    both = backfills(365.0, read(), 10)
+    glue, emr = both["glue"].usd, both["emr-serverless"].usd
+    hours = glue / 0.44
+    assert emr == pytest.approx(hours * (4 * 0.052624 + 16 * 0.0057785)) and emr < glue
+
+
+def test_what_is_counted_is_what_the_templates_have(templates: dict[str, Template]) -> None:
+    assert read().lake["alarms"] == len(resources(templates["operations"], "AWS::CloudWatch::Alarm"))
+
+
+def test_a_file_of_prices_is_whole(tmp_path: Path) -> None:
+    own = tmp_path / "prices.toml"
+    shutil.copyfile(SHIPPED, own)
+    assert read(own) == read()
+    own.write_text(own.read_text().replace("athena_tb", "athena_gb"))
+    with pytest.raises(DeployError, match=r"prices\.athena_tb"):
+        read(own)
+    own.write_text("region = 1\n")
+    with pytest.raises(DeployError, match="no file of prices"):
+        read(own)
+    with pytest.raises(DeployError, match="cannot be read"):
+        read(tmp_path / "none.toml")
+
+
+def test_the_command_tells_it_as_one_document_without_an_account(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    assert call(["deploy", "plan", "--events-per-day", "1000", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["compared_with"] is None and len(told["stacks"]) == 7
+    assert told["costs"]["events_per_day"] == 1000 and told["costs"]["prices"]["date"]
+    assert told["costs"]["replaced"]["usd_a_month"] > told["costs"]["lake"]["usd_a_month"]
