@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aws.account import Template
-from aws.deployed import Deployed, deployed
+from aws.live import Live, live
 from lakes import nested
 from servers.function import Package
 from servers.lambda_runtime import EXITED, TIMED_OUT
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.xdist_group("deploy")
 
 
 @pytest.fixture
-def live(package: Package, templates: dict[str, Template], servers: Servers, small_folder: Path) -> Iterator[Deployed]:
-    with deployed(package, templates, servers.moto, servers.s3, small_folder / "function") as found:
+def intake(package: Package, templates: dict[str, Template], servers: Servers, small_folder: Path) -> Iterator[Live]:
+    with live(package, templates, servers.moto, servers.s3, small_folder / "function") as found:
         yield found
 
 
@@ -30,35 +30,60 @@ def event(car: str, number: int) -> str:
     return nested(car, f"{car}-{number}", at, at, current_mileage_km=1000.0 + number, manufacturer="Ford")
 
 
-def silver(live: Deployed) -> int:
-    return int(live.ask("SELECT count(*) AS n FROM silver_car_telemetry")[0]["n"])
+def silver(intake: Live) -> int:
+    return int(intake.ask("SELECT count(*) AS n FROM silver_car_telemetry")[0]["n"])
 
 
-def test_killed_in_the_middle_out_of_time_twice_and_out_of_order(live: Deployed, package: Package) -> None:
-    live.put("2.ndjson", event("A", 2), event("B", 2))
-    first = live.call()
-    assert (first.error, first.payload) == ("", {"batchItemFailures": []}), live.function.said()
-    assert first.init_seconds > 0 and live.cars() == [("A", 1002.0), ("B", 1002.0)]
-    assert live.code().endswith(f"+{package.code}")
+def test_killed_in_the_middle_out_of_time_twice_and_out_of_order(intake: Live, package: Package) -> None:
+    intake.put("2.ndjson", event("A", 2), event("B", 2))
+    first = intake.call()
+    assert (first.error, first.payload) == ("", {"batchItemFailures": []}), intake.function.said()
+    assert first.init_seconds > 0 and intake.cars() == [("A", 1002.0), ("B", 1002.0)]
+    assert intake.code().endswith(f"+{package.code}")
 
     # Killed once bronze has the object, and silver does not.
-    live.put("again/2.ndjson", event("A", 2), event("B", 2))
-    live.put("3.ndjson", event("A", 3))
-    met = live.at_commit(2, live.function.kill)
-    assert live.call().error == EXITED and len(met) == 2
-    assert silver(live) == 2
-    again = live.call()
+    intake.put("again/2.ndjson", event("A", 2), event("B", 2))
+    intake.put("3.ndjson", event("A", 3))
+    met = intake.at_commit(2, intake.function.kill)
+    assert intake.call().error == EXITED and len(met) == 2
+    assert silver(intake) == 2
+    again = intake.call()
     assert (again.error, again.payload) == ("", {"batchItemFailures": []}) and again.init_seconds > 0
-    assert live.cars() == [("A", 1003.0), ("B", 1002.0)] and silver(live) == 3
+    assert intake.cars() == [("A", 1003.0), ("B", 1002.0)] and silver(intake) == 3
 
     # Its time is over while a commit is on its way; what comes late lies before what is there.
-    live.put("1.ndjson", event("A", 1), event("B", 1), event("C", 1))
-    live.at_commit(2, live.function.wait_until_ended)
-    assert live.call(seconds=8.0).error == TIMED_OUT
-    assert live.call().payload == {"batchItemFailures": []}
-    assert live.cars() == [("A", 1003.0), ("B", 1002.0), ("C", 1001.0)] and silver(live) == 6
-    assert live.function.starts == 3 and live.account.count(live.account.queue_url) == 0
-    assert not live.ask("SELECT source_id FROM bronze_car_data GROUP BY source_id, source_row HAVING count(*) > 1")
+    intake.put("1.ndjson", event("A", 1), event("B", 1), event("C", 1))
+    intake.at_commit(2, intake.function.wait_until_ended)
+    assert intake.call(seconds=8.0).error == TIMED_OUT
+    assert intake.call().payload == {"batchItemFailures": []}
+    assert intake.cars() == [("A", 1003.0), ("B", 1002.0), ("C", 1001.0)] and silver(intake) == 6
+    assert intake.function.starts == 3 and intake.account.count(intake.account.queue_url) == 0
+    assert not intake.ask("SELECT source_id FROM bronze_car_data GROUP BY source_id, source_row HAVING count(*) > 1")
+
+
+@pytest.mark.aws_all
+def test_killed_at_every_commit_the_tables_are_exact(intake: Live) -> None:
+    """Killed before the first commit, between any two, and before the last: what was told is told again, and counts once."""
+    intake.put("0.ndjson", event("A", 0))
+    assert intake.call().error == ""
+    commits = intake.at_commit(0, lambda: None)
+    intake.put("1.ndjson", event("A", 1), "no record", event("B", 1))
+    assert intake.call().error == ""
+    assert len(commits) >= 5, "bronze, silver, quarantine and gold"
+    for number in range(1, len(commits) + 1):
+        intake.put(f"{number + 1}.ndjson", event("A", number + 1), "no record", event("B", 1), event(f"C{number}", 1))
+        intake.put(f"again/{number}.ndjson", event("A", 0))
+        met = intake.at_commit(number, intake.function.kill)
+        assert intake.call().error == EXITED and len(met) == number
+        intake.account.proxy.before = None
+        assert intake.call().payload == {"batchItemFailures": []}
+        assert silver(intake) == 3 + 2 * number
+        cars = [("A", 1001.0 + number), ("B", 1001.0), *sorted((f"C{each}", 1001.0) for each in range(1, number + 1))]
+        assert intake.cars() == cars
+    assert intake.account.count(intake.account.queue_url) == 0
+    assert not intake.ask("SELECT source_id FROM bronze_car_data GROUP BY source_id, source_row HAVING count(*) > 1")
+    with intake.house() as house:
+        assert house.verify().problems == ()
 
 
 PROBE = """
