@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import pytest
 
+from carlake.catalogs.addresses import PostgresAddress, postgres_address, secrets_in
 from carlake.cli.names import TOOLS as COMPLETED
 from carlake.errors import NotFoundError, SettingsError
 from carlake.lakehouse import Lakehouse
@@ -69,6 +70,7 @@ HIDDEN = "s3cr3t-val"
 GIVEN = {
     "postgres": {"uri": f"postgresql+psycopg://fleet:{HIDDEN}@db.example.com:5433/lake?sslmode=require"},
     "sql": {"uri": f"postgresql://fleet:{HIDDEN}@db.example.com/lake"},
+    "postgres among options": {"uri": f"postgresql://db.example.com/lake?user=fleet&password={HIDDEN}&sslmode=require"},
     "rest": {
         "uri": "https://catalog.example.com/api",
         "warehouse": "fleet",
@@ -95,7 +97,11 @@ def place(catalog: str, **more: str) -> Place:
     given = {"warehouse": "s3://fleet/lake", **GIVEN[catalog], **STORE, **more}
     table = {"gold_car_current_state": "s3://fleet/lake/metadata/1.metadata.json"}
     return replace(
-        located(catalog, given), store="s3", tables=table, release="R", snapshots={"gold_car_current_state": 7}
+        located(catalog.partition(" ")[0], given),
+        store="s3",
+        tables=table,
+        release="R",
+        snapshots={"gold_car_current_state": 7},
     )
 
 
@@ -128,8 +134,8 @@ def test_a_secret_is_a_variable_that_the_tool_reads() -> None:
         "pyiceberg": '"credential": os.environ["ICEBERG_CREDENTIAL"],',
     }.items():
         assert line in connection(tool, place("rest")).text
-    hidden = place("rest", uri=f"https://user:{HIDDEN}@catalog.example.com")
-    assert hidden.uri == Variable("CARLAKE_CATALOG_URI")
+    for uri in (f"https://user:{HIDDEN}@catalog.example.com", f"https://catalog.example.com?token={HIDDEN}"):
+        assert place("rest", uri=uri).uri == Variable("CARLAKE_CATALOG_URI")
 
 
 def test_a_postgres_catalog_is_its_jdbc_address() -> None:
@@ -145,6 +151,26 @@ def test_a_postgres_catalog_is_its_jdbc_address() -> None:
     assert "--packages" in (text := connection("spark", place("sql")).text)
     assert ",org.postgresql:postgresql:" in text and ",org.apache.iceberg:iceberg-aws-bundle:" in text
     assert "spark.sql.catalog.carlake.uri=jdbc:postgresql://db.example.com/lake" in text
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown", "jdbc", "user", "password"),
+    [
+        ("postgresql:///lake?password=p", "postgresql:///lake", "localhost/lake", "", "p"),
+        ("postgresql://a%40b:p%2Fw@[::1]:5433/x", "postgresql://a%40b@[::1]:5433/x", "[::1]:5433/x", "a@b", "p/w"),
+        ("postgresql://h/x?user=a&password=p%2Fw", "postgresql://h/x?user=a", "h/x", "a", "p/w"),
+        (
+            "postgresql+psycopg://a:p@h/x?connect_timeout=3&options=-c%20x&sslkey=/k&sslpassword=p",
+            "postgresql+psycopg://a@h/x?connect_timeout=3&options=-c%20x&sslkey=/k",
+            "h/x?connectTimeout=3&sslkey=/k",
+            "a",
+            "p",
+        ),
+    ],
+)
+def test_an_address_is_taken_apart(uri: str, shown: str, jdbc: str, user: str, password: str) -> None:
+    assert postgres_address(uri) == PostgresAddress(shown, jdbc, user, password)
+    assert set(secrets_in(uri)) <= {"p", "p/w", "p%2Fw"} and (password in secrets_in(uri)) is bool(password)
 
 
 def test_a_store_of_ones_own_is_asked_by_path() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote, urlsplit
 
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import NotInstalledError
 from sqlalchemy.exc import SQLAlchemyError
 
+from carlake.catalogs.addresses import secrets_in
 from carlake.catalogs.failures import meaning, without
 from carlake.catalogs.metadata import CATALOG_NAME, FILE_IO, WritesMetadata, make_namespace, warehouse_location
 from carlake.catalogs.sql import LakeSqlCatalog, psycopg_uri
@@ -131,6 +131,5 @@ def _secrets(settings: Settings) -> list[str]:
     ]
     if settings.catalog_uri is not None:
         uri = settings.catalog_uri.get_secret_value()
-        password = urlsplit(uri).password or ""
-        secrets += [uri, password, unquote(password)]
+        secrets += [uri, *secrets_in(uri)]
     return secrets

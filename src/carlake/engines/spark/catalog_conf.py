@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
+from carlake.catalogs.addresses import postgres_address
 from carlake.catalogs.by_name import CATALOG_NAME, file_io_properties, plain_properties, warehouse_location
 from carlake.errors import SettingsError
 from carlake.storage.places import parts
@@ -24,11 +24,6 @@ POSTGRES_JDBC = "org.postgresql:postgresql:42.7.8"
 # The libraries of clouds that Iceberg's runtime leaves out, of its own version, by the scheme of the files' locations.
 _BUNDLES = {"s3": "iceberg-aws-bundle", "gs": "iceberg-gcp-bundle", "az": "iceberg-azure-bundle"}
 
-# What libpq's addresses say, as PostgreSQL's JDBC driver names it; what it does not know is left out.
-_JDBC = {"sslmode": "sslmode", "sslrootcert": "sslrootcert", "sslcert": "sslcert", "sslkey": "sslkey"} | {
-    "connect_timeout": "connectTimeout",
-    "application_name": "ApplicationName",
-}
 # Properties of PyIceberg's catalogs that Iceberg's Java library names otherwise.
 _JAVA = {"glue.region": "client.region"}
 _PYTHONS_OWN = ("py-io-impl", "pool_pre_ping", "init_catalog_tables", "echo", "schema_version", "ssl", "auth", "uri")
@@ -95,15 +90,10 @@ def _properties(settings: Settings, lake: Lake) -> Mapping[str, str]:
 
 def _postgres(uri: str) -> dict[str, str]:
     """A database's address as JDBC has it, user and password apart. Neither driver knows all that the other's takes."""
-    url = urlsplit(uri)
-    asked = dict(parse_qsl(url.query))
-    user, password = url.username or asked.pop("user", ""), url.password or asked.pop("password", "")
-    known = {_JDBC[name]: value for name, value in asked.items() if name in _JDBC}
-    query = f"?{urlencode(known)}" if known else ""
-    port = f":{url.port}" if url.port else ""
+    address = postgres_address(uri)
     return {
-        "uri": f"jdbc:postgresql://{url.hostname or 'localhost'}{port}{url.path or '/'}{query}",
+        "uri": f"jdbc:postgresql://{address.jdbc}",
         "jdbc.schema-version": "V1",
-        **({"jdbc.user": unquote(user)} if user else {}),
-        **({"jdbc.password": unquote(password)} if password else {}),
+        **({"jdbc.user": address.user} if address.user else {}),
+        **({"jdbc.password": address.password} if address.password else {}),
     }

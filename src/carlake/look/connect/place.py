@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pyiceberg.exceptions import NoSuchTableError
 
+from carlake.catalogs.addresses import postgres_address, secrets_in
 from carlake.catalogs.by_name import CATALOG_NAME, sqlite_uri, warehouse_location
 from carlake.errors import NotFoundError
 from carlake.refresh.history import TAG, histories
@@ -127,14 +128,15 @@ def located(catalog: str, given: Mapping[str, str]) -> Place:
     No secret of the properties is in it.
     """
     uri = given.get("uri", "")
-    kind, parts = kind_of(catalog, uri), urlsplit(uri)
+    kind = kind_of(catalog, uri)
+    postgres = postgres_address(uri) if kind == "postgres" else None
     return Place(
         namespace=CATALOG_NAME,
         catalog=kind,
-        uri=_address(kind, uri),
-        user=parts.username if kind == "postgres" else None,
-        password=Variable("PGPASSWORD") if kind == "postgres" and parts.password else None,
-        database=_database(kind, uri),
+        uri=postgres.shown if postgres is not None else _address(uri),
+        user=postgres.user or None if postgres is not None else None,
+        password=Variable("PGPASSWORD") if postgres is not None and postgres.password else None,
+        database=postgres.jdbc if postgres is not None else urlsplit(uri).path[1:] if kind == "sqlite" else "",
         properties=_properties(given),
         warehouse=given.get("warehouse", ""),
         store=scheme_of(given.get("warehouse", "")),
@@ -172,27 +174,11 @@ def kind_of(catalog: str, uri: str) -> str:
     return named if catalog in ("sql", "postgres") and named else catalog
 
 
-def _address(catalog: str, uri: str) -> Value | None:
-    parts = urlsplit(uri)
-    if not uri:
-        return None
-    if parts.password is None:
-        return uri
-    if catalog != "postgres":  # a password in another address cannot be given apart from it
+def _address(uri: str) -> Value | None:
+    """An address as it is; a secret in it cannot be given apart from it."""
+    if secrets_in(uri):
         return Variable("CARLAKE_CATALOG_URI")
-    who, _, where = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{who.partition(':')[0]}@{where}").geturl()
-
-
-def _database(catalog: str, uri: str) -> str:
-    parts = urlsplit(uri)
-    if catalog == "sqlite":
-        return parts.path.removeprefix("/")
-    if catalog != "postgres":
-        return ""
-    port = f":{parts.port}" if parts.port else ""
-    query = f"?{parts.query}" if parts.query else ""
-    return f"{parts.hostname or 'localhost'}{port}{parts.path}{query}"
+    return uri or None
 
 
 def _properties(given: Mapping[str, str]) -> dict[str, Value]:
