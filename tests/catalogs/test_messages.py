@@ -17,6 +17,8 @@ from carlake.catalogs.by_name import open_catalog
 from carlake.errors import LakeError
 from carlake.lake import Lake
 from carlake.settings import Settings
+from carlake.tables.declare import BRONZE
+from lakes import lakehouse, nested, put, step
 from servers.postgres import PASSWORD
 from servers.shared import Servers
 
@@ -81,6 +83,26 @@ def test_a_user_who_may_only_read(lake: Lake, servers: Servers) -> None:
     catalog = open_catalog(Settings(catalog="postgres", catalog_uri=reading), lake)
     assert catalog.list_namespaces() == [("carlake",)]
     catalog.close()
+
+
+def test_a_commit_that_a_user_may_not_make_says_who_may_grant_it(small_folder: Path, servers: Servers) -> None:
+    uri = servers.postgres.database("granted")
+    house = lakehouse(small_folder, Settings(catalog="postgres", catalog_uri=uri))
+    put(small_folder / "landing" / "1.json", nested("C1", "E1", "2025-01-01T10:00:00Z"))
+    assert house.run().status == "succeeded"
+    house.close()
+    servers.postgres.execute("CREATE ROLE looker LOGIN PASSWORD 'hunter2'")
+    servers.postgres.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO looker", "granted")
+    looking = f"postgresql://looker:hunter2@127.0.0.1:{servers.postgres.port}/granted"
+    house = lakehouse(small_folder, Settings(catalog="postgres", catalog_uri=looking))
+    landed = put(small_folder / "landing" / "2.json", nested("C2", "E2", "2025-01-01T10:00:00Z"))
+    report = house.run()
+    told = step(report, BRONZE).error
+    assert report.status == "failed"
+    assert "bronze_car_data was not committed: its user may not use table iceberg_tables" in told
+    assert "GRANT SELECT, INSERT, UPDATE, DELETE ON iceberg_tables" in told
+    assert landed.exists()
+    house.close()
 
 
 @pytest.mark.parametrize(
