@@ -1,4 +1,7 @@
-"""Make docs/runbook.md from the list of checks: `make docs`. A test says when it is stale, and others run its commands."""
+"""Make docs/runbook.md from the list of checks: `make docs`. A test says when it is stale, and others run its commands.
+
+What only an account in AWS can have stands behind them, in words: no check of one machine can look at it.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,111 @@ warnings pass.
 | notice | nobody needs to do anything |
 """
 
+_AWS = """## On AWS
+
+For a lake that `carlake deploy apply` has made. Begin with
+
+```bash
+carlake deploy check
+```
+
+which tries each part and one event all the way, and names the step that fails. `carlake doctor` and `carlake recover` work on it from any
+machine, with the [deployment's settings](how-to/first-event-on-aws.md#see-it). Names below are those of the default parameters. The
+commands of this section need an account, so no test runs them; [how they were checked instead](aws-unproved.md).
+
+### Access denied
+
+**You see:** `AccessDenied`, `permission denied` or `not authorized to perform` in a log, or in a step of `carlake deploy check`; the alarm
+`errors-intake` or `errors-maintenance`.
+
+**It means:** a role lacks a right, or the key's policy, a bucket's policy, a service control policy or a boundary of the account forbids
+it. Nothing is lost: messages go back to the queue, objects stay in landing.
+
+**What mends it:** the message names who, the action and the resource. If the role is carlake's, it was changed by hand, or the account
+forbids more than it did: `carlake deploy plan` shows what differs. If the object is encrypted with another key than the deployment's (an
+old bucket), give that key's `kms:Decrypt` to the role. If it is your own credentials: `deploy` has a role to take on.
+
+```bash
+aws sts get-caller-identity
+aws iam simulate-principal-policy --policy-source-arn ROLE --action-names ACTION --resource-arns RESOURCE
+carlake deploy apply
+```
+
+### Throttling
+
+**You see:** `SlowDown`, `ThrottlingException`, `TooManyRequests` or `Rate exceeded` in the log; lateness grows; the alarm
+`throttles-maintenance`; commits that take seconds.
+
+**It means:** S3, Glue, KMS or Lambda answers fewer requests than it is asked. carlake repeats a request a bounded number of times with
+growing waits; what does not go through then goes back to the queue. No row is lost or doubled.
+
+**What mends it:** mostly waiting. Intake is throttled by its own `concurrency` on purpose: more calls contend for the same commits; raise
+`batch_messages` or `batch_seconds` before it. Glue's and KMS's limits can be raised in Service Quotas. If a backfill runs, give it fewer
+`backfill_workers`, or let it run at night.
+
+```bash
+carlake runs --limit 20
+```
+
+### Queue stuck
+
+**You see:** the alarm `oldest-message`, then `late-` and a table's name; messages are visible in `carlake-prod-landed`, or stay in flight.
+
+**It means:** what landed is not taken in. *Visible and growing:* the function is not called (its link to the queue is off, or it is
+throttled), or it takes less than what comes. *In flight and coming again:* calls end before they are done, by time or memory. *None, and
+objects lie in landing:* S3 does not tell the queue.
+
+**What mends it:** `carlake deploy check` says which, in its steps `notification`, `link` and `functions`. Look into `/carlake-prod/intake`
+for the last call. Memory: raise `function_memory_mb`. One huge object: land it by [a backfill](how-to/backfill-a-year.md). Nothing has to be
+sent again: messages wait 14 days, and the listing finds what no message tells of.
+
+```bash
+carlake deploy check
+aws lambda list-event-source-mappings --function-name carlake-prod-intake
+aws logs tail /carlake-prod/intake --since 1h
+```
+
+### Dead letters
+
+**You see:** the alarm `dead-letters`; messages in `carlake-prod-landed-dead`.
+
+**It means:** these messages were given back five times. They could not be understood, or what they name could not be read. The objects
+are not lost: what still lies in landing is found by the listing, and `carlake status` counts it.
+
+**What mends it:** read one message, and the log's line `message is a dead letter` for the reason. Mend that (a right, a key, another
+sender's messages), then move them back; or purge them where the listing has taken the objects in.
+
+```bash
+aws sqs receive-message --queue-url DEAD --visibility-timeout 0
+aws sqs start-message-move-task --source-arn DEAD_ARN
+carlake status
+```
+
+### A function breaks off
+
+**You see:** the alarms `errors-intake` or `errors-maintenance`, and no `Access denied`.
+
+**It means:** a call reached its time or memory limit, or met a defect. A call that is killed at any moment leaves nothing half done: the
+next one goes on from the newest commit.
+
+**What mends it:** the log's `REPORT` line has time and memory. Raise `function_memory_mb` or `function_seconds`; a batch that is always too
+large becomes smaller by `batch_messages`.
+
+### A table is late, keeps failing, or refuses many records
+
+**You see:** the alarms `late-` and a table's name, `failed-runs`, `open-circuits` or `quarantine`.
+
+**It means:** a run failed, or one table fails again and again while its last good snapshot is served, or a feed has changed its shape.
+
+**What mends it:** the cause is in `carlake status` and in the run; many refused records are one [contract](how-to/new-shape.md).
+
+```bash
+carlake status
+carlake runs last
+carlake quarantine reasons
+```
+"""
+
 
 def page() -> str:
     """The page's text."""
@@ -58,6 +166,7 @@ def page() -> str:
         for check in CHECKS:
             if check.group == group:
                 parts += _check(check)
+    parts.append(_AWS.rstrip())
     return f"{NOTE}\n" + "\n\n".join(parts) + "\n"
 
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from carlake.engines.duckdb.compare import Compared, Repeated
     from carlake.look.compare.comparison import Comparison
 
+# More columns that one side has alone are counted.
+_MOST_NAMED = 14
+
 
 def show_comparison(screen: Screen, found: Comparison) -> None:
     """The counts first; then what differs; then how it was compared."""
@@ -87,7 +90,7 @@ def _examples(screen: Screen, found: Comparison) -> None:
         titles = [Column(name, whole=True) for name in keys]
         if kind == "differs":
             screen.heading("Rows that differ", more)
-            titles += [Column("column"), Column("here"), Column("there")]
+            titles += [Column(name, whole=True) for name in ("column", "here", "there")]
             screen.table(titles, [(*row["key"], *row["rest"]) for row in own])
         elif kind == "repeated key":
             screen.heading("Repeated keys", "with how many rows each side has of them")
@@ -121,6 +124,12 @@ def _lines(found: Comparison) -> Iterator[tuple[str, tuple[str, str]]]:
     if found.ignored:
         yield "left out", (", ".join(found.ignored), QUIET)
     if found.only_here:
-        yield "only here", (", ".join(found.only_here), QUIET)
+        yield "only here", (_few(found.only_here), QUIET)
     if found.only_there:
-        yield "only there", (", ".join(found.only_there), QUIET)
+        yield "only there", (_few(found.only_there), QUIET)
+
+
+def _few(names: tuple[str, ...]) -> str:
+    if len(names) <= _MOST_NAMED:
+        return ", ".join(names)
+    return f"{', '.join(names[: _MOST_NAMED - 2])} and {len(names) - _MOST_NAMED + 2} more; --json names all"
