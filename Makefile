@@ -15,7 +15,7 @@ $(shell rm -f $(READY) $(COMPLETE))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests servers servers-soon demo test test-all test-aws lint docs bench bench-spark bench-peers bench-scale torture torture-spark parity-files deploy-template clean
+.PHONY: help setup setup-tests servers servers-soon demo test test-all test-aws lint docs bench bench-spark bench-peers bench-scale bench-lambda torture torture-spark parity-files deploy-template clean
 
 help: ## show this
 	@echo "carlake: files of car events in, three right tables out, exactly once"
@@ -83,6 +83,9 @@ bench: setup ## how fast, as ratios to DuckDB alone on the same input
 
 bench-spark: setup-tests ## carlake on Spark, embedded, a plain Spark job and DuckDB alone, on the same input
 	@$(BIN)/python bench/spark.py $(ARGS)
+
+bench-lambda: setup-tests ## the deployed function in its runtime, cold and warm, beside the embedded engine
+	@$(BIN)/python bench/lambda_handler.py $(ARGS)
 
 bench-peers: setup ## the same input through dbt-duckdb and dlt
 	@$(BIN)/python bench/peers.py $(ARGS)
