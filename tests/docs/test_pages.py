@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
+from carlake.cli.app import app
 from docs import make_reference, run_pages
 
 
@@ -120,3 +124,38 @@ def test_what_differs_from_run_to_run_is_no_difference(written: str, printed: st
 )
 def test_what_matters_is_a_difference(written: str, printed: str) -> None:
     assert not run_pages.agrees(written, printed)
+
+
+def _shown(text: str) -> list[list[str]]:
+    """The calls of carlake in blocks that are only shown, as words; a line that ends in a backslash goes on."""
+    blocks = re.findall(r"^ *```(?:sh|bash)\n(.*?)^ *```$", text, flags=re.DOTALL | re.MULTILINE)
+    lines = re.sub(r"\$\([^()]*\)", "X", "".join(blocks).replace("\\\n", " ")).splitlines()
+    calls = [re.search(r"(?:^|\| |&& )\s*(carlake .*?)(?: \|\| .*| > .*)?$", line) for line in lines]
+    return [shlex.split(call[1], comments=True) for call in calls if call]
+
+
+def _unknown(words: list[str]) -> Iterator[str]:
+    """The command or options of a call that carlake does not have."""
+    command, rest = typer.main.get_command(app), words[1:]
+    while rest and rest[0] in (below := getattr(command, "commands", {})):
+        command, rest = below[rest[0]], rest[1:]
+    known = {name for param in command.params for name in param.opts}
+    yield from (word for word in rest if word.startswith("-") and word.split("=")[0] not in known)
+    if hasattr(command, "commands") and rest:
+        yield rest[0]
+
+
+def test_commands_that_are_only_shown_are_there_with_their_options() -> None:
+    calls = [
+        (page.name, words)
+        for page in (run_pages.ROOT / "docs").rglob("*.md")
+        for words in _shown(page.read_text(encoding="utf-8"))
+    ]
+    assert len(calls) > 60 and [(page, words) for page, words in calls if list(_unknown(words))] == []
+
+
+def test_what_is_shown_is_read_as_calls() -> None:
+    page = "```sh\nexport X=1\n  carlake run a \\\n  --lake b || break\nx | carlake query - # why\n```\n```console\n$ carlake a\n```\n"
+    assert _shown(page) == [["carlake", "run", "a", "--lake", "b"], ["carlake", "query", "-"]]
+    assert list(_unknown(["carlake", "run", "--leak", "b"])) == ["--leak"]
+    assert list(_unknown(["carlake", "deploy", "aply"])) == ["aply"] == list(_unknown(["carlake", "aply"]))
