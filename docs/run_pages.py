@@ -66,6 +66,7 @@ def pages() -> list[Path]:
         ROOT / "README.md",
         ROOT / "docs/tutorial.md",
         ROOT / "docs/records.md",
+        ROOT / "docs/aws-costs.md",
         *sorted(ROOT.glob("docs/how-to/*.md")),
     ]
 

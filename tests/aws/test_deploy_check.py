@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,16 @@ from typing import Any
 import pytest
 from carlake_aws.canary import TABLES, tables
 from carlake_aws.check import Check, Line
+from carlake_aws.prices import read
 
 from aws.account import Account, Template, opened, own_parameters, renamed
 from aws.deployed import CODE, athena_answers, deploy, serving
-from aws.test_handler import Call, _forget
+from aws.test_handler import Call, _forget, event
 from carlake.aws import handler
 from carlake.cli.app import call
 from carlake.storage.clients import forget_clients
 from servers import moto
-from servers.faults import Fault
+from servers.faults import Fault, Request
 
 pytestmark = pytest.mark.xdist_group("deploy")
 
@@ -48,7 +50,10 @@ def deployed(templates: dict[str, Template], tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(autouse=True)
 def credentials(deployed: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """All that who checks has in the environment."""
+    """All that who checks has in the environment, and what the function reads from its own at each call."""
+    for name, value in deployed.environment("intake").items():
+        if name.startswith(("POWERTOOLS", "LANDED")):
+            monkeypatch.setenv(name, value)
     for name, value in deployed.server.behind(deployed.proxy.endpoint).environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
@@ -240,3 +245,25 @@ def test_without_credentials_nothing_is_tried(
     (first, *rest) = capsys.readouterr().out.splitlines()
     assert "credentials" in first and "There are no credentials of AWS" in first
     assert "aws sso login" in " ".join(rest) and "bucket" not in " ".join(rest)
+
+
+def test_what_a_call_asks_of_the_services_is_what_costs_are_reckoned_with(deployed: Account) -> None:
+    counted = read().lake
+    found: list[Counter[str]] = []
+    for number in range(4):
+        deployed.put(f"{number}.ndjson", event("A", number))
+        told = deployed.event()
+        deployed.proxy.seen.clear()
+        deployed.settle(told, handler.intake(told, Call([300.0])))
+        found.append(Counter(_kind(request) for request in list(deployed.proxy.seen)))
+    warm = found[-1]  # the tables are made, and what a process keeps is there
+    for kind in ("call_s3_writes", "call_s3_reads", "call_glue_requests"):
+        assert warm[kind] == pytest.approx(counted[kind], rel=0.2), f"prices.toml: {kind} is {warm[kind]} by now"
+
+
+def _kind(request: Request) -> str:
+    if "x-amz-target" in request.headers:
+        return "call_glue_requests" if "Glue" in request.headers["x-amz-target"] else "queue"
+    # A listing costs as much as a write; what is deleted costs nothing.
+    writes = request.method in ("PUT", "POST") or request.operation.startswith("ListObject")
+    return "call_s3_writes" if writes else "deleted" if request.method == "DELETE" else "call_s3_reads"

@@ -112,6 +112,21 @@ def test_both_services_bill_the_same_backfill_by_their_own_prices() -> None:
     assert emr == pytest.approx(hours * (4 * 0.052624 + 16 * 0.0057785)) and emr < glue
 
 
+def test_the_decision_has_the_figures_of_the_file() -> None:
+    page = (Path(__file__).parents[2] / "docs/decisions/0029-glue-or-emr.md").read_text(encoding="utf-8")
+    for label, million in (("1 million", 1.0), ("365 million", 365.0), ("10,000 million", 10_000.0)):
+        both = backfills(million, read(), 10)
+        glue, emr = both["glue"].usd, both["emr-serverless"].usd
+        (row,) = (line for line in page.splitlines() if line.startswith(f"| {label}"))
+        assert row.endswith(f"| {glue:,.2f} | {emr:,.2f} | {glue - emr:,.2f} |")
+    prices = read().prices
+    hour = 4 * prices["emr_vcpu_hour"].usd + 16 * prices["emr_gb_hour"].usd
+    assert (
+        f"| {hour:.3f} |" in page
+        and f"cheaper by {1 - hour / prices['glue_dpu_hour'].usd:.0%}".replace("%", " %") in page
+    )
+
+
 def test_what_is_counted_is_what_the_templates_have(templates: dict[str, Template]) -> None:
     assert read().lake["alarms"] == len(resources(templates["operations"], "AWS::CloudWatch::Alarm"))
 

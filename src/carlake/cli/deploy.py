@@ -48,7 +48,7 @@ def parameters(invocation: Invocation) -> None:
 
     carlake deploy parameters > parameters.toml
     """
-    _needed()
+    _needed(synthesizes=False)
     from carlake_aws.parameters import documented
 
     if invocation.json:
@@ -87,6 +87,37 @@ def plan(
     if invocation.json:
         invocation.document(plan_document(found))
     show_plan(invocation, found)
+
+
+@deploy.command("costs", cls=Command)
+@command
+def costs(
+    invocation: Invocation,
+    given: Given = None,
+    events_per_day: Annotated[
+        int, typer.Option("--events-per-day", metavar="N", min=1, help="The rate that costs are reckoned for.")
+    ] = 100_000,
+    prices: Annotated[
+        Path | None, typer.Option("--prices", metavar="FILE", help="Another file of prices.", show_default=False)
+    ] = None,
+) -> None:
+    """What a month costs at a rate of events, item by item.
+
+    Next to the crawlers and Glue jobs that a lake replaces, and with what the month's events cost as one backfill on Glue 5
+    and on EMR Serverless. By one dated file of prices; needs no account.
+
+      carlake deploy costs --events-per-day 1000000
+    """
+    from carlake.cli.deploy_screens import costs_document, show_costs
+
+    own = _parameters(given, synthesizes=False)
+    from carlake_aws import costs as reckoned
+    from carlake_aws.prices import read
+
+    found = reckoned.costs(own, events_per_day, read(prices))
+    if invocation.json:
+        invocation.document(costs_document(found))
+    show_costs(invocation, found)
 
 
 @deploy.command("package", cls=Command)
@@ -264,8 +295,8 @@ def _show_removal(invocation: Invocation, removal: object) -> None:
             screen.line("  ", (f"{heading if number == 0 else '':6}", style), one)
 
 
-def _parameters(given: Path | None) -> Parameters:
-    _needed()
+def _parameters(given: Path | None, *, synthesizes: bool = True) -> Parameters:
+    _needed(synthesizes=synthesizes)
     from carlake_aws.parameters import ParametersError, read
 
     try:
@@ -274,12 +305,12 @@ def _parameters(given: Path | None) -> Parameters:
         raise SettingsError(str(error), "`carlake deploy parameters` lists all of them.") from None
 
 
-def _needed() -> None:
+def _needed(*, synthesizes: bool = True) -> None:
     """Say how to install what is missing, before anything imports it. Raises SettingsError."""
     if importlib.util.find_spec("carlake_aws") is None:
         raise SettingsError("carlake_aws is not there: carlake was installed without it.", "pip install carlake")
     missing = [name for name in ("aws_cdk", "cdk_nag", "cfnlint", "boto3") if importlib.util.find_spec(name) is None]
-    if missing:
+    if missing and synthesizes:
         raise SettingsError(
             f"To deploy needs what is not installed: {', '.join(missing)}.", 'pip install "carlake[deploy]"'
         )

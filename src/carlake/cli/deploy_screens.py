@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from carlake.cli.invocation import Invocation
 
 _SHOWN = 40
+_SERVICES = {"glue": "Glue 5", "emr-serverless": "EMR Serverless"}
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -130,6 +131,22 @@ def show_costs(invocation: Invocation, costs: Costs) -> None:
                 ("together", f"{bill.usd:,.2f}", f"{bill.per_million:,.2f} for a million events"),
             ],
         )
+    screen.line()
+    screen.table(
+        [
+            Column("those events as one backfill"),
+            Column("usd", right=True),
+            Column("reckoned from", style=QUIET, wrap=True),
+        ],
+        [
+            (
+                _SERVICES[service],
+                f"{bill.usd:,.2f}",
+                f"{bill.per_million:,.4f} for a million events; {bill.items[0].how}",
+            )
+            for service, bill in costs.backfill.items()
+        ],
+    )
     screen.line()
     ratio = costs.replaced.usd / costs.lake.usd
     screen.line(("  ", GOOD), f"What it replaces costs {ratio:.1f} times as much. ", (costs.read, QUIET))
