@@ -19,6 +19,7 @@ from tests.landing.test_landing_objects import NAMES
 from carlake.landing import archive as archiving
 from carlake.landing import removal
 from carlake.landing.archive import Archived, archive, archive_many
+from carlake.landing.archived import archived, archived_as
 from carlake.landing.listing import MOVING, list_landing, list_paths
 from carlake.landing.objects import LandedObject, hash_object, path_of
 
@@ -471,3 +472,17 @@ def test_several_processes_archive_the_same_files(either: Place) -> None:
         assert set(out.split()) <= {"moved", "gone"}
     assert either.landing_files() == {} and list(either.landing.iterdir()) == []
     assert either.archive_files() == {f"2026-01-02/{sha(text)}/{name}": text for name, text in content.items()}
+
+
+def test_a_copy_that_was_broken_off_is_no_object_of_the_archive(either: Place) -> None:
+    """Its name sorts before the object's own."""
+    whole, broken = "1" * 64, "2" * 64
+    target = either.put("a.json", whole, "{}")
+    target.with_name(".x1y2.part").write_text("{")
+    either.put(".x3y4.part", broken, "{")
+    found = archived_as(str(either.archive), whole, DAY)
+    assert found is not None and found.uri == str(target)
+    assert archived_as(str(either.archive), broken, DAY) is None
+    assert [(name, [one.uri for one in objects]) for name, objects in archived(str(either.archive))] == [
+        (whole, [str(target)])
+    ]

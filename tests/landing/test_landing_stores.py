@@ -14,7 +14,7 @@ import pytest
 from tests.landing.s3_server import S3Server, serving
 
 from carlake.errors import NotFoundError
-from carlake.landing import stores, versions
+from carlake.landing import store_archive, stores, versions
 from carlake.landing.archive import archive
 from carlake.landing.listing import list_landing, list_paths
 from carlake.landing.objects import (
@@ -31,6 +31,7 @@ from carlake.storage.clients import forget_clients, leave, use
 from servers.faults import Fault, Request, failing
 
 DAY = date(2026, 1, 2)
+MODIFIED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -366,3 +367,18 @@ def test_archive_without_permission_keeps_the_object(server: S3Server, bucket: d
     done = archive(landed, source_id, "s3://lake/archive", DAY)
     assert done.outcome == "failed" and "permission denied" in done.why and done.advice
     assert bucket == {"landing/a": b"{}"}
+
+
+def test_a_store_that_keeps_another_content_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each put would be at a name of its own, without an end."""
+    monkeypatch.setattr(store_archive, "SMALL_BYTES", 0)
+    file = tmp_path / "a.json"
+    file.write_bytes(b"whole")
+    source_id = hashlib.sha256(b"whole").hexdigest()
+    folder = f"memory://{uuid4()}/archive"
+    assert store_archive.place_file(file, source_id, folder, "a.json", MODIFIED_AT) == f"{folder}/a.json"
+    put = stores.put
+    monkeypatch.setattr(stores, "put", lambda uri, content, modified_at: put(uri, b"broken", modified_at))
+    with pytest.raises(UnreadableError, match="is not what was put there"):
+        store_archive.place_file(file, source_id, f"{folder}/2", "a.json", MODIFIED_AT)
+    assert len(under(f"{folder}/2")[0]) == 3

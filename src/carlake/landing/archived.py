@@ -31,9 +31,8 @@ def archived(root: str) -> Iterator[tuple[str, list[LandedObject]]]:
         return
     for day in sorted(path for path in archive.iterdir() if path.is_dir()):
         for folder in sorted(path for path in day.iterdir() if path.is_dir()):
-            paths = [path for path in sorted(folder.iterdir()) if not path.name.endswith(".part")]
-            if paths:
-                yield folder.name, [local_object(str(path), path.lstat()) for path in paths]
+            if found := _in_folder(folder):
+                yield folder.name, found
 
 
 def archived_as(root: str, source_id: str, day: date) -> LandedObject | None:
@@ -42,8 +41,7 @@ def archived_as(root: str, source_id: str, day: date) -> LandedObject | None:
         archive = Path(root)
         folder = archive / day.isoformat() / source_id
         folders = [folder] if folder.is_dir() else sorted(archive.glob(f"*/{source_id}"))
-        paths = (path for folder in folders for path in sorted(folder.iterdir()))
-        return next((local_object(str(path), path.lstat()) for path in paths), None)
+        return next((landed for folder in folders for landed in _in_folder(folder)), None)
     from carlake.landing.store_listing import under
 
     # Archiving may come after midnight, and late; of a store only the days about that one are asked for.
@@ -103,6 +101,12 @@ def put_into(prefix: str, name: str, content: bytes) -> None:
         return
     Path(prefix).mkdir(parents=True, exist_ok=True)
     write_atomically(Path(prefix, name), content)
+
+
+def _in_folder(folder: Path) -> list[LandedObject]:
+    """The objects in a local folder of one source id, without copies that were broken off."""
+    paths = [path for path in sorted(folder.iterdir()) if not path.name.endswith(".part")]
+    return [local_object(str(path), path.lstat()) for path in paths]
 
 
 def _stored(root: str) -> Iterator[tuple[str, list[LandedObject]]]:
