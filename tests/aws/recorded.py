@@ -7,7 +7,7 @@ name does not pass the proxy; it follows from what was read and written.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -46,7 +46,37 @@ def _asked(request: Request, names: Names) -> list[Asked]:
     if service == "sqs" and target:
         action = target.removesuffix("Batch")
         return [Asked(f"sqs:{action}", names.arn("sqs", names.queue))]
+    if service == "sts":
+        return []  # who one is, everybody may ask
+    if (service, target) in _OF_CHECKS:
+        return [Asked(f"{service}:{target}", _OF_CHECKS[service, target](names))]
+    if service in ("lambda", "scheduler"):
+        return [_of_rest(service, request, names)]
     raise UnknownCallError(f"{service} {request.method} {request.path} {target}")
+
+
+# What the resource of a call is that has it in its body: those that are asked about by name or id are the deployment's own.
+_OF_CHECKS: dict[tuple[str, str], Callable[[Names], str]] = {
+    ("kms", "DescribeKey"): lambda names: names.key_arn,
+    ("logs", "FilterLogEvents"): lambda names: names.arn("logs", f"log-group:{names.log_group('intake')}"),
+    **{
+        ("athena", action): lambda names: names.arn("athena", f"workgroup/{names.parameters.name}")
+        for action in ("GetWorkGroup", "StartQueryExecution", "GetQueryExecution", "GetQueryResults")
+    },
+}
+
+
+def _of_rest(service: str, request: Request, names: Names) -> Asked:
+    """A call of a service that tells by method and path what is asked."""
+    path = request.path.rstrip("/")
+    if service == "lambda" and request.method == "GET":
+        if path.endswith("/event-source-mappings"):
+            return Asked("lambda:ListEventSourceMappings", "*")
+        if found := re.search(r"/functions/([^/]+)/configuration$", path):
+            return Asked("lambda:GetFunctionConfiguration", names.arn("lambda", f"function:{found[1]}"))
+    if service == "scheduler" and request.method == "GET" and path.endswith("/schedules"):
+        return Asked("scheduler:ListSchedules", "*")
+    raise UnknownCallError(f"{service} {request.method} {request.path}")
 
 
 def _service(request: Request) -> str:
@@ -65,6 +95,10 @@ def _of_s3(request: Request, names: Names) -> list[Asked]:
     reads = [Asked("kms:Decrypt", names.key_arn, "s3")]
     writes = [Asked("kms:GenerateDataKey", names.key_arn, "s3")]
     operation = request.operation
+    if operation == "HEAD":
+        return [Asked("s3:ListBucket", place)]
+    if "notification" in request.query and operation == "GET":
+        return [Asked("s3:GetBucketNotification", place)]
     if operation == "ListObjectsV2":
         return [Asked("s3:ListBucket", place, prefix=prefix)]
     if operation == "ListObjectVersions":

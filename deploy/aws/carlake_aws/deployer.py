@@ -140,7 +140,9 @@ def deploy(names: Names) -> tuple[Statement, ...]:
                 "iam:TagRole",
                 "iam:UntagRole",
             ),
-            tuple(names.role_arn(duty) for duty in ("intake", "maintenance", "backfill", "query", "schedules")),
+            tuple(
+                names.role_arn(duty) for duty in ("intake", "maintenance", "backfill", "query", "operate", "schedules")
+            ),
             "The roles of the duties, its own not among them: it cannot give itself more.",
         ),
         Statement(

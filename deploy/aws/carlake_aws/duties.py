@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from carlake_aws.names import LANDING_PREFIX, Names
+from carlake_aws.operators import looking
 from carlake_aws.statements import Statement
 
 INTAKE, MAINTENANCE, BACKFILL, QUERY, DEPLOY = "intake", "maintenance", "backfill", "query", "deploy"
-DUTIES = (INTAKE, MAINTENANCE, BACKFILL, QUERY, DEPLOY)
+OPERATE = "operate"
+DUTIES = (INTAKE, MAINTENANCE, BACKFILL, QUERY, OPERATE, DEPLOY)
 
 _OBJECTS = "A key is not known before it is written; the bucket holds nothing else."
 _STREAMS = "Names of log streams are made by the service while it runs."
@@ -26,7 +28,8 @@ _PREFIX = {"StringLike": {"s3:prefix": [f"{LANDING_PREFIX}/*", LANDING_PREFIX]}}
 
 def statements(duty: str, names: Names) -> tuple[Statement, ...]:
     """What a duty may do, `deploy` aside (see `carlake_aws.deployer`)."""
-    return {INTAKE: intake, MAINTENANCE: maintenance, BACKFILL: backfill, QUERY: query}[duty](names)
+    known = {INTAKE: intake, MAINTENANCE: maintenance, BACKFILL: backfill, QUERY: query, OPERATE: operate}
+    return known[duty](names)
 
 
 def intake(names: Names) -> tuple[Statement, ...]:
@@ -245,6 +248,36 @@ def query(names: Names) -> tuple[Statement, ...]:
             "Athena looks whether the buckets are in its region.",
         ),
         _key(names, ("s3",), {"kms:GenerateDataKey": "Athena encrypts results with it."}),
+    )
+
+
+def operate(names: Names) -> tuple[Statement, ...]:
+    """People, by hand: they check the deployment, and recover the lake."""
+    return (
+        *looking(names),
+        Statement(
+            "TakeFromLanding",
+            ("s3:GetObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"),
+            (names.objects_arn("landing", f"{LANDING_PREFIX}/"), names.bucket_arn("landing")),
+            "A recovery runs and archives as the listing does; a check takes its event back.",
+            wildcard="Whoever sends events chooses their names; only those below the prefix are taken.",
+        ),
+        Statement(
+            "Archive",
+            ("s3:GetObject", "s3:PutObject", "s3:ListBucketVersions"),
+            (names.objects_arn("archive"), names.bucket_arn("archive")),
+            "A recovery lands again from the archive what bronze has lost.",
+            wildcard="A place in the archive is named by its content.",
+        ),
+        *_tables(names, OPERATE),
+        Statement(
+            "EnterTables",
+            ("glue:GetTables", "glue:DeleteTable"),
+            tuple(names.catalog_arns),
+            "A recovery lets the catalog name other metadata of a table: it takes it out and enters it again. Files stay.",
+            wildcard=_TABLES,
+        ),
+        _key(names, ("s3",)),
     )
 
 

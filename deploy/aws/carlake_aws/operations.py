@@ -15,7 +15,9 @@ from constructs import Construct
 
 from carlake.tables.declare import BRONZE, GOLD, SILVER
 from carlake_aws.compute import METRICS
+from carlake_aws.duties import OPERATE, statements
 from carlake_aws.names import Names
+from carlake_aws.roles import role
 from carlake_aws.schedules import Schedules
 from carlake_aws.stack import LakeStack
 
@@ -81,6 +83,15 @@ class Operations(LakeStack):
             [("failed", [failed, circuits]), ("duration", [f.metric_duration() for f in (intake, maintenance)])],
         )
         Schedules(self, names, maintenance)
+        people: list[iam.IPrincipal] = [iam.ArnPrincipal(arn) for arn in own.operators]
+        role(
+            self,
+            names,
+            OPERATE,
+            iam.CompositePrincipal(*people) if people else iam.AccountRootPrincipal(),
+            statements(OPERATE, names),
+            "People check the deployment and recover the lake with it",
+        )
 
     def _topic(self, key: kms.IKey) -> sns.Topic:
         names = self._names

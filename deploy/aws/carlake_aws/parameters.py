@@ -99,6 +99,10 @@ class Parameters(BaseModel):
     readers: tuple[str, ...] = Field(
         default=(), description="ARNs of roles that may take on the query role; none: the account's own."
     )
+    operators: tuple[str, ...] = Field(
+        default=(),
+        description="ARNs of roles that may take on the role to check and to recover with; none: the account's own.",
+    )
     alarm_emails: tuple[str, ...] = Field(default=(), description="Addresses that alarms are sent to.")
 
     @field_validator("prefix", "environment")
@@ -140,7 +144,7 @@ class Parameters(BaseModel):
             )
         return value
 
-    @field_validator("readers")
+    @field_validator("readers", "operators")
     @classmethod
     def _arns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for arn in value:

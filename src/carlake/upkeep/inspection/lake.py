@@ -281,7 +281,8 @@ class Inspection:
         try:
             catalog = open_catalog(self.settings, self.lake)
             for identifier in catalog.list_tables(self.settings.namespace):
-                with contextlib.suppress(FileNotFoundError):
+                # Metadata that is gone or damaged is the table's trouble, not the catalog's.
+                with contextlib.suppress(FileNotFoundError, ValueError):
                     pointers[identifier[-1]] = catalog.load_table(identifier).metadata_location
         except Exception as error:  # noqa: BLE001  (a catalog may fail in any way)
             return CatalogState("unreachable", f"gives no answer: {error}")

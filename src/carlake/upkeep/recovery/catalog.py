@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
 
 from carlake import lake as lakes
 from carlake.catalogs.by_name import BUSY_SECONDS, CATALOG_NAME, SqliteCatalog, open_catalog, warehouse_location
@@ -125,4 +125,22 @@ def _point_other(catalog: Catalog, namespace: str, moves: Mapping[str, tuple[str
             with contextlib.suppress(NoSuchTableError):
                 catalog.drop_table(identifier)
         if after is not None:
-            catalog.register_table(identifier, after)
+            try:
+                catalog.register_table(identifier, after)
+            except TableAlreadyExistsError:
+                _take_out_unreadable(catalog, identifier)
+                catalog.register_table(identifier, after)
+
+
+def _take_out_unreadable(catalog: Catalog, identifier: str) -> None:
+    """Take a table out whose metadata nobody can read: a look at the catalog does not find it, and its name is taken."""
+    try:
+        catalog.load_table(identifier)
+    except NoSuchTableError:
+        return
+    except (FileNotFoundError, ValueError):
+        catalog.drop_table(identifier)
+        return
+    raise LakeError(
+        f"Table {identifier} was entered by another process meanwhile.", "Stop what writes, and recover again."
+    )
