@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from aws.account import Template
 from aws.live import Live, live
@@ -84,6 +88,38 @@ def test_killed_at_every_commit_the_tables_are_exact(intake: Live) -> None:
     assert not intake.ask("SELECT source_id FROM bronze_car_data GROUP BY source_id, source_row HAVING count(*) > 1")
     with intake.house() as house:
         assert house.verify().problems == ()
+
+
+@pytest.mark.aws_all
+def test_every_duty_and_every_form_of_object(
+    package: Package, templates: dict[str, Template], servers: Servers, tmp_path: Path
+) -> None:
+    """Nothing that was left out of the package is missed: upkeep, and what each form of object is read with."""
+    text = "\n".join(event(car, 1) for car in "AB").encode()
+    rows = pa.table({"carChassis": ["D"], "telemetryTimestamp": ["2025-10-01T10:01:00Z"], "currentMileageKm": [1001.0]})
+    pq.write_table(rows, tmp_path / "d.parquet")
+    objects = {
+        "a.ndjson.zst": zstandard.compress(text),
+        "b.ndjson.gz": gzip.compress(event("C", 1).encode()),
+        "d.parquet": (tmp_path / "d.parquet").read_bytes(),
+        "e.csv": b"carChassis,telemetryTimestamp,currentMileageKm\nE,2025-10-01T10:01:00Z,1001\n",
+    }
+    with live(package, templates, servers.moto, servers.s3, tmp_path / "function", "maintenance") as found:
+        bucket = found.account.names.bucket("landing")
+        for name, body in objects.items():
+            found.store.client().put_object(Bucket=bucket, Key=f"in/{name}", Body=body)
+        answers = {duty: found.function.invoke({"duty": duty}) for duty in ("list", "refresh", "maintain")}
+        assert [answer.error for answer in answers.values()] == ["", "", ""], found.function.said()
+        assert answers["list"].payload == {"duty": "list", "found": len(objects), "left": 0}
+        assert answers["refresh"].payload == {"duty": "refresh", "status": "succeeded"}
+        assert [one for one in answers["maintain"].payload["done"] if one["error"]] == []
+        assert found.function.starts == 1
+        assert [car for car, _ in found.cars()] == ["A", "B", "C", "D", "E"]
+        assert (
+            "ModuleNotFoundError" not in found.function.log.read_text() and "ImportError" not in found.function.said()
+        )
+        with found.house() as house:
+            assert house.verify().problems == ()
 
 
 PROBE = """
