@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from carlake.engines.duckdb.compare import ComparingSession, Pair, Repeated
+from carlake.engines.duckdb.compare import ComparingSession, Pair, Repeated, Rows
 from carlake.errors import NotFoundError, ReadError
 from carlake.landing.listing import list_paths
 from carlake.look.compare.comparison import Comparison
 from carlake.look.compare.pairing import paired
-from look.conftest import FIRST, SECOND, Built, event
+from look.conftest import FIRST, NOON, SECOND, Built, event
 
 STATE = "gold_car_current_state"
 Old = Callable[..., str]
@@ -151,9 +153,7 @@ def test_types_are_reconciled_and_it_is_said(built: Built, old: Old) -> None:
     assert how(found, "insurance_valid_until") == "days as their midnight"
 
 
-@pytest.mark.parametrize(
-    ("zone", "equal"), [("UTC", False), ("Europe/Berlin", True)], ids=["not what it is", "what it is"]
-)
+@pytest.mark.parametrize(("zone", "equal"), [("UTC", False), ("America/New_York", False), ("Europe/Berlin", True)])
 def test_times_without_a_zone_have_the_one_that_is_said(built: Built, old: Old, zone: str, equal: bool) -> None:
     path = old(
         "SELECT car_chassis, timezone('Europe/Berlin', event_timestamp) AS event_timestamp, "
@@ -285,6 +285,72 @@ def test_the_differences_that_are_named_are_few_and_all_are_counted(built: Built
     found = built.house.compare(STATE, old("SELECT car_chassis, 'x' AS model FROM state"), limit=1)
     assert found.rows.differing == 2 and len(named(found)) == 1
     assert named(built.house.compare(STATE, old("SELECT car_chassis, 'x' AS model FROM state"), limit=0)) == []
+
+
+def _files(folder: Path, here: pa.Table, there: pa.Table | str) -> Rows:
+    """Two files compared by their column k, in the column v."""
+    pq.write_table(here, folder / "here")
+    if isinstance(there, str):
+        (folder / "there").write_text(there)
+    else:
+        pq.write_table(there, folder / "there")
+    with ComparingSession(256 << 20, folder / "scratch", 1) as session:
+        for side in ("here", "there"):
+            session.read_objects(side, list_paths([folder / side]).objects, side)  # type: ignore[arg-type]
+        return session.compare([Pair("k", "k")], [Pair("v", "v")])
+
+
+def test_a_null_is_a_key_and_a_value_like_any_other(tmp_path: Path) -> None:
+    here = pa.table({"k": ["a", None, "c"], "v": [1, 2, None]})
+    assert _files(tmp_path, here, here).equal == 3
+    found = _files(tmp_path, here, pa.table({"k": [None, "a", "c"], "v": [3, None, None]}))
+    assert (found.equal, found.differing, found.only_here, found.only_there) == (1, 2, 0, 0)
+    twice = _files(tmp_path, here, pa.table({"k": [None, None, "a", "c"], "v": [2, 3, 1, None]}))
+    assert (twice.equal, twice.repeated_there, twice.one_equal) == (2, Repeated(1, 2), 1)
+
+
+def test_in_a_csv_a_quoted_empty_text_is_a_text_and_an_empty_cell_is_null(tmp_path: Path) -> None:
+    here = pa.table({"k": ["a", "b"], "v": ["", None]})
+    assert _files(tmp_path, here, 'k,v\na,""\nb,\n').equal == 2
+    assert _files(tmp_path, here, 'k,v\na,\nb,""\n').differing == 2
+
+
+def test_texts_of_json_stay_texts(tmp_path: Path) -> None:
+    here = pa.table({"k": ["a", "b"], "v": ["2025-11-03", "2025-11-03 08:00:00"]})
+    found = _files(tmp_path, here, '{"k": "a", "v": "2025-11-03"}\n{"k": "b", "v": "2025-11-03T08:00:00"}\n')
+    assert (found.equal, found.differing) == (1, 1) and found.columns[0].there_type == "VARCHAR"
+    days = _files(tmp_path, here.slice(0, 1), '{"k": "a", "v": "2025-11-03"}')
+    assert days.equal == 1 and (days.columns[0].there_type, days.columns[0].how) == ("VARCHAR", "")
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "equal"),
+    [
+        (pa.array([1, 2**40]), pa.array(["1", " 1099511627776 "]), 2),
+        (pa.array([True, False]), pa.array([1, 0]), 2),
+        (pa.array(["true", "x"]), pa.array([True, False]), 1),
+        (pa.array([1.5, float("nan")]), pa.array(["1.50", "NaN"]), 2),
+        (pa.array([[1, 2], [3]]), pa.array(["[1, 2]", "[4"]), 1),
+        (pa.array([[1, 2], [3]]), pa.array([[1, 2], [4]], pa.list_(pa.int16())), 1),
+        (pa.array([None, None], pa.null()), pa.array([None, 1]), 1),
+        (pa.array([1, 3]), pa.array([Decimal("1.000"), Decimal("3.001")]), 1),
+        (pa.array([Decimal("1.0"), Decimal("3.0")]), pa.array([Decimal("1.000"), Decimal("3.001")]), 1),
+        (pa.array([date(2025, 11, 3), None]), pa.array(["Mon, 03 Nov 2025 00:00:00", ""]), 2),
+        (pa.array([NOON, NOON]), pa.array(["2026-01-10T13:00:00+01:00", "2026-01-10T13:00:00"]), 1),
+        (pa.array([NOON.replace(tzinfo=None)] * 2), pa.array(["2026-01-10T13:00:00+01:00", "2026-01-10T13:00:00"]), 1),
+    ],
+    ids=str,
+)
+def test_values_of_two_types(tmp_path: Path, here: pa.Array, there: pa.Array, equal: int) -> None:
+    found = _files(tmp_path, pa.table({"k": ["a", "b"], "v": here}), pa.table({"k": ["a", "b"], "v": there}))
+    assert (found.equal, found.differing) == (equal, 2 - equal)
+
+
+def test_a_key_of_two_types(tmp_path: Path) -> None:
+    here = pa.table({"k": pa.array([1, 2, None]), "v": [1, 2, 3]})
+    found = _files(tmp_path, here, "k,v\n01,1\ntwo,2\n,3\n")
+    assert (found.equal, found.only_here, found.only_there) == (2, 1, 1)
+    assert found.differences.column(1).to_pylist() == ["2", "two"]
 
 
 def test_more_rows_than_memory_holds(tmp_path: Path) -> None:

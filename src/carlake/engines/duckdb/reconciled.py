@@ -105,8 +105,8 @@ def reconciled(here: str, there: str, zone: str) -> Reconciled:
     if {one, other} == {"bool", "int"}:
         cast = "CAST({} AS INTEGER)"
         return Reconciled(cast, cast, "true as 1")
-    cast = "CAST(to_json({}) AS VARCHAR)"
-    return Reconciled(cast, cast, "as JSON text")
+    made, read = "CAST(to_json({}) AS VARCHAR)", "coalesce(CAST(json(TRY_CAST({0} AS JSON)) AS VARCHAR), {0})"
+    return Reconciled(read if one == "text" else made, read if other == "text" else made, "as JSON text")
 
 
 def _numbers(here: str, there: str, one: Family, other: Family) -> Reconciled:
