@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
@@ -13,6 +15,15 @@ from carlake_aws.stack import LakeStack
 
 _ACCESS_LOG_DAYS = 90
 _FORMER_METADATA_DAYS = 7
+
+_OF_EVERY_BUCKET: dict[str, Any] = {
+    "block_public_access": s3.BlockPublicAccess.BLOCK_ALL,
+    "object_ownership": s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+    "enforce_ssl": True,
+    "minimum_tls_version": 1.2,
+    "versioned": True,
+    "removal_policy": RemovalPolicy.RETAIN,
+}
 
 
 class Storage(LakeStack):
@@ -50,12 +61,7 @@ class Storage(LakeStack):
             encryption=s3.BucketEncryption.KMS,
             encryption_key=self._key,
             bucket_key_enabled=True,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            versioned=True,
-            removal_policy=RemovalPolicy.RETAIN,
+            **_OF_EVERY_BUCKET,
             server_access_logs_bucket=self._access,
             server_access_logs_prefix=f"{kind}/",
             lifecycle_rules=[
@@ -84,12 +90,7 @@ class Storage(LakeStack):
             "Access",
             bucket_name=self._names.bucket("access"),
             encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            versioned=True,
-            removal_policy=RemovalPolicy.RETAIN,
+            **_OF_EVERY_BUCKET,
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="lifecycle",
