@@ -1,4 +1,4 @@
-"""Rows whose landed record retention has removed from bronze: a full refresh cannot make them again, so it keeps them.
+"""Own rows that a full refresh cannot make again, as retention removed their records from bronze: they are kept.
 
 Retention leaves one marker row, without a record, of each object; so an own row whose object has nothing but that is one
 whose record went. (An object that never had a record has a marker row, too, and no rows come from it.)

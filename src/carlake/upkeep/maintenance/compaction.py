@@ -22,6 +22,7 @@ from carlake.refresh.context import Context
 from carlake.refresh.plan import BOOKMARK, Bookmark, head_of
 from carlake.refresh.refresh import publish
 from carlake.tables.table import Table
+from carlake.upkeep.maintenance.files import DataFiles
 
 COMPACTION = "compaction"
 _TRIES = 5
@@ -30,20 +31,8 @@ _LARGE = 0.75
 
 
 @dataclass(frozen=True)
-class Merge:
+class Merge(DataFiles):
     """Data files of one partition that become one, or as few as the aim allows."""
-
-    files: tuple[DataFile, ...]
-
-    @property
-    def rows(self) -> int:
-        """Their rows."""
-        return sum(int(file.record_count) for file in self.files)
-
-    @property
-    def size(self) -> int:
-        """Their bytes."""
-        return sum(int(file.file_size_in_bytes) for file in self.files)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
-"""Where a table's files lie: listing, removal, and the store's own clock."""
+"""A table's files: what they amount to, where they lie, how they are listed and removed, and the store's own clock."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table as IcebergTable
 
 from carlake.storage.durable import places_of
@@ -14,6 +16,23 @@ from carlake.storage.places import is_remote, path_of
 
 # So many files of a store go with one request.
 _AT_ONCE = 200
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """Some data files of a table."""
+
+    files: tuple[DataFile, ...]
+
+    @property
+    def rows(self) -> int:
+        """Their rows."""
+        return sum(int(file.record_count) for file in self.files)
+
+    @property
+    def size(self) -> int:
+        """Their bytes."""
+        return sum(int(file.file_size_in_bytes) for file in self.files)
 
 
 class TableFiles:

@@ -26,6 +26,7 @@ from carlake.refresh.context import Context
 from carlake.refresh.plan import Bookmark, head_of
 from carlake.tables.declare import BRONZE
 from carlake.upkeep.maintenance.compaction import publish_rewritten
+from carlake.upkeep.maintenance.files import DataFiles
 from carlake.upkeep.maintenance.old_runs import RETENTION
 
 PROMISE = (
@@ -44,21 +45,10 @@ FROM {rows} GROUP BY source_id"""
 
 
 @dataclass(frozen=True)
-class Aged:
+class Aged(DataFiles):
     """Bronze files whose records may go; `waiting` more are as old, and a table, or a release, may still need them."""
 
-    files: tuple[DataFile, ...]
     waiting: int = 0
-
-    @property
-    def rows(self) -> int:
-        """Their rows."""
-        return sum(int(file.record_count) for file in self.files)
-
-    @property
-    def size(self) -> int:
-        """Their bytes."""
-        return sum(int(file.file_size_in_bytes) for file in self.files)
 
 
 def has_markers(iceberg: IcebergTable | None) -> bool:
