@@ -103,7 +103,9 @@ def test_what_lands_is_in_gold_and_its_messages_are_done_with(
     assert len(account.keys("landing", "in/")) == 2 and account.keys("archive") == [], "intake takes nothing away"
     versions = ask(account, "SELECT DISTINCT trigger FROM ops_runs")
     assert versions == [{"trigger": "watch"}]
-    _metrics_are_those_of_the_alarms(capsys.readouterr().out, account, templates)
+    told = capsys.readouterr().out
+    assert moto.SECRET not in told and '"run_id"' in told
+    _metrics_are_those_of_the_alarms(told, account, templates)
 
 
 def _metrics_are_those_of_the_alarms(output: str, account: Account, templates: dict[str, Template]) -> None:

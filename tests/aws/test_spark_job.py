@@ -180,6 +180,7 @@ def test_the_job_as_glue_starts_it(
     lines = [json.loads(line) for line in output.splitlines() if line.startswith('{"time"')]
     assert {(line["run_id"], line["job_run"]) for line in lines} == {(report["run_id"], glue_job.RUN)}
     assert {line["event"] for line in lines} >= {"run began", "landed", "refreshed", "run done"}
+    assert versitygw.SECRET not in output and versitygw.SECRET not in finished.events
     named = set(re.findall(rf'"{re.escape(RUN_PROPERTY)}":"([^"]+)"', finished.events))
     assert named == {report["run_id"]}
 
