@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from carlake_aws import planned as planned_module
+from carlake_aws import stack
 from carlake_aws.changes import Change, compared
 from carlake_aws.contents import WORDS, contents
 from carlake_aws.costs import backfills, calls_per_day, costs
@@ -76,6 +78,10 @@ def test_what_is_taken_away_is_lost_unless_it_is_retained(templates: dict[str, T
     found = {(one.kind, one.lost, one.left) for one in compared(without, templates, FACTS) if one.what == "taken away"}
     assert ("AWS::S3::Bucket", False, True) in found and ("AWS::SQS::Queue", True, False) in found
     assert ("AWS::S3::Bucket", True, False) not in found
+
+
+def test_there_is_one_list_of_stacks() -> None:
+    assert planned_module.STACKS == stack.STACKS
 
 
 def test_alone_the_plan_says_so(templates: dict[str, Template]) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 PROGRAMS = Path(__file__).parents[2] / ".envs"
 
-SERVERS = ("java", "postgres", "rest_catalog", "versitygw", "trino", "spark_submit", "function")
+SERVERS = ("java", "postgres", "rest_catalog", "versitygw", "trino", "spark_submit", "function", "cdk")
 """The modules here whose `provide()`, or `program()`, `make servers` calls."""
 
 

@@ -13,7 +13,7 @@ from carlake_aws.duties import DEPLOY
 from carlake_aws.errors import DeployError
 from carlake_aws.package import PREFIX
 from carlake_aws.parameters import Parameters
-from carlake_aws.planned import Plan, planned, running_code, templates_of
+from carlake_aws.planned import Plan, planned, running_code, templates_in, templates_of
 from carlake_aws.templates import FindingsError
 
 Told = Callable[[str], None]
@@ -38,21 +38,30 @@ class Applied:
 class Deployment:
     """One deployment, ready to be made: package, templates, and what they change."""
 
-    def __init__(self, parameters: Parameters, folder: Path, told: Told = lambda line: None) -> None:
+    def __init__(
+        self, parameters: Parameters, account: Account, package: Built, assembly: Path, told: Told = lambda line: None
+    ) -> None:
+        """`assembly` is where the templates were synthesized. Looks at what is deployed. Raises DeployError."""
+        self.parameters, self.account, self.package = parameters, account, package
+        self._assembly, self._told = assembly, told
+        self._wanted = templates_in(assembly, parameters)
+        self.plan: Plan = planned(parameters, self._wanted, account)
+
+    @classmethod
+    def prepared(cls, parameters: Parameters, folder: Path, told: Told = lambda line: None) -> Deployment:
         """Build and check everything that can be, before anything is touched. Raises DeployError, BuildError."""
-        self.parameters, self._told = parameters, told
-        self.account: Account = signed_in(parameters.region)
+        account = signed_in(parameters.region)
         told("the package: building")
-        self.package: Built = build(folder / "packages", parameters.python, spark=parameters.backfill != "none")
-        told(f"the package: {self.package.folder.name}")
-        self._assembly = folder / "assembly"
+        package = build(folder / "packages", parameters.python)
+        told(f"the package: {package.folder.name}")
+        assembly = folder / "assembly"
         try:
-            self._wanted = templates_of(parameters, self._assembly, checked=True)
+            templates_of(parameters, assembly, checked=True)
         except FindingsError as error:
             raise DeployError(f"The rules of AwsSolutions found something:\n{error}", "Nothing was deployed.") from None
-        linted(self._assembly, parameters.region)
+        linted(assembly, parameters.region)
         told("the templates: checked")
-        self.plan: Plan = planned(parameters, self._wanted, self.account)
+        return cls(parameters, account, package, assembly, told)
 
     def apply(self, *, accept_loss: bool = False) -> Applied:
         """Make it. Raises DeployError, also where data would be lost and that is not accepted."""

@@ -32,7 +32,19 @@ class Cdk:
         """Make or change these stacks, in their order; `given` are parameters, `STACK:NAME` -> value. Raises DeployError."""
         values = [word for name, value in (given or {}).items() for word in ("--parameters", f"{name}={value}")]
         # What will be made was shown and agreed to; CloudFormation keeps values of parameters that are not given.
-        self._run(["deploy", *stacks, "--exclusively", "--method", "direct", "--require-approval", "never", *_role(role), *values])
+        self._run(
+            [
+                "deploy",
+                *stacks,
+                "--exclusively",
+                "--method",
+                "direct",
+                "--require-approval",
+                "never",
+                *_role(role),
+                *values,
+            ]
+        )
 
     def destroy(self, stacks: Sequence[str], *, role: str = "") -> None:
         """Remove these stacks, and no other. Raises DeployError."""
@@ -69,6 +81,7 @@ class Cdk:
                 if process.poll() is None:
                     process.terminate()
                 code = process.wait()
+                process.stdout.close()
         if code:
             raise DeployError(
                 f"cdk {words[0]} ended with {code}:\n" + "\n".join(lines),

@@ -15,7 +15,7 @@ from carlake_aws.duties import DEPLOY
 from carlake_aws.errors import DeployError
 from carlake_aws.names import BUCKETS
 from carlake_aws.parameters import Parameters
-from carlake_aws.planned import templates_of
+from carlake_aws.planned import STACKS, templates_of
 
 Told = Callable[[str], None]
 
@@ -42,9 +42,7 @@ class Destruction:
         """Raises DeployError where nothing of this name is there."""
         self.parameters, self._with_data, self._told = parameters, with_data, told
         self.account: Account = signed_in(parameters.region)
-        self._folder = tempfile.TemporaryDirectory(prefix="carlake-destroy-")
-        self._wanted = templates_of(parameters, Path(self._folder.name))
-        there = [holds for holds in self._wanted if self.account.stack(f"{parameters.name}-{holds}") is not None]
+        there = [holds for holds in STACKS if self.account.stack(f"{parameters.name}-{holds}") is not None]
         self._holds = there[::-1]
         # Its alias goes with the stack, so it is looked up before.
         self._key = "" if parameters.existing_key else self._find_key()
@@ -66,7 +64,14 @@ class Destruction:
 
     def run(self) -> None:
         """Remove it. What was done stays done, and the same command goes on. Raises DeployError."""
-        cdk = Cdk(Path(self._folder.name), self.parameters.region, self._told)
+        with tempfile.TemporaryDirectory(prefix="carlake-destroy-") as folder:
+            if self._holds:
+                templates_of(self.parameters, Path(folder))
+            self._remove_stacks(Cdk(Path(folder), self.parameters.region, self._told))
+        if self._with_data:
+            self._remove_data()
+
+    def _remove_stacks(self, cdk: Cdk) -> None:
         names = self.account.names(self.parameters)
         for holds in self._holds:
             stack = f"{self.parameters.name}-{holds}"
@@ -76,8 +81,6 @@ class Destruction:
                 )
             # The role that removes the others goes last itself, with the rights of whoever asks.
             cdk.destroy([stack], role="" if holds == "foundation" else names.role_arn(DEPLOY))
-        if self._with_data:
-            self._remove_data()
 
     def _data(self) -> list[str]:
         found = [f"bucket {bucket}" for bucket in self._buckets()]

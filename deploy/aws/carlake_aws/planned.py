@@ -67,7 +67,7 @@ def planned(
 ) -> Plan:
     """The plan of these templates, next to what an account has."""
     facts = facts_of(account, parameters)
-    stacks = {holds: f"{parameters.name}-{holds}" for holds in _ALL}
+    stacks = {holds: f"{parameters.name}-{holds}" for holds in STACKS}
     there = deployed(account, stacks) if account is not None else {}
     return Plan(
         parameters.name,
@@ -81,13 +81,20 @@ def planned(
     )
 
 
-_ALL = ("foundation", "intake", "storage", "catalog", "compute", "query", "operations")
+STACKS = ("foundation", "intake", "storage", "catalog", "compute", "query", "operations")
+"""As `carlake_aws.stack` has them, which brings CDK along; a test holds them to it."""
 
 
 def templates_of(parameters: Parameters, folder: Path, *, checked: bool = False) -> dict[str, dict[str, Any]]:
     """The templates, by what they hold, synthesized into a folder. Raises FindingsError where they are checked."""
     files = synthesize(parameters, folder, checked=checked)
     return {holds: json.loads(file.read_text(encoding="utf-8")) for holds, file in files.items()}
+
+
+def templates_in(folder: Path, parameters: Parameters) -> dict[str, dict[str, Any]]:
+    """The templates that were synthesized into a folder, by what they hold, in order."""
+    files = {holds: folder / f"{parameters.name}-{holds}.template.json" for holds in STACKS}
+    return {holds: json.loads(file.read_text(encoding="utf-8")) for holds, file in files.items() if file.exists()}
 
 
 def facts_of(account: Account | None, parameters: Parameters) -> dict[str, str]:

@@ -187,7 +187,7 @@ def apply(
 
     with TemporaryDirectory(prefix="carlake-deploy-") as folder:
         with invocation.working("Preparing") as told:
-            ready = Deployment(own, Path(folder), told)
+            ready = Deployment.prepared(own, Path(folder), told)
         found = {"code": ready.package.code, "version": ready.package.version, **changes_document(ready.plan)}
         if dry_run and invocation.json:
             invocation.document({"dry_run": True, **found})
