@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -88,7 +89,10 @@ def close_session(session: SparkSession) -> None:
             session.catalog.clearCache()
         if _own and _users <= 0:
             _own = False
-            session.stop()
+            try:
+                session.stop()
+            except Exception:  # noqa: BLE001  (its virtual machine has ended before)
+                _forget_ended(_spark())
 
 
 def runtime_for(version: str) -> str:
@@ -140,13 +144,33 @@ def plain_spark_properties(settings: Settings, runtime: bool = False) -> dict[st
 def _running() -> SparkSession | None:
     """The session that this process has, or the one that a submitted job is to be."""
     spark = _spark()
-    running: SparkSession | None = spark.getActiveSession() or _of_another_thread(spark)
+    try:
+        running: SparkSession | None = spark.getActiveSession() or _of_another_thread(spark)
+    except Exception:
+        if not _own:
+            raise
+        _forget_ended(spark)
+        running = None
     if running is None and "PYSPARK_GATEWAY_PORT" in os.environ:
         # spark-submit has started the virtual machine with its own properties, master and packages.
         running = spark.builder.getOrCreate()
     if running is not None:
         runtime_for(running.version)
     return running
+
+
+def _forget_ended(spark: Any) -> None:
+    """Let a new context be started in place of our own, whose virtual machine has ended: killed, or out of memory.
+
+    PySpark keeps the connection to the first one for as long as the process lives, and has no call for this.
+    """
+    from pyspark import SparkContext
+
+    with suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it could not be stopped in order
+        SparkContext.getOrCreate().stop()
+    SparkContext._active_spark_context = SparkContext._gateway = SparkContext._jvm = None
+    spark._instantiatedSession = None
 
 
 def _of_another_thread(spark: Any) -> SparkSession | None:
