@@ -80,6 +80,12 @@ def test_what_is_taken_away_is_lost_unless_it_is_retained(templates: dict[str, T
     assert ("AWS::S3::Bucket", True, False) not in found
 
 
+def test_the_cli_is_told_of_no_role_that_a_bootstrap_would_have_made(files: dict[str, Path]) -> None:
+    manifest = (next(iter(files.values())).parent / "manifest.json").read_text(encoding="utf-8")
+    assert "carlake-prod-compute" in manifest
+    assert [word for word in ("assumeRoleArn", "cloudFormationExecutionRoleArn", "hnb659fds") if word in manifest] == []
+
+
 def test_there_is_one_list_of_stacks() -> None:
     assert planned_module.STACKS == stack.STACKS
 
