@@ -175,6 +175,9 @@ def put_new(uri: str, content: bytes, modified_at: str = "") -> str | None:
         done = patiently(lambda: obstore.put(store(base), key, content, attributes=attributes, mode="create"))
     except failures.AlreadyExistsError:
         return None
+    except FileNotFoundError as failure:
+        why = f"cannot be put: there is no bucket {base}"
+        raise UnreadableError(Unreadable(uri, why, "Check its name, region and endpoint.")) from failure
     except FAILURES as failure:
         raise unreadable(uri, failure) from failure
     return (done["e_tag"] or "").strip('"')
@@ -186,6 +189,9 @@ def put(uri: str, content: BinaryIO | bytes, modified_at: str = "") -> None:
     attributes = {MODIFIED: modified_at} if modified_at else None
     try:
         obstore.put(store(base), key, content, attributes=attributes)
+    except FileNotFoundError as failure:
+        why = f"cannot be put: there is no bucket {base}"
+        raise UnreadableError(Unreadable(uri, why, "Check its name, region and endpoint.")) from failure
     except FAILURES as failure:
         raise unreadable(uri, failure) from failure
 
