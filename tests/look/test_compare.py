@@ -277,6 +277,10 @@ def test_a_name_that_could_mean_two_columns_pairs_with_none() -> None:
     assert found.pairs == {"car_id": Pair("car_id", "CarID"), "km": Pair("km", "mileage"), "x": Pair("x", "X")} | {
         "a_b": Pair("a_b", "A_b")
     }
+    unclear = paired(["a_b", "ab"], ["A-B"], {}, {})
+    assert not unclear.pairs and unclear.only_here == ("a_b", "ab")
+    either = paired(["front", "rear"], ["tire"], {}, {"tire": ["front", "rear"]})
+    assert not either.pairs and either.only_there == ("tire",)
     twice = paired(["km"], ["mileage", "miles"], {}, {"mileage": ["km"], "miles": ["km"]})
     assert not twice.pairs and twice.only_there == ("mileage", "miles")
 
