@@ -15,7 +15,7 @@ from pyiceberg.table.update import RemoveSnapshotRefUpdate, SetSnapshotRefUpdate
 from carlake.engines.manifests import ERASURE, HOLD, live_files
 from carlake.engines.protocol import Staged
 from carlake.engines.snapshots import stage_snapshot
-from carlake.errors import CarlakeError
+from carlake.errors import CarlakeError, NotFoundError
 from carlake.refresh.history import (
     DONE,
     EMPTY,
@@ -223,14 +223,14 @@ class Situation:
                     found[kept.run] = UndoneRun(kept.run, at)
         return by_time(found)
 
-    def _not_kept(self) -> CarlakeError:
+    def _not_kept(self) -> NotFoundError:
         """The refusal, with what there is left to return to."""
         what = f"What the tables were before {self.run} is not kept any more."
         for run in runs_of(self.known, DONE)[::-1]:
             if self._target(run) is None:
                 continue
-            return CarlakeError(what, f"The earliest run that can be rolled back is {run}: carlake rollback {run}")
-        return CarlakeError(
+            return NotFoundError(what, f"The earliest run that can be rolled back is {run}: carlake rollback {run}")
+        return NotFoundError(
             what, "No run can be rolled back. `carlake rebuild --all` makes the tables again from bronze."
         )
 
