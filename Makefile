@@ -45,7 +45,7 @@ $(COMPLETE): $(READY)
 	@touch $@
 
 servers-soon: setup-tests
-	@PYTHONPATH=tests $(BIN)/python -m servers.provide java postgres rest_catalog versitygw spark_submit function cdk
+	@PYTHONPATH=tests $(BIN)/python -m servers.provide java postgres rest_catalog versitygw spark_submit function
 
 servers: setup-tests ## fetch or build the servers that the tests start (PostgreSQL, catalogs, stores, engines) in .envs
 	@PYTHONPATH=tests $(BIN)/python -m servers.provide

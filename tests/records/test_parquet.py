@@ -94,7 +94,9 @@ def test_row_groups_and_many_rows_keep_their_order() -> None:
 
 
 def test_a_dotted_column_name_is_a_path_as_in_a_csv_header() -> None:
-    table = pa.table({"id": ["e"], "a.b.c": [1.5], "a.b.d": [None], "x": [{"y": 1}], "x.z": [2], "a.e": ["t"], ".f": [3]})
+    table = pa.table(
+        {"id": ["e"], "a.b.c": [1.5], "a.b.d": [None], "x": [{"y": 1}], "x.z": [2], "a.e": ["t"], ".f": [3]}
+    )
     record = b'{"id":"e","a":{"b":{"c":1.5,"d":null},"e":"t"},"x":{"y":1},"x.z":2,".f":3}'
     assert good(read(file(table))) == [record]
 
