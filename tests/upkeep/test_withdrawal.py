@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.upkeep.damages import NOW, cut, manifests
 
 from carlake.lakehouse import Lakehouse
 from carlake.tables.declare import BRONZE, GOLD, SILVER
@@ -67,6 +68,25 @@ def test_every_table_is_as_it_was_before(house: Lakehouse, tmp_path: Path) -> No
         "B",
         "C",
     }
+
+
+def test_no_recovery_takes_it_in_again(house: Lakehouse, tmp_path: Path) -> None:
+    """Its rows lie in a file of an older snapshot, in a folder of the table, for as long as that is kept."""
+    first, other = put(tmp_path / "first.json", _event("A", 1)), put(tmp_path / "second.json", _event("C", 1))
+    house.run([str(first)])
+    house.run([str(other)])
+    assert house.withdraw(str(other)).status == "succeeded"
+    before = _rows(house)
+    assert len(before[BRONZE]) == 1
+    root = house.lake.root
+    house.close()
+    # With a newest manifest that cannot be read, every data file in the folder counts.
+    for manifest in manifests(root, BRONZE):
+        cut(manifest)
+    found = Lakehouse.recover(root, clock=lambda: NOW)
+    assert found.ok and not found.lost, found
+    with lakehouse(root) as house:
+        assert _rows(house) == before
 
 
 def test_an_empty_lake_and_an_unknown_object(house: Lakehouse) -> None:

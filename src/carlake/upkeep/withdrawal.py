@@ -9,6 +9,7 @@ from carlake.refresh.plan import head_of
 from carlake.refresh.refresh import in_turn, publish
 from carlake.refresh.report import Step
 from carlake.tables.declare import BRONZE
+from carlake.upkeep.inspection.ledger import WITHDRAWN
 from carlake.upkeep.maintenance.compaction import carried_on
 
 WITHDRAWAL = "withdrawal"
@@ -19,7 +20,8 @@ def withdraw(context: Context, uri: str) -> Step:
     """Remove every row of the object that bronze has under this uri, its entry in the ledger with them: the same content
     may land again. Where it has none, nothing is committed. What is wrong is in the step, not raised.
 
-    Older snapshots keep the rows until maintenance expires them.
+    Older snapshots keep the rows until maintenance expires them. Until then the new one names what was taken back, so
+    that no recovery takes it in again from their files.
     """
 
     def once() -> Step:
@@ -34,7 +36,8 @@ def withdraw(context: Context, uri: str) -> Step:
         count = engine.count(gone)
         if not count:
             return Step(BRONZE, "skipped", why=WITHDRAWAL)
-        properties = carried_on(context, table, WITHDRAWAL, head, rows=count)
+        ids = ",".join(sorted(str(row[0]) for row in engine.rows(f"SELECT DISTINCT source_id FROM {rows} AS s")))
+        properties = carried_on(context, table, WITHDRAWAL, head, rows=count) | {WITHDRAWN: ids}
         publish(context, engine.stage(table, head.snapshot_id, gone, None, properties))
         return Step(BRONZE, "succeeded", why=WITHDRAWAL, rows_removed=count)
 

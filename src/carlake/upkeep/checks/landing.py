@@ -15,7 +15,7 @@ from carlake.tables.declare import BRONZE
 from carlake.upkeep.checks.finding import Check, Found
 from carlake.upkeep.inspection.examined import SnapshotFiles
 from carlake.upkeep.inspection.lake import Inspection
-from carlake.upkeep.inspection.ledger import source_ids
+from carlake.upkeep.inspection.ledger import source_ids, withdrawn_ids
 
 # An object that nothing took in for so long waits for nobody.
 _OLD_SECONDS = 3600
@@ -36,15 +36,24 @@ def bronze_files(lake: Inspection) -> SnapshotFiles:
 
 
 def held_ids(lake: Inspection) -> set[str] | None:
-    """The objects that bronze holds; None where it cannot be read, or holds too many rows for a quick look."""
+    """The objects that bronze holds, or that were taken back out of it; None where it cannot be read, or holds too many
+    rows for a quick look.
+    """
     files = bronze_files(lake)
     if files.broken or (not lake.deep and sum(file.record_count for file in files.data) > _QUICK_ROWS):
         return None
     table = lake.tables.get(BRONZE)
     try:
-        return source_ids(table.place.path(file.file_path) for file in files.data) if table else set()
+        held = source_ids(table.place.path(file.file_path) for file in files.data) if table else set()
     except Exception:  # noqa: BLE001  (a damaged data file has a check of its own)
         return None
+    return held | withdrawn(lake)
+
+
+def withdrawn(lake: Inspection) -> set[str]:
+    """The objects that were taken back out of bronze."""
+    file = lake.best(BRONZE)
+    return withdrawn_ids(file.metadata.snapshots) if file else set()
 
 
 def _unreadable(lake: Inspection) -> Iterator[Found]:

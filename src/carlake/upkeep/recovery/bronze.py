@@ -31,7 +31,7 @@ from carlake.refresh.plan import Bookmark
 from carlake.refresh.refresh import publish
 from carlake.storage.store_paths import AnyPath, StorePath, named_below, parquet
 from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
-from carlake.upkeep.checks.landing import bronze_files, outside
+from carlake.upkeep.checks.landing import bronze_files, outside, withdrawn
 from carlake.upkeep.inspection.examined import file_trouble
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.upkeep.inspection.ledger import HeldObject, objects_in, source_ids, together
@@ -90,7 +90,8 @@ def assemble(lake: Inspection) -> Assembly:
     for source_id, here in held.items():
         if here.whole and not (source_id in doubtful and in_archive(source_id)):
             found.whole.add(source_id)
-    for source_id in {*held, *others} - found.whole:
+    # What was taken back lies in files of older snapshots yet; it stays away, unless it landed anew.
+    for source_id in {*held, *others} - found.whole - (withdrawn(lake) - {*held}):
         there = others.get(source_id)
         if there is not None and there.whole and not _may_lack_its_end(there, others):
             found.bring[source_id] = there.files
