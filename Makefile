@@ -58,9 +58,10 @@ lint: setup-tests ## ruff and mypy
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-test: setup-tests ## lint, then every test
-	@# Trino is large and its tests come late: it is fetched meanwhile, and they wait for it if they must.
-	@PYTHONPATH=tests $(BIN)/python -m servers.provide trino & \
+test: setup ## lint, then every test
+	@# Two servers take minutes to build and to fetch: they come while pip works, and the tests wait for them if they must.
+	@PYTHONPATH=tests $(BIN)/python -m servers.provide versitygw trino & \
+	$(MAKE) --no-print-directory setup-tests && \
 	$(MAKE) --no-print-directory -j2 lint servers-soon && \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(ARGS),$(ARGS),--matrix usual)
 
