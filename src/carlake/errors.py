@@ -27,6 +27,10 @@ class LakeError(CarlakeError):
     """The lake cannot be opened: moved, newer, or not a lake."""
 
 
+class NoLakeError(LakeError):
+    """A store was asked, and holds no lake at this place."""
+
+
 class NotFoundError(CarlakeError):
     """A table, column, run, snapshot, contract or path that was named does not exist."""
 

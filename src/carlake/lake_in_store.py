@@ -13,7 +13,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from carlake.errors import LakeError, SettingsError
+from carlake.errors import LakeError, NoLakeError, SettingsError
 from carlake.lake_record import FORMAT, TOML, Lake, identity, own_text, parse_own
 from carlake.storage.clients import options_of
 from carlake.storage.places import Places, path_of
@@ -26,12 +26,14 @@ _ACCESS = ("store_properties", "state_folder")
 
 
 def open_in_store(uri: str, settings: Settings | None, file: Path | None) -> Lake:
-    """The lake at a URI. Raises LakeError where there is none, it was copied, or it is of a newer format."""
+    """The lake at a URI. Raises NoLakeError where there is none, LakeError where it was copied, is of a newer format, or
+    cannot be reached.
+    """
     root = path_of(uri).rstrip("/")
     access = _access(settings, file)
     content = _read(root, access)
     if content is None:
-        raise LakeError(f"There is no lake at {root}.", f"Make one: carlake init --lake {shlex.quote(root)}")
+        raise NoLakeError(f"There is no lake at {root}.", f"Make one: carlake init --lake {shlex.quote(root)}")
     return _lake(root, content, access)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from carlake.landing.objects import (
 from carlake.landing.store_listing import under
 from carlake.storage import clients as store_clients
 from carlake.storage.clients import forget_clients, leave, use
+from carlake.storage.places import Places
 from servers.faults import Fault, Request, failing
 
 DAY = date(2026, 1, 2)
@@ -120,6 +122,24 @@ def test_what_may_not_be_read_is_named_and_the_others_go_on(
     for read in (read_object, hash_object, check_unchanged):
         with pytest.raises(UnreadableError, match=r"lake/closed/a\.json cannot be reached: permission denied"):
             read(closed)
+
+
+def test_a_store_for_which_there_are_no_credentials_is_not_said_to_refuse_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    # Where a machine with a role has its credentials, nobody answers.
+    options = (("endpoint", "http://127.0.0.1:9"), ("max_retries", "0"), ("metadata_endpoint", "http://127.0.0.1:9"))
+    use(options, ["s3://nobodys/"])
+    try:
+        (found,) = list_paths(["s3://nobodys/x/"]).unreadable
+        with pytest.raises(OSError, match="cannot be reached: no credentials for it were found"):
+            Places(dict(options)).read("s3://nobodys/x/a.json")
+    finally:
+        leave(options, ["s3://nobodys/"])
+    assert "no credentials for it were found" in found.why and "AWS_PROFILE" in found.advice, found
 
 
 ODD = ("in/a//b.json", "in/c/../x.json", "in/d/./y.json", "in//q.json", "in/e/2\n3.json", "in/f//")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -131,7 +133,7 @@ SCENARIOS: dict[str, Scenario] = {
     "held": Scenario(_held),
     "orphan-files": Scenario(_orphan, deep=True),
 }
-ALONE = ("lake-newer", "settings", "clock", "disk-low", "disk-full", "permission", "circuit-open")
+ALONE = ("lake-unreachable", "lake-newer", "settings", "clock", "disk-low", "disk-full", "permission", "circuit-open")
 """Checks that have tests of their own below."""
 QUEUE = ("queue-unusable", "queue-no-redrive", "queue-dead-letters")
 """Checks that are tested with a queue: tests/queues."""
@@ -211,6 +213,33 @@ def test_open_circuits(lake: Path) -> None:
     (command,) = check_named("circuit-open").commands
     assert call(command, lake).code == 0
     assert [f for f in diagnose(look(lake, deep=False)).findings if f.check == "circuit-open"] == []
+
+
+def test_a_lake_in_a_store_out_of_reach_is_not_called_missing(tmp_path: Path) -> None:
+    """Who believes that there is no lake makes another."""
+    nobody = {"endpoint": "http://127.0.0.1:9", "region": "none", "max_retries": "0"}
+    keys = {"access_key_id": "none", "secret_access_key": "none"}
+    out = {
+        "CARLAKE_CATALOG": "sql",
+        "CARLAKE_CATALOG_URI": f"sqlite:///{tmp_path}/catalog.db",
+        "CARLAKE_STORE_PROPERTIES": json.dumps(nobody | keys),
+        "CARLAKE_STATE_FOLDER": str(tmp_path / "state"),
+    }
+    said, refused = (
+        subprocess.run(
+            [Path(sys.executable).with_name("carlake"), command, "--lake", "s3://fleet/lake", "--json"],
+            env=os.environ | out,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for command in ("doctor", "recover")
+    )
+    assert (said.returncode, refused.returncode, said.stderr) == (1, 1, "")  # nothing of the tries
+    found = json.loads(said.stdout)
+    assert [finding["check"] for finding in found["findings"]] == ["lake-unreachable"]
+    assert "cannot be reached" in found["findings"][0]["what"] and found["mends"] == ["carlake doctor"]
+    assert "cannot be reached" in json.loads(refused.stdout)["error"]["what"]
 
 
 def test_a_newer_lake_is_left_alone(lake: Path) -> None:

@@ -90,6 +90,8 @@ def test_what_is_no_lake_or_another_is_refused(lake: StoreLake) -> None:
     lake.places.write(f"{lake.uri}-copy/carlake.toml", toml(lake).encode())
     with pytest.raises(LakeError, match=rf"copy was made at {lake.uri}, .* Nothing was changed"):
         lakes.open(f"{lake.uri}-copy", lake.settings())
+    copied = Lakehouse.doctor(f"{lake.uri}-copy", lake.settings()).findings
+    assert [(finding.check, "was made at" in finding.what) for finding in copied] == [("lake-unreachable", True)]
     lake.places.write(f"{lake.uri}-full/thesis.txt", b"mine")
     with pytest.raises(LakeError, match=r"is not a lake: it holds .*/thesis\.txt"):
         lakes.create(f"{lake.uri}-full", lake.settings())

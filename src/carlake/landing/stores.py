@@ -22,7 +22,7 @@ import stamina
 
 from carlake.landing import odd_keys
 from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
-from carlake.storage.clients import client, options_for
+from carlake.storage.clients import CREDENTIALS_ADVICE, NO_CREDENTIALS, client, lacks_credentials, options_for
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -61,7 +61,7 @@ def patiently(ask: Callable[[], Answer]) -> Answer:
 
 def may_pass(failure: Exception) -> bool:
     """Whether a failure is one of the connection; a single request that was refused was repeated by the client."""
-    return isinstance(failure, failures.GenericError) and not status_of(failure)
+    return isinstance(failure, failures.GenericError) and not status_of(failure) and not lacks_credentials(failure)
 
 
 @contextmanager
@@ -218,6 +218,10 @@ def unreadable(uri: str, failure: Exception) -> UnreadableError:
     """The error that names the object, from one of the store's own."""
     if isinstance(failure, FileNotFoundError):
         return _missing(uri)
+    if lacks_credentials(failure):
+        return UnreadableError(
+            Unreadable(uri, f"cannot be reached: {NO_CREDENTIALS}", f"{CREDENTIALS_ADVICE} {_RETRY}")
+        )
     denied = isinstance(failure, failures.PermissionDeniedError | failures.UnauthenticatedError | PermissionError)
     if denied or status_of(failure) in ("401", "403"):
         advice = f"Give these credentials the right to list, read and delete there. {_RETRY}"

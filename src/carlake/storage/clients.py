@@ -9,7 +9,9 @@ such a configuration is there.
 from __future__ import annotations
 
 import functools
+import logging
 import os
+import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -47,6 +49,14 @@ def options_of(properties: Mapping[str, str]) -> Options:
                 raise SettingsError(what) from None
     return tuple(sorted(given.items()))
 
+
+NO_CREDENTIALS = "no credentials for it were found"
+CREDENTIALS_ADVICE = "Log in, set AWS_PROFILE or the keys in the environment, or give the machine a role."
+# The last place where obstore looks for credentials is the machine's own role.
+_ASKED_THE_MACHINE = re.compile(r"/latest/(api/token|meta-data/)")
+
+# What asks stores again would tell each try on standard error; the last one's error is told by carlake.
+logging.getLogger("stamina").setLevel(logging.ERROR)
 
 _used: dict[str, list[Options]] = {}
 _usual: list[Options] = []
@@ -170,6 +180,11 @@ def in_parts(size: int) -> Any:
     from boto3.s3.transfer import TransferConfig
 
     return TransferConfig(multipart_threshold=size, multipart_chunksize=size, max_concurrency=4)
+
+
+def lacks_credentials(failure: Exception) -> bool:
+    """Whether S3 was not even asked, since no credentials are at hand."""
+    return _ASKED_THE_MACHINE.search(str(failure).partition("\n")[0]) is not None
 
 
 def forget_clients() -> None:

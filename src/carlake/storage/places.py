@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from carlake.storage.checksums import Digest, check_content, recorded
-from carlake.storage.clients import client
+from carlake.storage.clients import NO_CREDENTIALS, client, lacks_credentials
 from carlake.storage.kept import KeptContents
 from carlake.storage.listings import pages
 
@@ -330,7 +330,9 @@ def _asked(location: str, ask: Callable[[], Any]) -> Any:
 def _may_pass(failure: Exception) -> bool:
     from obstore.exceptions import GenericError
 
-    return isinstance(failure, GenericError) and not re.search(r"\b4\d\d\b", _first_line(failure))
+    if not isinstance(failure, GenericError) or lacks_credentials(failure):
+        return False
+    return not re.search(r"\b4\d\d\b", _first_line(failure))
 
 
 @contextmanager
@@ -351,6 +353,8 @@ def _named(location: str) -> Iterator[None]:
 
 
 def _first_line(failure: Exception) -> str:
+    if lacks_credentials(failure):
+        return NO_CREDENTIALS
     # obstore's errors go on with a dump of its own data; the first line says what happened.
     return (str(failure).splitlines() or [type(failure).__name__])[0].strip().rstrip(".:")
 

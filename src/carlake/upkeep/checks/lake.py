@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from carlake.errors import NoLakeError
 from carlake.upkeep.checks.finding import Check, Found
 from carlake.upkeep.inspection.lake import Inspection
 
@@ -11,9 +12,16 @@ _RECOVER = ("carlake recover --dry-run", "carlake recover --yes")
 
 
 def _missing(lake: Inspection) -> Iterator[Found]:
+    if lake.uri and not isinstance(lake.refusal, NoLakeError):
+        return  # the store did not say so
     catalog_there = not lake.uri and (lake.root / "catalog.db").exists()
     if not lake.is_lake and not catalog_there and lake.refusal is not None:
         yield lake.location, lake.refusal.what
+
+
+def _unreachable(lake: Inspection) -> Iterator[Found]:
+    if lake.uri and lake.refusal is not None and not isinstance(lake.refusal, NoLakeError):
+        yield lake.location, str(lake.refusal)
 
 
 def _file(lake: Inspection) -> Iterator[Found]:
@@ -69,6 +77,19 @@ CHECKS = (
         "Give the right folder, or make the lake.",
         _missing,
         ("carlake init",),
+    ),
+    Check(
+        "lake-unreachable",
+        "lake",
+        "error",
+        "Every command says that the lake cannot be reached, or why this one, in an object store, cannot be opened.",
+        "The store gives no answer or refuses these credentials, or its carlake.toml is not for this place or this "
+        "carlake. Nothing is known about the lake, and nothing was changed. Make no other in its place.",
+        "carlake.toml is asked for in the store.",
+        "Check the bucket's name, the credentials, the network, and the endpoint in store_properties; do what the message "
+        "says. Then look again.",
+        _unreachable,
+        ("carlake doctor",),
     ),
     Check(
         "lake-file",

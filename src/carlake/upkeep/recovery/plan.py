@@ -47,7 +47,10 @@ outside   take in objects that lie in data files outside of bronze's snapshots a
 verify    check every table against what it is made from
 """
 
-_BLOCKING = ("no-lake", "lake-newer", "settings", "catalog-unreachable", "disk-full", "permission")
+_BLOCKING = (
+    *("no-lake", "lake-unreachable", "lake-newer", "settings", "catalog-unreachable"),
+    *("disk-full", "permission"),
+)
 """Findings that no step of a recovery mends: a person has to, before."""
 
 
