@@ -162,7 +162,7 @@ def _commands() -> str:
     group: Any = typer.main.get_command(app)
     with patch.dict(os.environ, COLUMNS="80"), typer.Context(group, info_name="carlake") as ctx:
         parts = ["# Commands", _screen(group.get_help(ctx))]
-        parts.append("Exit codes: 0 done, 1 failed or partly failed, 2 wrong usage.")
+        parts.append("Exit codes: 0 done, 1 failed or partly failed, 2 wrong usage; `compare` has 3, too.")
         for name in group.list_commands(ctx):
             parts += _command(group.commands[name], ctx)
     return "\n\n".join(parts)

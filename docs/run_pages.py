@@ -144,7 +144,7 @@ def _run(command: str, code: int) -> tuple[str, int]:
     if target:
         Path(target).write_bytes(printed)
         return "", code
-    return printed.decode().replace("\r\n", "\n"), code  # CSV, as RFC 4180 has it
+    return printed.decode(), code
 
 
 def _python(body: str, folder: Path) -> str:

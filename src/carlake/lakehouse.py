@@ -147,6 +147,7 @@ class Lakehouse(Mending):
         """
         if mistake := next((table.broken for table in self.declared.values() if table.broken), ""):
             raise ContractError(mistake)
+        self.to_read()
         listing = self._list(paths)
         context = self.context(today=today)
         refreshes = [
@@ -203,6 +204,7 @@ class Lakehouse(Mending):
     def table(self, name: str) -> TableInfo:
         """One table, with its columns. Raises NotFoundError naming the nearest."""
         self.write_down_runs()
+        self.to_read()
         return table_info(self.catalog, self.settings.namespace, self.declared, self._known_table(name))
 
     def query(
@@ -224,6 +226,7 @@ class Lakehouse(Mending):
         from carlake.look.query import query
 
         self.write_down_runs()
+        self.to_read()
         return query(
             self.catalog,
             self.settings.namespace,
@@ -280,6 +283,7 @@ class Lakehouse(Mending):
         """
         from carlake.look.verify import verify
 
+        self.to_read()
         return verify(self, deep=deep)
 
     def compare(self, table: str, other: str, **how: Any) -> Comparison:
@@ -288,17 +292,19 @@ class Lakehouse(Mending):
         table  a table of the lake or of its catalog (`namespace.table`); `TABLE@RUN` is as it was at the end of a run
         other  such a table, or files: a path, folder, glob or store uri of Parquet, JSON or CSV
         how    key, columns, ignore (names); mapping (name there -> name here); tolerance of numbers; zone of times
-               without one; as_of_run for the lake's tables; limit of the differences that are named
+               without one; as_of_run for the lake's tables; limit of the differences that are named (None: all)
         Raises NotFoundError for what is not there, ReadError for files that cannot be read, QueryError.
         """
         from carlake.look.compare.comparison import compare
 
+        self.to_read()
         return compare(self, table, other, **how)
 
     def trace(self, key: str) -> Trace:
         """Follow an event id or a car from gold back to its files, and forward. Raises NotFoundError."""
         from carlake.look.trace import trace
 
+        self.to_read()
         return trace(self, key)
 
     # -- mend --------------------------------------------------------------------------------------------------------
@@ -374,6 +380,7 @@ class Lakehouse(Mending):
         """
         from carlake.look.connect import connect
 
+        self.to_read()
         return connect(self, tool, as_of_run)
 
 

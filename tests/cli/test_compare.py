@@ -55,6 +55,44 @@ def test_the_differences_as_rows(carlake: Callable, lake: Path, other: Path, tmp
     assert said.code == 1 and said.out.startswith("Different ") and pq.read_table(file).num_rows == 3
 
 
+def test_a_file_and_a_pipe_get_all_differences_and_the_screen_the_first(
+    carlake: Callable, lake: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "old.csv"
+    sql = "SELECT event_id, car_chassis, '-1' AS manufacturer, model FROM silver_car_telemetry"
+    assert carlake("query", sql, "-o", old, "--lake", lake).code == 0
+    rows = len(old.read_text().splitlines()) - 1
+    assert rows > 10
+    file = tmp_path / "differences.ndjson"
+    said = carlake("compare", "silver", old, "--lake", lake, "-o", file)
+    assert said.code == 1 and len(file.read_text().splitlines()) == rows
+    assert f"10 of {rows}; " in said.out
+    assert sum(line.endswith("  -1") for line in said.out.splitlines()) == 10
+    said = carlake("compare", "silver", old, "--lake", lake, "--format", "csv")
+    assert len(said.out.splitlines()) == rows + 1 and "\r" not in said.out
+    few = carlake("compare", "silver", old, "--lake", lake, "--format", "csv", "--limit", 2)
+    assert len(few.out.splitlines()) == 3
+    assert len(carlake("compare", "silver", old, "--lake", lake, "--json").json["differences"]) == 10
+
+
+def test_what_cannot_be_compared_ends_with_3(carlake: Callable, lake: Path, other: Path, tmp_path: Path) -> None:
+    assert carlake("compare", "silver", other, "--lake", tmp_path / "no-lake").code == 3
+    cut = tmp_path / "cut.parquet"
+    cut.write_bytes(other.read_bytes()[:60])
+    assert carlake("compare", "silver", cut, "--lake", lake).code == 3
+    there = tmp_path / "no" / "such" / "folder.csv"
+    assert carlake("compare", "current_state", other, "--lake", lake, "-o", there).code == 3
+    script = tmp_path / "mk.py"
+    script.write_text("import os\nprint(1, 2)\n")
+    said = carlake("compare", "silver", script, "--lake", lake)
+    assert said.code == 3 and "mk.py: no known format; Parquet, JSON/NDJSON, CSV (also .gz, .zst)." in said.err
+
+
+def test_a_key_that_is_no_column_does_not_name_sixty(carlake: Callable, lake: Path) -> None:
+    said = carlake("compare", "silver", "silver@last", "--lake", lake, "--key", "wheels")
+    assert said.code == 2 and " more." in said.err and len(said.err) < 500
+
+
 @pytest.mark.parametrize(
     ("options", "what"),
     [

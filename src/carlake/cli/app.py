@@ -28,7 +28,7 @@ from carlake.cli import (
     service,
     start,
 )
-from carlake.cli.exits import FAILED, NOBODY_READS, WRONG_USAGE
+from carlake.cli.exits import FAILED, NOBODY_READS, WRONG_USAGE, code_of
 from carlake.cli.help import Carlake, Command
 from carlake.cli.invocation import NobodyReadsError, command
 from carlake.cli.terminal import colored
@@ -97,7 +97,7 @@ def call(arguments: list[str]) -> int:
         if debug:
             _trace()
         _say(error.what, error.advice, as_json)
-        return WRONG_USAGE if isinstance(error, NotFoundError) else FAILED
+        return WRONG_USAGE if isinstance(error, NotFoundError) else code_of(error)
     except TyperException as error:
         _say(*_wrong_usage(error), as_json=as_json)
         return error.exit_code
@@ -106,13 +106,13 @@ def call(arguments: list[str]) -> int:
             _trace()
         file = f"{error.filename}: " if error.filename else ""
         _say(f"{file}{error.strerror or error}.", _mend(error), as_json)
-        return FAILED
+        return code_of(error)
     except Exception as error:  # noqa: BLE001  (the last place where an error can be told in a person's words)
         if debug:
             _trace()
         what = " ".join(str(error).split()) or "no message"
         _say(f"Unexpected {type(error).__name__}: {what[:500]}", "Add --debug to see where this arose.", as_json)
-        return FAILED
+        return code_of(error)
 
 
 def _mend(error: OSError) -> str:

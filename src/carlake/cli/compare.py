@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from carlake.cli.exits import FAILED, NO_ANSWER, failing_with
 from carlake.cli.help import Command
 from carlake.cli.invocation import Invocation, command
 from carlake.cli.look import format_of_rows
@@ -16,6 +17,10 @@ from carlake.cli.names import complete_formats, complete_tables
 
 if TYPE_CHECKING:
     from carlake.look.compare.comparison import Comparison
+
+
+SHOWN = 10
+"""Differences of each kind that a person sees unless more are asked for."""
 
 
 def register(app: typer.Typer) -> None:
@@ -89,9 +94,16 @@ def compare(
         ),
     ] = None,
     limit: Annotated[
-        int,
-        typer.Option("--limit", "-n", metavar="N", min=0, help="Differences to show, of each kind; all are counted."),
-    ] = 10,
+        int | None,
+        typer.Option(
+            "--limit",
+            "-n",
+            metavar="N",
+            min=0,
+            help="Differences to name, of each kind; all are counted. [10; all with --format or --output]",
+            show_default=False,
+        ),
+    ] = None,
     format: Annotated[  # noqa: A002  the word of the command line
         str | None,
         typer.Option(
@@ -111,40 +123,44 @@ def compare(
 
     Rows are matched by the key. A key that a side has more than once is named and counted, and its rows are compared
     with none. Columns are matched by name, in any spelling, by the names that landed records have, and by --mapping; what is done
-    to compare values of two types is said. Exit code 0 if all rows are equal, 1 if not.
+    to compare values of two types is said. Exit code 0 if all rows are equal, 1 if not, 3 if they could not be compared.
 
       carlake compare current_state s3://old-bucket/gold/car_current_state/
       carlake compare silver 'old/silver/*.parquet' --mapping carVin=car_chassis --tolerance 0.001
       carlake compare alerts alerts@last
     """
     written = format is not None or output is not None
-    wanted = format_of_rows(invocation, format, output) if written else ""
-    with invocation.open() as house:
-        with invocation.working("Comparing"):
-            found = house.compare(
-                table,
-                other,
-                key=_names(key),
-                columns=_names(columns),
-                ignore=_names(ignore),
-                mapping=_mapping(mapping),
-                tolerance=tolerance,
-                zone=zone,
-                as_of_run=as_of_run,
-                limit=limit,
-            )
-    if written:
-        _write(found, wanted, output)
-    elif invocation.json:
-        invocation.document(document(found))
-    if not written or output is not None:
-        from carlake.cli.compare_screen import show_comparison
+    with failing_with(NO_ANSWER):
+        wanted = format_of_rows(invocation, format, output) if written else ""
+        with invocation.open() as house:
+            with invocation.working("Comparing"):
+                found = house.compare(
+                    table,
+                    other,
+                    key=_names(key),
+                    columns=_names(columns),
+                    ignore=_names(ignore),
+                    mapping=_mapping(mapping),
+                    tolerance=tolerance,
+                    zone=zone,
+                    as_of_run=as_of_run,
+                    limit=limit if limit is not None or written else SHOWN,
+                )
+        if written:
+            _write(found, wanted, output)
+        elif invocation.json:
+            invocation.document(document(found))
+        if not written or output is not None:
+            from carlake.cli.compare_screen import show_comparison
 
-        show_comparison(invocation.screen, found)
+            if limit is None:
+                show_comparison(invocation.screen, found, SHOWN, file=str(output or ""))
+            else:
+                show_comparison(invocation.screen, found, limit)
     if not found.equal:
         with suppress(BrokenPipeError):
             sys.stdout.flush()
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
 
 
 def _write(found: Comparison, wanted: str, output: Path | None) -> None:

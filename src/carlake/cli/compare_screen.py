@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _MOST_NAMED = 14
 
 
-def show_comparison(screen: Screen, found: Comparison) -> None:
-    """The counts first; then what differs; then how it was compared."""
+def show_comparison(screen: Screen, found: Comparison, limit: int, file: str = "") -> None:
+    """The counts first; then what differs, `limit` of each kind; then how it was compared. `file`: what has all of them."""
     rows = found.rows
     screen.line(("Equal", GOOD) if found.equal else ("Different", BAD), f"  {found.here} and {found.there}")
     screen.line()
@@ -40,7 +40,7 @@ def show_comparison(screen: Screen, found: Comparison) -> None:
             "the only one of the other side."
         )
     _differing(screen, rows.columns)
-    _examples(screen, found)
+    _examples(screen, found, limit, file)
     _notes(screen, found)
 
 
@@ -64,7 +64,9 @@ def _differing(screen: Screen, columns: tuple[Compared, ...]) -> None:
         )
 
 
-def _examples(screen: Screen, found: Comparison) -> None:
+def _examples(screen: Screen, found: Comparison, limit: int, file: str) -> None:
+    import pyarrow.compute as pc
+
     table = found.rows.differences
     if not table.num_rows:
         return
@@ -73,19 +75,30 @@ def _examples(screen: Screen, found: Comparison) -> None:
         "only here": found.rows.only_here,
         "only there": found.rows.only_there,
         "differs": found.rows.differing,
-        "repeated key": None,
+        "repeated key": 0,
     }
     rows: dict[str, list[dict[str, Any]]] = {kind: [] for kind in totals}
     names = table.column_names[1 : 1 + len(keys)]
-    columns = [table.column(place).to_pylist() for place in range(table.num_columns)]
-    for kind, *rest in zip(*columns, strict=True):
-        rows[kind].append({"key": [_text(value) for value in rest[: len(names)]], "rest": rest[len(names) :]})
+    for kind, own in rows.items():
+        all_of_it = table.filter(pc.equal(table["kind"], kind))
+        # A file may have millions: no more of them than can be shown are made into objects.
+        few = all_of_it.slice(0, limit * max(len(found.rows.columns), 1))
+        totals[kind] = totals[kind] or all_of_it.num_rows
+        for values in zip(*(few.column(place).to_pylist() for place in range(1, few.num_columns)), strict=True):
+            own.append({"key": [_text(value) for value in values[: len(names)]], "rest": values[len(names) :]})
+        first = dict.fromkeys(tuple(row["key"]) for row in own)
+        kept = set(list(first)[:limit])
+        own[:] = [row for row in own if tuple(row["key"]) in kept]
     for kind, own in rows.items():
         if not own:
             continue
         shown = len({tuple(row["key"]) for row in own})
         total = totals[kind]
-        more = f"{shown} of {number(total)}; --limit shows more" if total is not None and shown < total else ""
+        more = (
+            f"{shown} of {number(total)}; {f'{file} names all' if file else '--limit shows more'}"
+            if shown < total
+            else ""
+        )
         screen.line()
         titles = [Column(name, whole=True) for name in keys]
         if kind == "differs":
@@ -93,7 +106,7 @@ def _examples(screen: Screen, found: Comparison) -> None:
             titles += [Column(name, whole=True) for name in ("column", "here", "there")]
             screen.table(titles, [(*row["key"], *row["rest"]) for row in own])
         elif kind == "repeated key":
-            screen.heading("Repeated keys", "with how many rows each side has of them")
+            screen.heading("Repeated keys", "; ".join(filter(None, ("with how many rows each side has of them", more))))
             titles += [Column("here", right=True), Column("there", right=True)]
             screen.table(titles, [(*row["key"], *row["rest"][1:]) for row in own])
         else:

@@ -34,7 +34,8 @@ def write(rows: pa.Table, format: str, stream: BinaryIO, *, width: int | None = 
     """Write rows to a stream of bytes; text is UTF-8.
 
     format  table    for people: aligned; a table wider than `width` is turned sideways, a block of lines per row
-            csv      RFC 4180 with a header; NULL is empty, an empty text is `""`
+            csv      as RFC 4180 with a header, but lines end in LF alone, for what a shell cuts at line ends; NULL is empty,
+                     an empty text is `""`
             json     one array of objects: numbers as numbers (decimals in full), times ISO 8601 with Z, bytes as base64,
                      NaN and infinity as null
             ndjson   the same objects, one a line
@@ -154,9 +155,9 @@ def _text(value: Any) -> str:
 
 
 def _csv(rows: pa.Table) -> Iterator[str]:
-    yield ",".join(map(_csv_field, rows.column_names)) + "\r\n"
+    yield ",".join(map(_csv_field, rows.column_names)) + "\n"
     for row in objects(rows):
-        yield ",".join(_csv_field(value) for value in row.values()) + "\r\n"
+        yield ",".join(_csv_field(value) for value in row.values()) + "\n"
 
 
 def _csv_field(value: Any) -> str:

@@ -171,14 +171,14 @@ class ComparingSession:
         *,
         zone: str = "UTC",
         tolerance: float = 0.0,
-        limit: int = 10,
+        limit: int | None = 10,
     ) -> Rows:
         """Compare the two sides.
 
         keys, columns  in both sides; columns without the keys
         zone           of times without one
         tolerance      by how much numbers may differ
-        limit          of the differences that are named, of each kind; all are counted
+        limit          of the differences that are named, of each kind; None: all; all are counted
         Raises ReadError, UnreadableError; QueryError where the memory does not do.
         """
         with self._failures(""):
@@ -241,7 +241,7 @@ class ComparingSession:
         columns: Sequence[Pair],
         hows: Mapping[Pair, Reconciled],
         differ: Sequence[str],
-        limit: int,
+        limit: int | None,
     ) -> Rows:
         here, there = self._number("FROM here"), self._number("FROM there")
         only_here = self._number("FROM found WHERE is_there IS NULL")
@@ -283,7 +283,8 @@ class ComparingSession:
             f"WHERE least(r.here, r.there) = 1 AND NOT ({' OR '.join([*differ, 'false'])}))"
         )
 
-    def _differences(self, keys: Sequence[Pair], columns: Sequence[Pair], limit: int) -> pa.Table:
+    def _differences(self, keys: Sequence[Pair], columns: Sequence[Pair], limit: int | None) -> pa.Table:
+        most = "" if limit is None else f" LIMIT {int(limit)}"
         self._run("SET TimeZone = 'UTC'")  # as people read times, whatever those without a zone were taken for
         names = [f"k{number}" for number in range(len(keys))]
         by, out = ", ".join(names), ", ".join(f"{n} AS {_name(pair.here)}" for n, pair in zip(names, keys, strict=True))
@@ -292,7 +293,7 @@ class ComparingSession:
         for order, (kind, where) in enumerate(((ONLY_HERE, "is_there IS NULL"), (ONLY_THERE, "is_here IS NULL"))):
             rows.append(
                 f"SELECT {order} AS o, row_number() OVER () AS r, 0 AS c, {quoted(kind)} AS kind, {by}, {nothing} AS col, "
-                f"{nothing} AS a, {nothing} AS b FROM (FROM found WHERE {where} ORDER BY {by} LIMIT {int(limit)})"
+                f"{nothing} AS a, {nothing} AS b FROM (FROM found WHERE {where} ORDER BY {by}{most})"
             )
         # One list of a row's columns, unnested: a SELECT for each column would take DuckDB longer to plan than to run.
         each = ", ".join(
@@ -301,14 +302,14 @@ class ComparingSession:
             for number, pair in enumerate(columns)
         )
         if each:
-            first = f"FROM found WHERE is_here AND is_there ORDER BY {by} LIMIT {int(limit)}"
+            first = f"FROM found WHERE is_here AND is_there ORDER BY {by}{most}"
             rows.append(
                 f"SELECT 2, r, e.c, {quoted(DIFFERS)}, {by}, e.col, e.a, e.b FROM (SELECT {by}, unnest([{each}]) AS e, "
                 f"row_number() OVER (ORDER BY {by}) AS r FROM ({first})) WHERE e.d"
             )
         rows.append(
             f"SELECT 3, row_number() OVER (), 0, {quoted(REPEATED)}, {by}, {nothing}, CAST(here AS VARCHAR), "
-            f"CAST(there AS VARCHAR) FROM (FROM repeated ORDER BY here + there DESC, {by} LIMIT {int(limit)})"
+            f"CAST(there AS VARCHAR) FROM (FROM repeated ORDER BY here + there DESC, {by}{most})"
         )
         sql = (
             f'SELECT kind, {out}, col AS "column", a AS here, b AS there FROM ({" UNION ALL ".join(rows)}) '

@@ -24,6 +24,9 @@ Form = tuple[Literal["parquet", "json", "csv"], Literal["none", "gzip", "zstd"]]
 
 _HEAD = 4096
 _BINARY = bytes(set(range(32)) - set(b"\t\n\r\f\x1b"))
+# What is neither Parquet nor JSON is taken for CSV, but not where its name says that it is something else, as `job.py`.
+_OTHER = re.compile(r"[^/]\.(?!(?:csv|tsv|psv|txt|dat|data|json|jsonl|ndjson)$)[a-z][a-z0-9]*$", re.IGNORECASE)
+_PACKED = re.compile(r"\.(?:gz|gzip|zst|zstd)$", re.IGNORECASE)
 _PARTITION = re.compile(r"(?<=/)([^/=]+)=[^/]*(?=/)")
 # JSON's texts stay texts: what they are is said by the column that they are compared with.
 _OPTIONS = {
@@ -52,7 +55,14 @@ def form_of(landed: LandedObject) -> Form:
         raise ReadError(
             f"{landed.uri} is neither Parquet nor JSON nor CSV.", "Name the files to compare by a glob, as '*.csv'."
         )
-    return ("json" if text.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[") else "csv"), packing
+    if text.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
+        return "json", packing
+    if _OTHER.search(_PACKED.sub("", landed.uri)):
+        raise ReadError(
+            f"{landed.uri}: no known format; Parquet, JSON/NDJSON, CSV (also .gz, .zst).",
+            "Name the files to compare by a glob, as '*.csv'; give CSV the ending .csv.",
+        )
+    return "csv", packing
 
 
 def readers(objects: Sequence[LandedObject]) -> list[tuple[str, str]]:

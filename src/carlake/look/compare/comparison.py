@@ -55,7 +55,7 @@ def compare(
     tolerance: float = 0.0,
     zone: str = "UTC",
     as_of_run: str | None = None,
-    limit: int = 10,
+    limit: int | None = 10,
 ) -> Comparison:
     """Compare a table with another or with files, as `Lakehouse.compare` says."""
     house.write_down_runs()

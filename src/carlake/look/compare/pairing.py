@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from carlake.engines.duckdb.compare import Pair
 from carlake.errors import NotFoundError
 from carlake.look.names import did_you_mean
+
+_MOST_NAMED = 12  # a person reads no more names in an error
 
 _SPELLING = re.compile(r"[_.\s-]")
 
@@ -37,13 +39,13 @@ class Pairing:
         lower = name.lower()
         for side, other, names in (("here", "there", self.only_here), ("there", "here", self.only_there)):
             if lower in map(str.lower, names):
-                where = ", ".join(self.only_there if side == "here" else self.only_here) or "none is left"
+                where = _few(self.only_there if side == "here" else self.only_here) or "none is left"
                 return NotFoundError(
                     f"{what}: column {name} is only {side}, and not {other}.",
                     f"If it has another name {other}, say so: --mapping THERE=HERE. Without a partner {other}: {where}.",
                 )
         known = [*self.pairs, *self.only_here, *self.only_there]
-        hint = did_you_mean(lower, known) or f"Columns of both: {', '.join(self.pairs) or 'none'}."
+        hint = did_you_mean(lower, known) or f"Columns of both: {_few(self.pairs) or 'none'}."
         return NotFoundError(f"{what}: there is no column {name!r}.", hint)
 
 
@@ -83,6 +85,13 @@ def paired(
     return Pairing({name: pairs[name] for name in here if name in pairs}, tuple(left_here), tuple(left_there))
 
 
+def _few(names: Iterable[str]) -> str:
+    some = list(names)
+    if len(some) <= _MOST_NAMED:
+        return ", ".join(some)
+    return f"{', '.join(some[: _MOST_NAMED - 2])} and {len(some) - _MOST_NAMED + 2} more"
+
+
 def _spelling(name: str) -> str:
     """`currentMileageKm` and `current_mileage_km` alike."""
     return _SPELLING.sub("", name).lower()
@@ -102,5 +111,5 @@ def _known(name: str, left: Mapping[str, None], side: str) -> str:
     near = [known for known in left if known.lower() == name.lower()]
     if len(near) == 1:
         return near[0]
-    hint = did_you_mean(name, left) or f"Columns that are left {side}: {', '.join(left)}."
+    hint = did_you_mean(name, left) or f"Columns that are left {side}: {_few(left)}."
     raise NotFoundError(f"--mapping: there is no column {name!r} {side}, or it is mapped already.", hint)
