@@ -57,12 +57,13 @@ _AWS = """## On AWS
 For a lake that `carlake deploy apply` has made. Begin with
 
 ```bash
-carlake deploy check
+carlake deploy check --parameters parameters.toml
 ```
 
 which tries each part and one event all the way, and names the step that fails. `carlake doctor` and `carlake recover` work on it from any
 machine, with the [deployment's settings](how-to/first-event-on-aws.md#see-it). Names below are those of the default parameters. The
-commands of this section need an account, so no test runs them; [how they were checked instead](aws-unproved.md).
+commands of this section need an account, so no test runs them; [how they were checked instead](aws-unproved.md). Those of `aws` ask in the
+deployment's region: `export AWS_REGION=eu-west-1`.
 
 ### Access denied
 
@@ -79,7 +80,7 @@ old bucket), give that key's `kms:Decrypt` to the role. If it is your own creden
 ```bash
 aws sts get-caller-identity
 aws iam simulate-principal-policy --policy-source-arn ROLE --action-names ACTION --resource-arns RESOURCE
-carlake deploy apply
+carlake deploy apply --parameters parameters.toml
 ```
 
 ### Throttling
@@ -111,7 +112,7 @@ for the last call. Memory: raise `function_memory_mb`. One huge object: land it 
 sent again: messages wait 14 days, and the listing finds what no message tells of.
 
 ```bash
-carlake deploy check
+carlake deploy check --parameters parameters.toml
 aws lambda list-event-source-mappings --function-name carlake-prod-intake
 aws logs tail /carlake-prod/intake --since 1h
 ```

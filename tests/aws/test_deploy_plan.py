@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from carlake_aws import planned as planned_module
 from carlake_aws import stack
+from carlake_aws.account import signed_in
 from carlake_aws.changes import Change, compared
 from carlake_aws.contents import WORDS, contents
 from carlake_aws.costs import backfills, calls_per_day, costs
-from carlake_aws.errors import DeployError
-from carlake_aws.parameters import Parameters
-from carlake_aws.planned import planned
+from carlake_aws.errors import DeployError, NotReachedError
+from carlake_aws.parameters import Parameters, ParametersError
+from carlake_aws.parameters import read as parameters_of
+from carlake_aws.planned import Plan, planned
 from carlake_aws.prices import SHIPPED, read
 from carlake_aws.templates import resources
 
 from aws.conftest import Template
 from carlake.cli.app import call
+from carlake.cli.deploy_screens import show_plan
+from carlake.cli.invocation import Invocation, Shared
 
 pytestmark = pytest.mark.xdist_group("deploy")
 
@@ -165,8 +172,70 @@ def test_the_command_tells_it_as_one_document_without_an_account(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("PATH", str(tmp_path))
     assert call(["deploy", "plan", "--events-per-day", "1000", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
+    assert told["python"] == {"version": "3.13", "here": sys.version_info[:2] == (3, 13)}
     assert told["compared_with"] is None and len(told["stacks"]) == 7
     assert told["costs"]["events_per_day"] == 1000 and told["costs"]["prices"]["date"]
     assert told["costs"]["replaced"]["usd_a_month"] > told["costs"]["lake"]["usd_a_month"]
+
+
+def test_a_machine_that_lacks_the_functions_python_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = Plan("carlake-prod", "eu-west-1", "", "There are no credentials of AWS.", "", (), (), None)
+    show_plan(Invocation(Shared()), plan, "3.13")
+    assert "Python 3.13 is not on this machine" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('regoin = "eu-west-1"', "regoin: there is no such parameter. Did you mean region? There are: prefix,"),
+        ('alarm_emails = "me@example.com"', "alarm_emails: it must be a list"),
+    ],
+)
+def test_a_wrong_line_of_the_parameters_says_what_would_be_right(line: str, told: str, tmp_path: Path) -> None:
+    file = tmp_path / "parameters.toml"
+    file.write_text(line)
+    with pytest.raises(ParametersError) as caught:
+        parameters_of(file)
+    assert f"{file}: {told}" in str(caught.value)
+
+
+def _without_an_account(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "JSII_"))}
+    none = dict.fromkeys(("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"), str(folder / "none"))
+    return kept | none | {"AWS_EC2_METADATA_DISABLED": "true", "PATH": str(folder)}
+
+
+def test_no_node_of_the_machine_is_used(tmp_path: Path) -> None:
+    node = tmp_path / "node"
+    node.write_text("#!/bin/sh\necho an old one >&2\nexit 1\n")
+    node.chmod(0o755)
+    told = "import sys\nfrom carlake.cli.app import call\nsys.exit(call(['deploy', 'apply', '--dry-run']))"
+    done = subprocess.run(
+        [sys.executable, "-c", told], env=_without_an_account(tmp_path), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and "There are no credentials of AWS" in done.stderr
+    assert "an old one" not in done.stderr and "Traceback" not in done.stderr
+
+
+def test_without_any_node_it_says_what_brings_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.delenv("JSII_NODE", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("carlake_aws.node.program", lambda: None)
+    assert call(["deploy", "plan"]) == 1
+    told = capsys.readouterr().err
+    assert "Node is not there" in told and "carlake[deploy]" in told
+
+
+def test_no_way_to_aws_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "some")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(NotReachedError, match="AWS was not reached") as caught:
+        signed_in("eu-west-1")
+    assert "credentials" in caught.value.advice

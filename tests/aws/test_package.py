@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from carlake_aws import build
-from carlake_aws.names import Names
-from carlake_aws.package import PREFIX, Package
+from carlake_aws.names import PACKAGES, Names
+from carlake_aws.package import Package
 from carlake_aws.templates import resources
 from carlake_aws.trimmed import cut
 from detect_secrets.core.scan import scan_file
@@ -95,7 +95,7 @@ def test_another_content_or_name_has_another_hash(tmp_path: Path) -> None:
     (tmp_path / "a.py").rename(tmp_path / "b.py")
     codes.append(build.code_of(build.contents_of(tmp_path)))
     assert len(set(codes)) == 3
-    assert Package(VERSION, codes[0]).key("function.zip") == f"{PREFIX}/carlake-{VERSION}-{codes[0]}/function.zip"
+    assert Package(VERSION, codes[0]).key("function.zip") == f"{PACKAGES}/carlake-{VERSION}-{codes[0]}/function.zip"
     assert build.code_of_name(tmp_path / f"carlake-{VERSION}-{codes[0]}") == codes[0]
 
 

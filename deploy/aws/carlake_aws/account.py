@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from carlake_aws.errors import DeployError, NoCredentialsError
+from carlake_aws.errors import DeployError, NoCredentialsError, NotReachedError
 from carlake_aws.names import Names
 from carlake_aws.parameters import Parameters
 
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 _SIGN_IN = (
     "Sign in, with `aws sso login` or the variables AWS_PROFILE or AWS_ACCESS_KEY_ID, and give the command again."
+)
+
+_REACH = (
+    "See the network, a proxy (HTTPS_PROXY) and the region; nothing is known to be wrong with the credentials. "
+    "Then give the command again."
 )
 
 
@@ -57,10 +62,14 @@ class Account:
 
 
 def signed_in(region: str) -> Account:
-    """The account of the credentials at hand. Raises NoCredentialsError, DeployError without the library to ask with."""
+    """The account of the credentials at hand. Raises NoCredentialsError, NotReachedError without a network.
+
+    And DeployError without the library to ask with.
+    """
     try:
         import boto3
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+        from botocore.exceptions import ConnectionError as Unconnected
     except ImportError:
         raise DeployError(
             "boto3 is not installed.", 'Install what deploying needs: pip install "carlake[deploy]"'
@@ -70,6 +79,8 @@ def signed_in(region: str) -> Account:
         if session.get_credentials() is None:
             raise NoCredentialsError("There are no credentials of AWS.", _SIGN_IN)
         told = session.client("sts").get_caller_identity()
+    except (HTTPClientError, Unconnected) as error:
+        raise NotReachedError(f"AWS was not reached to ask who is signed in: {error}", _REACH) from None
     except (BotoCoreError, ClientError) as error:
         raise NoCredentialsError(f"AWS does not take the credentials at hand: {error}", _SIGN_IN) from None
     return Account(str(told["Arn"]).split(":")[1], str(told["Account"]), region, str(told["Arn"]), session)

@@ -11,7 +11,7 @@ from carlake_aws.build import Built, build
 from carlake_aws.cdk import Cdk
 from carlake_aws.duties import DEPLOY
 from carlake_aws.errors import DeployError
-from carlake_aws.package import PREFIX
+from carlake_aws.names import PACKAGES
 from carlake_aws.parameters import Parameters
 from carlake_aws.planned import Plan, planned, running_code, templates_in, templates_of
 from carlake_aws.templates import FindingsError
@@ -91,7 +91,7 @@ class Deployment:
         from botocore.exceptions import BotoCoreError, ClientError
 
         s3, bucket = self.account.client("s3"), self.account.names(self.parameters).bucket("code")
-        place = f"{PREFIX}/{self.package.folder.name}"
+        place = f"{PACKAGES}/{self.package.folder.name}"
         for file in self.package.files:
             self._told(f"s3://{bucket}/{place}/{file.name}")
             try:

@@ -226,13 +226,20 @@ def version_of(python: str | None) -> str:
     return python or f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
+def interpreter_of(version: str) -> str | None:
+    """The Python of a version ("3.13") that this machine has: that of this process, or `python3.13`; None without one."""
+    if version == version_of(None):
+        return sys.executable
+    found = shutil.which(f"python{version}")
+    if found and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0:
+        return found
+    return None
+
+
 def _interpreter(python: str | None) -> str:
     """A Python of that version. Raises BuildError where there is none."""
     wanted = version_of(python)
-    if wanted == version_of(None):
-        return sys.executable
-    found = shutil.which(f"python{wanted}")
-    if found and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0:
+    if (found := interpreter_of(wanted)) is not None:
         return found
     raise BuildError(
         f"The functions are to run Python {wanted}, and there is none on this machine to compile the package with.",

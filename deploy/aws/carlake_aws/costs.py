@@ -93,7 +93,7 @@ def _lake(own: Parameters, events: int, prices: Prices) -> list[Item]:
               f"the same seconds x {disk_gb:.1f} GB"),
         asked("functions: calls", (calls + upkeep) * DAYS, "lambda_million_calls", 1e6, f"{calls + upkeep:,.0f} a day"),
         asked("queue", objects * 3 * DAYS + lake["poll_requests_per_month"], "sqs_million_requests", 1e6,
-              f"{objects:,.0f} messages a day, 3 requests each, and {lake['poll_requests_per_month']:,.0f} polls"),
+              f"{objects:,.0f} messages a day, 3 requests each, and {lake['poll_requests_per_month']:,.0f} polls a month"),
         asked("storage: writes", writes * DAYS, "s3_thousand_writes", 1e3,
               f"{lake['call_s3_writes']:.0f} a call of intake, 2 an object"),
         asked("storage: reads", reads * DAYS, "s3_thousand_reads", 1e3,

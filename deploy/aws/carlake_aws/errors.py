@@ -11,3 +11,7 @@ class DeployError(CarlakeError):
 
 class NoCredentialsError(DeployError):
     """Nobody is signed in to AWS, or AWS does not take the credentials."""
+
+
+class NotReachedError(DeployError):
+    """There is no way to AWS from here: neither an answer nor a refusal."""

@@ -27,6 +27,9 @@ BUCKETS: dict[Kind, str] = {
 LANDING_PREFIX = "in"
 """Objects arrive below this, so that what else lies in an existing bucket is no event."""
 
+PACKAGES = "packages"
+"""Each package that was built lies below this in the bucket of code."""
+
 
 @dataclass(frozen=True)
 class Names:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 from pathlib import Path
 
 VARIABLE = "JSII_NODE"
 
 
-def use() -> None:
-    """Name the program for what is imported after this. A variable that is set already stays."""
+def use() -> bool:
+    """Name the program for what is imported after this; whether there is one. A variable that is set already stays."""
     if VARIABLE not in os.environ and (found := program()) is not None:
         os.environ[VARIABLE] = str(found)
+    return VARIABLE in os.environ or shutil.which("node") is not None
 
 
 def program() -> Path | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aws_cdk import CfnParameter
 from constructs import Construct
 
-PREFIX = "packages"
+from carlake_aws.names import PACKAGES
 
 
 @dataclass(frozen=True)
@@ -36,4 +36,4 @@ class Package:
 
     def key(self, what: str) -> str:
         """The key of one of the package's files in the bucket of code, such as `function.zip`."""
-        return f"{PREFIX}/carlake-{self.version}-{self.code}/{what}"
+        return f"{PACKAGES}/carlake-{self.version}-{self.code}/{what}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from pathlib import Path
@@ -87,7 +88,7 @@ class Parameters(BaseModel):
 
     existing_landing_bucket: str = Field(
         default="",
-        description="A bucket that events already land in; then its notification is set by hand, see the guide.",
+        description="A bucket that events already land in, below in/; its notification is set by hand, see the guide.",
     )
     existing_database: str = Field(
         default="", description="A database of the Glue catalog to use instead of a new one."
@@ -185,10 +186,18 @@ def read(path: Path | None) -> Parameters:
         lines = []
         for item in error.errors(include_url=False, include_context=False):
             key = str(item["loc"][0]) if item["loc"] else "the parameters"
-            known = f"there are: {', '.join(Parameters.model_fields)}"
-            message = known if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
-            lines.append(f"{path}: {key}: {message}")
+            lines.append(f"{path}: {key}: {_wrong(key, item['type'], item['msg'])}")
         raise ParametersError("\n".join(lines)) from None
+
+
+def _wrong(key: str, kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(key, Parameters.model_fields, n=1, cutoff=0.6)
+        meant = f"Did you mean {near[0]}? " if near else ""
+        return f"there is no such parameter. {meant}There are: {', '.join(Parameters.model_fields)}"
+    if kind == "tuple_type":
+        return 'it must be a list, such as ["one", "two"]'
+    return message.removeprefix("Value error, ")
 
 
 def documented() -> str:

@@ -12,7 +12,7 @@ from carlake_aws.account import Account, signed_in
 from carlake_aws.changes import Change, compared, deployed
 from carlake_aws.contents import Contents, contents
 from carlake_aws.costs import Costs, costs
-from carlake_aws.errors import NoCredentialsError
+from carlake_aws.errors import NoCredentialsError, NotReachedError
 from carlake_aws.parameters import Parameters
 from carlake_aws.prices import Prices
 from carlake_aws.templates import synthesize
@@ -51,7 +51,7 @@ def plan(parameters: Parameters, events_per_day: int, prices: Prices) -> Plan:
     try:
         account: Account | None = signed_in(parameters.region)
         alone = ""
-    except NoCredentialsError as error:
+    except (NoCredentialsError, NotReachedError) as error:
         account, alone = None, error.what
     with tempfile.TemporaryDirectory(prefix="carlake-plan-") as folder:
         wanted = templates_of(parameters, Path(folder))

@@ -80,13 +80,15 @@ def plan(
 
     own = _parameters(given)
     from carlake_aws import planned
+    from carlake_aws.build import interpreter_of
     from carlake_aws.prices import read
 
     with invocation.working("Planning"):
         found = planned.plan(own, events_per_day, read(prices))
+    here = interpreter_of(own.python) is not None
     if invocation.json:
-        invocation.document(plan_document(found))
-    show_plan(invocation, found)
+        invocation.document({**plan_document(found), "python": {"version": own.python, "here": here}})
+    show_plan(invocation, found, "" if here else own.python)
 
 
 @deploy.command("costs", cls=Command)
@@ -124,7 +126,9 @@ def costs(
 @command
 def package(
     invocation: Invocation,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where it is put.")] = Path("build/packages"),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where it is put. [build/packages]")] = Path(
+        "build/packages"
+    ),
     given: Given = None,
 ) -> None:
     """Build the code that runs on AWS, and nothing else.
@@ -314,6 +318,12 @@ def _needed(*, synthesizes: bool = True) -> None:
         raise SettingsError(
             f"To deploy needs what is not installed: {', '.join(missing)}.", 'pip install "carlake[deploy]"'
         )
+    if synthesizes:
+        from carlake_aws import node
+
+        # Before anything imports CDK, which starts Node as it is imported.
+        if not node.use():
+            raise SettingsError("Node is not there, which CDK runs in.", 'pip install "carlake[deploy]" brings it.')
 
 
 def _ask(invocation: Invocation, yes: bool, question: str) -> None:

@@ -57,8 +57,8 @@ def _bill_document(bill: Bill) -> dict[str, Any]:
     }
 
 
-def show_plan(invocation: Invocation, plan: Plan) -> None:
-    """What is made, what changes, what it costs."""
+def show_plan(invocation: Invocation, plan: Plan, lacks_python: str = "") -> None:
+    """What is made, what changes, what it costs; and the Python that this machine lacks to build the package ("3.13")."""
     from carlake_aws.contents import counted
 
     screen = invocation.screen
@@ -71,6 +71,12 @@ def show_plan(invocation: Invocation, plan: Plan) -> None:
             screen.line("  ", (", ".join(names), QUIET))
     screen.line()
     show_changes(invocation, plan)
+    if lacks_python:
+        screen.line(
+            ("Python ", WARN),
+            f"{lacks_python} is not on this machine, and `carlake deploy apply` builds the functions' code with it: "
+            "install it, or set the parameter python to what is here.",
+        )
     if plan.costs is not None:
         screen.line()
         show_costs(invocation, plan.costs)
