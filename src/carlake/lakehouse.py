@@ -147,7 +147,6 @@ class Lakehouse(Mending):
         """
         if mistake := next((table.broken for table in self.declared.values() if table.broken), ""):
             raise ContractError(mistake)
-        self.to_read()
         listing = self._list(paths)
         context = self.context(today=today)
         refreshes = [
@@ -204,7 +203,6 @@ class Lakehouse(Mending):
     def table(self, name: str) -> TableInfo:
         """One table, with its columns. Raises NotFoundError naming the nearest."""
         self.write_down_runs()
-        self.to_read()
         return table_info(self.catalog, self.settings.namespace, self.declared, self._known_table(name))
 
     def query(
@@ -226,7 +224,6 @@ class Lakehouse(Mending):
         from carlake.look.query import query
 
         self.write_down_runs()
-        self.to_read()
         return query(
             self.catalog,
             self.settings.namespace,
@@ -283,7 +280,6 @@ class Lakehouse(Mending):
         """
         from carlake.look.verify import verify
 
-        self.to_read()
         return verify(self, deep=deep)
 
     def compare(self, table: str, other: str, **how: Any) -> Comparison:
@@ -297,14 +293,12 @@ class Lakehouse(Mending):
         """
         from carlake.look.compare.comparison import compare
 
-        self.to_read()
         return compare(self, table, other, **how)
 
     def trace(self, key: str) -> Trace:
         """Follow an event id or a car from gold back to its files, and forward. Raises NotFoundError."""
         from carlake.look.trace import trace
 
-        self.to_read()
         return trace(self, key)
 
     # -- mend --------------------------------------------------------------------------------------------------------
@@ -380,7 +374,6 @@ class Lakehouse(Mending):
         """
         from carlake.look.connect import connect
 
-        self.to_read()
         return connect(self, tool, as_of_run)
 
 
