@@ -84,6 +84,8 @@ class Lakehouse(Mending):
             today=today,
             progress=progress,
         )
+        empty = (f"{path} holds no object; hidden and unfinished names do not count." for path in listing.empty)
+        report = replace(report, notes=(*report.notes, *empty))
         if self.settings.maintenance == "auto" and not report.idle:
             from carlake.upkeep.maintenance.maintain import maintain_slice
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from carlake.version import VERSION
+
 TABLES = (
     *("bronze_car_data", "silver_car_telemetry", "quarantine_car_data", "gold_car_current_state"),
     *("gold_fuel_efficiency_monthly", "gold_performance_alerts_log", "ops_runs", "ops_forgotten"),
@@ -76,7 +78,9 @@ def test_runs_and_one_run(carlake: Callable, lake: Path) -> None:
     assert [step["table"] for step in one["tables"]] == sorted(
         TABLES[:6], key=lambda name: name == "quarantine_car_data"
     )
-    assert "6/6 tables succeeded" in carlake("runs", "last", "--lake", lake).out
+    said = carlake("runs", "last", "--lake", lake).out
+    assert "6/6 tables succeeded" in said and f"Written by carlake {VERSION}" in said
+    assert {step["version"] for step in one["tables"]} == {VERSION}
 
 
 def test_runs_of_an_empty_lake(carlake: Callable, fresh: Path) -> None:

@@ -148,3 +148,12 @@ def test_rebuild_of_one_table_leaves_the_others(carlake: Callable, fresh: Path) 
     assert carlake("run", "--lake", fresh).code == 0
     plan = carlake("rebuild", "alerts", "--dry-run", "--lake", fresh, "--json").json
     assert [step["table"] for step in plan["tables"]] == ["gold_performance_alerts_log"]
+
+
+def test_a_path_that_holds_nothing_is_told(carlake: Callable, lake: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "_SUCCESS").touch()
+    said = carlake("run", empty, "--lake", lake)
+    assert said.code == 0 and f"{empty} holds no object" in " ".join(said.out.split())
+    assert carlake("run", empty, "--lake", lake, "--json").json["notes"][0].startswith(f"{empty} holds no object")

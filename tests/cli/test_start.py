@@ -100,3 +100,14 @@ def test_demo_removes_its_lake_only_when_told_yes(carlake: Callable, tmp_path: P
 def test_demo_wants_at_least_one_event(carlake: Callable, tmp_path: Path, number: str) -> None:
     assert carlake("demo", tmp_path / "demo", "--events", number).code == 2
     assert not (tmp_path / "demo").exists()
+
+
+def test_simulate_writes_where_the_run_looks_or_not_at_all(
+    carlake: Callable, fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARLAKE_LANDING", "s3://bucket/in")
+    said = carlake("simulate", "--lake", fresh, "--events", 3)
+    assert said.code == 1 and "s3://bucket/in, lies in an object store" in said.err and "simulate FOLDER" in said.err
+    assert not list((fresh / "landing").iterdir())
+    given = carlake("simulate", tmp_path / "in", "--lake", fresh, "--events", 3)
+    assert given.code == 0 and list((tmp_path / "in").iterdir())

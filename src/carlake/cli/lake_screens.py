@@ -329,6 +329,9 @@ def show_one_run(screen: Screen, run_id: str, rows: Sequence[Mapping[str, Any]])
             for row in rows
         ],
     )
+    if versions := sorted({str(row["version"]) for row in rows if row["version"]}):
+        screen.line()
+        screen.line("  ", (f"Written by carlake {', '.join(versions)}", QUIET))
     for row in rows:
         if row["error"]:
             screen.line()

@@ -140,16 +140,20 @@ def simulate(
 
     _known(format, FORMATS, "--format")
     _known(compress, ("", "gzip", "zstd"), "--compress")
+    inside = folder is not None and folder.absolute() == (Path(invocation.lake) / "landing").absolute()
     if folder is None:
         from carlake import lake as lakes
+        from carlake.landing.prefixes import landing_of
+        from carlake.storage.places import is_remote
 
         lake_there = lakes.open(invocation.lake, file=invocation.settings)
-        if lake_there.uri:
+        landing = landing_of(lake_there, invocation.load_settings(lake_there.toml))
+        if is_remote(landing):
             raise SettingsError(
-                f"The lake at {lake_there.uri} lies in an object store, and the simulator writes into folders alone.",
-                "Name a folder, and take it in with `carlake run FOLDER`.",
+                f"The lake's landing, {landing}, lies in an object store, and the simulator writes into folders alone.",
+                "Name a folder: `carlake simulate FOLDER`. Then take it in with `carlake run FOLDER`.",
             )
-        folder = lake_there.landing
+        folder, inside = lake_there.landing, True
     try:
         fleet = Fleet(events, cars, days, start, seed, duplicates, corrections, stale, late, bad, flat, snapshot)
         with invocation.working("Simulating"):
@@ -169,8 +173,6 @@ def simulate(
             ("spoilt", f"{number(sum(done.bad.values()))}, on purpose"),
         ]
     )
-    lake = Path(invocation.lake)
-    inside = folder.absolute() == (lake / "landing").absolute()
     screen.next([(invocation.hint("run") if inside else invocation.hint("run", str(folder)), "take them in")])
 
 

@@ -20,7 +20,7 @@ import re
 import stat
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from carlake.errors import NotFoundError
@@ -56,11 +56,13 @@ class Listing:
 
     unreadable   what cannot be taken in, by name and cause
     passed_over  uris of names still being written or hidden (a folder's ends in `/`)
+    empty        of the paths that were named, those under which nothing was found that could be taken in or reported
     """
 
     objects: list[LandedObject] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
 
 
 def list_landing(root: str | os.PathLike[str]) -> Listing:
@@ -87,13 +89,17 @@ def list_paths(paths: Sequence[str | os.PathLike[str]]) -> Listing:
     Raises NotFoundError for a path that does not exist and a glob that matches nothing.
     """
     listing = _Lister()
+    empty: list[str] = []
     for path in paths:
         given = os.fspath(path)
+        before = listing.sighted
         if is_store(given):
             listing.take_uri(given)
         else:
             listing.take_path(given)
-    return listing.as_first_landed()
+        if listing.sighted == before:
+            empty.append(shown(given))
+    return replace(listing.as_first_landed(), empty=empty)
 
 
 def is_store(given: str) -> bool:
@@ -117,7 +123,7 @@ class _Lister:
         self._unreadable: dict[str, Unreadable] = {}
         self._passed_over: dict[str, None] = {}
         self._links: set[str] = set()
-        self._sighted = 0  # objects met so far, repeatedly too
+        self.sighted = 0  # objects met so far, repeatedly too
 
     def done(self) -> Listing:
         objects = [self._objects[uri] for uri in sorted(self._objects, key=lambda uri: (uri not in self._links, uri))]
@@ -166,10 +172,10 @@ class _Lister:
                 break
         if first is None or folder is None:
             raise NotFoundError(f"There is no file or folder {shown(uri_of(path))}.", "Check the path.")
-        before = self._sighted
+        before = self.sighted
         if os.path.isdir(folder):
             self.take_folder(folder, Glob(parts[first:]))
-        if self._sighted == before:
+        if self.sighted == before:
             raise NotFoundError(f"Nothing matches {shown(uri_of(path))}.", "Check the pattern; quote it in a shell.")
 
     def take_folder(self, root: str, glob: Glob) -> None:
@@ -239,11 +245,11 @@ class _Lister:
 
     def _add(self, landed: LandedObject) -> None:
         self._objects[landed.uri] = landed
-        self._sighted += 1
+        self.sighted += 1
 
     def _add_unreadable(self, unreadable: Unreadable) -> None:
         self._unreadable[unreadable.uri] = unreadable
-        self._sighted += 1
+        self.sighted += 1
 
     # --- stores -----------------------------------------------------------------------------------------------------
 
@@ -262,9 +268,9 @@ class _Lister:
             return
         parts = key.strip("/").split("/")
         first = next((at for at, part in enumerate(parts) if is_glob(part)), len(parts))
-        before = self._sighted + len(self._passed_over)
+        before = self.sighted + len(self._passed_over)
         self.take_prefix("/".join([base, *parts[:first]]).rstrip("/"), Glob(parts[first:]))
-        if self._sighted + len(self._passed_over) == before:
+        if self.sighted + len(self._passed_over) == before:
             raise NotFoundError(f"There is nothing at {shown(uri)}.", "Check the bucket and the prefix.")
 
     def take_prefix(self, uri: str, glob: Glob) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from carlake.engines.duckdb.files import quoted
 from carlake.errors import NotFoundError
+from carlake.refresh.context import VERSION_PROPERTY
 from carlake.refresh.report import DONE
 from carlake.tables.declare import BRONZE, OPS_RUNS
 
@@ -63,7 +64,8 @@ def one_run(house: Lakehouse, run_id: str, unknown: Callable[[str], NotFoundErro
     run_id   the run's id, the beginning of it that no other run has, or `last`
     unknown  what to raise where ops_runs has no such run
     Columns: table, status (`StepStatus`), seconds (double), rows_in, rows_out, quarantined, duplicates,
-    files, source_snapshot_id, snapshot_id (long), started_at, run_id, error.
+    files, source_snapshot_id, snapshot_id (long), started_at, run_id, error, version (the carlake that wrote the
+    snapshot, with the hash of its code where it was deployed; null where there is none, or it is no longer kept).
     Raises NotFoundError where no run or more than one is meant.
     """
     if run_id == NEWEST:
@@ -84,6 +86,17 @@ def one_run(house: Lakehouse, run_id: str, unknown: Callable[[str], NotFoundErro
         raise NotFoundError(f"{len(found)} runs begin with {run_id!r}: {some}.", "Give more of the id.")
     # A clock may give two steps the same time; tables are refreshed in the order in which they are declared.
     order = "".join(f" WHEN {quoted(name)} THEN {place}" for place, name in enumerate(house.declared))
-    return house.query(
+    rows = house.query(
         f"{_STEPS} WHERE run_id = {quoted(found[0])} ORDER BY started_at, CASE step{order} ELSE {len(house.declared)} END"
     )
+    return rows.append_column("version", pa.array(_versions(house, rows), pa.string()))
+
+
+def _versions(house: Lakehouse, rows: pa.Table) -> Iterator[str | None]:
+    """Which carlake wrote each row's snapshot, as the snapshot itself says."""
+    peek = house.context(trigger="look").peek
+    for name, snapshot_id in zip(rows["table"].to_pylist(), rows["snapshot_id"].to_pylist(), strict=True):
+        iceberg = peek(name) if snapshot_id is not None else None
+        snapshot = iceberg.metadata.snapshot_by_id(snapshot_id) if iceberg is not None else None
+        summary = snapshot.summary if snapshot is not None else None
+        yield summary.additional_properties.get(VERSION_PROPERTY) if summary is not None else None
