@@ -149,6 +149,7 @@ class Lakehouse(Mending):
         """
         if mistake := next((table.broken for table in self.declared.values() if table.broken), ""):
             raise ContractError(mistake)
+        self.to_read()
         listing = self._list(paths)
         context = self.context(today=today)
         refreshes = [
@@ -205,6 +206,7 @@ class Lakehouse(Mending):
     def table(self, name: str) -> TableInfo:
         """One table, with its columns. Raises NotFoundError naming the nearest."""
         self.write_down_runs()
+        self.to_read()
         return table_info(self.catalog, self.settings.namespace, self.declared, self._known_table(name))
 
     def query(
@@ -226,6 +228,7 @@ class Lakehouse(Mending):
         from carlake.look.query import query
 
         self.write_down_runs()
+        self.to_read()
         return query(
             self.catalog,
             self.settings.namespace,
@@ -282,6 +285,7 @@ class Lakehouse(Mending):
         """
         from carlake.look.verify import verify
 
+        self.to_read()
         return verify(self, deep=deep)
 
     def compare(self, table: str, other: str, **how: Any) -> Comparison:
@@ -295,12 +299,14 @@ class Lakehouse(Mending):
         """
         from carlake.look.compare.comparison import compare
 
+        self.to_read()
         return compare(self, table, other, **how)
 
     def trace(self, key: str) -> Trace:
         """Follow an event id or a car from gold back to its files, and forward. Raises NotFoundError."""
         from carlake.look.trace import trace
 
+        self.to_read()
         return trace(self, key)
 
     # -- mend --------------------------------------------------------------------------------------------------------
@@ -376,6 +382,7 @@ class Lakehouse(Mending):
         """
         from carlake.look.connect import connect
 
+        self.to_read()
         return connect(self, tool, as_of_run)
 
 

@@ -29,6 +29,7 @@ from carlake.refresh.forgotten import ForgottenCars
 from carlake.refresh.releases import Releases
 from carlake.refresh.report import RunReport
 from carlake.refresh.run import write_down
+from carlake.refresh.unknown import refuse_unknown
 from carlake.rules.load import load_rules
 from carlake.settings import Settings
 from carlake.tables.declare import ALERTS, declare
@@ -65,6 +66,7 @@ class OpenLake:
         keep_apart(self.lake, settings)
         reach(lake, settings)
         self._reaches = True
+        self._may_be_read = False
         self.clock: Clock = clock or (lambda: datetime.now(UTC))
         self._engine: DuckDBEngine | None = None
         self._spark: SparkEngine | None = None
@@ -172,6 +174,17 @@ class OpenLake:
         """The Iceberg catalog."""
         return open_catalog(self.settings, self.lake)
 
+    def to_read(self) -> None:
+        """Refuse to read tables that this catalog knows nothing of as if the lake were empty. Raises LakeError."""
+        if not self._may_be_read:
+            warehouse = warehouse_location(self.lake)
+            try:
+                refuse_unknown(self.catalog, self.settings.namespace, self.declared, warehouse)
+            except OSError as error:
+                what = f"The tables' folder {warehouse.removeprefix('file://')} cannot be read: {error}."
+                raise LakeError(what, "Check access to it.") from error
+            self._may_be_read = True
+
     @property
     def engine(self) -> DuckDBEngine:
         """The embedded engine's session: it looks, checks and mends, whatever computes the runs."""
@@ -200,6 +213,9 @@ class OpenLake:
         if self.settings.engine == "duckdb" or trigger not in RELEASING:
             return self.engine
         if self._spark is None:
+            from carlake.engines.spark.installed import check_installed
+
+            check_installed()
             from carlake.engines.spark.engine import SparkEngine
 
             self._spark = SparkEngine(self.catalog, self.declared, self.contracts, self.settings, self.lake)

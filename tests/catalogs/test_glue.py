@@ -21,6 +21,8 @@ pytestmark = pytest.mark.xdist_group("catalog-glue")
 def test_the_flow_on_glue(servers: Servers, small_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in servers.moto.environment.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_DEFAULT_REGION")  # AWS_REGION alone, as on AWS's own services
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(small_folder / "none"))
     settings = Settings(
         threads=1,
         catalog="glue",

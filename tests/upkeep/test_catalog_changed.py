@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,15 @@ def test_a_new_catalog_is_told_of_the_tables_before_anything_is_landed(small_fol
         assert report.status == "failed"
         assert "knows no table of this lake" in (said := str(step(report, BRONZE).error)) and "carlake recover" in said
         assert heads(house) == {}
+        reads: list[Callable[[], object]] = [
+            lambda: house.query(f"SELECT count(*) FROM {SILVER}"),
+            *(house.tables, house.runs, house.verify, house.plan, house.quarantine_reasons),
+            *(lambda: house.trace("A"), lambda: house.connect("duckdb"), lambda: house.compare(SILVER, BRONZE)),
+        ]
+        for read in reads:
+            with pytest.raises(LakeError, match="knows no table of this lake") as refused:
+                read()
+            assert "carlake recover" in refused.value.advice
     recovery = Lakehouse.recover(root, other(small_folder), clock=lambda: NOON)
     assert recovery.ok
     with Lakehouse.open(root, other(small_folder)) as house:

@@ -240,6 +240,7 @@ def test_a_lake_in_a_store_out_of_reach_is_not_called_missing(tmp_path: Path) ->
     assert [finding["check"] for finding in found["findings"]] == ["lake-unreachable"]
     assert "cannot be reached" in found["findings"][0]["what"] and found["mends"] == ["carlake doctor"]
     assert "cannot be reached" in json.loads(refused.stdout)["error"]["what"]
+    assert "stamina" not in refused.stderr
 
 
 def test_a_newer_lake_is_left_alone(lake: Path) -> None:
@@ -259,6 +260,17 @@ def test_settings_that_cannot_be_read_are_named(lake: Path, line: str) -> None:
     toml.write_text(f"{line}\n" + toml.read_text())
     found = diagnose(Inspection(lake, now=NOW)).findings
     assert found and {f.check for f in found} <= {"settings", "lake-file"}, found
+
+
+@pytest.mark.parametrize("package", ["pyspark", "sqlglot"])
+def test_an_engine_that_is_not_installed_is_named(lake: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setenv("CARLAKE_ENGINE", "spark")
+    refused = say("run", "--lake", lake)
+    assert refused.code == 1 and f"no {package}" in refused.err
+    assert "pip install 'carlake[spark]'" in refused.err and "Unexpected" not in refused.err
+    found = [f for f in diagnose(Inspection(lake, now=NOW)).findings if f.check == "settings"]
+    assert len(found) == 1 and "carlake[spark]" in found[0].what
 
 
 def test_times_in_the_future(lake: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from pyiceberg.catalog import Catalog, load_catalog
@@ -107,6 +108,9 @@ def _opened(settings: Settings, lake: Lake) -> Catalog:
         from carlake.catalogs.rest import LakeRestCatalog
 
         return LakeRestCatalog(CATALOG_NAME, **properties)
+    region = os.environ.get("AWS_REGION")  # boto3 knows AWS_DEFAULT_REGION alone
+    if settings.catalog in ("glue", "dynamodb") and region and not properties.get("client.region"):
+        properties.setdefault(f"{settings.catalog}.region", region)
     if settings.catalog == "glue":
         return _glue(properties)
     return load_catalog(CATALOG_NAME, type=settings.catalog, **properties)

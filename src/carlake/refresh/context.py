@@ -16,13 +16,13 @@ from pyiceberg.table import Table as IcebergTable
 from carlake.contracts.contract import ContractSet
 from carlake.engines.protocol import Engine, Parsed
 from carlake.engines.schemas import ICEBERG, doc, iceberg_schema, partition_spec, sort_order
-from carlake.errors import CommitRefusedError, LakeError, SchemaError
+from carlake.errors import CommitRefusedError, SchemaError
 from carlake.refresh.circuits import Circuits
 from carlake.refresh.forgotten import ForgottenCars
 from carlake.refresh.plan import BOOKMARK, Bookmark
+from carlake.refresh.unknown import refuse_unknown
 from carlake.storage.places import Places
 from carlake.storage.store_files import store_options
-from carlake.tables.declare import OPS_FORGOTTEN, OPS_RUNS
 from carlake.tables.table import Table
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ class Context:
         return self.find(name) or self._create(self.tables[name])
 
     def _create(self, table: Table) -> IcebergTable:
-        self._check_unknown()
+        if self.trigger != "recover":
+            refuse_unknown(self.catalog, self.namespace, self.tables, self.warehouse)
         try:
             iceberg = self.catalog.create_table(
                 f"{self.namespace}.{table.name}",
@@ -118,27 +119,6 @@ class Context:
             iceberg = self.catalog.load_table(f"{self.namespace}.{table.name}")
         self.engine.remember(table.name, iceberg)
         return iceberg
-
-    def _check_unknown(self) -> None:
-        """Refuse to begin anew beside tables that are there but that this catalog knows none of, as after it was changed.
-
-        The objects that those tables hold are archived and would not come again, and their files would go as orphans.
-        What was only noted (a run that was refused for this very reason) does not make the catalog the lake's own.
-        """
-        flow = [name for name in self.tables if name not in (OPS_RUNS, OPS_FORGOTTEN)]
-        if self.trigger == "recover" or any(self.peek(name) for name in flow):
-            return
-        for name in self.tables:
-            folder = f"{self.warehouse}/{self.namespace}/{name}/metadata"
-            # The metadata of a table that another process makes at this moment has the number 0.
-            found = (file.path.rpartition("/")[2] for file in self.places.below(folder))
-            if any(file.endswith(".metadata.json") and not file.startswith("00000-") for file in found):
-                if self.peek(name) is not None:  # its own, or another process was faster
-                    continue
-                raise LakeError(
-                    f"The catalog knows no table of this lake, but {folder.removeprefix('file://')} holds one.",
-                    "If the catalog was changed, let it know the tables that are there: carlake recover",
-                )
 
     @property
     def places(self) -> Places:

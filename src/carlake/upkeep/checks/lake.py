@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from carlake.errors import NoLakeError
+from carlake.engines.spark.installed import check_installed
+from carlake.errors import NoLakeError, SettingsError
 from carlake.upkeep.checks.finding import Check, Found
 from carlake.upkeep.inspection.lake import Inspection
 
@@ -46,6 +47,11 @@ def _newer(lake: Inspection) -> Iterator[Found]:
 def _settings(lake: Inspection) -> Iterator[Found]:
     for error in lake.setting_errors:
         yield "settings", str(error)
+    if lake.settings.engine == "spark":
+        try:
+            check_installed()
+        except SettingsError as error:
+            yield "settings", str(error)
 
 
 def _catalog(*states: str) -> object:
