@@ -59,11 +59,12 @@ lint: setup-tests ## ruff and mypy
 	@$(BIN)/mypy
 
 test: setup ## lint, then every test
-	@# Two servers take minutes to build and to fetch: they come while pip works, and the tests wait for them if they must.
-	@PYTHONPATH=tests $(BIN)/python -m servers.provide versitygw trino & \
-	$(MAKE) --no-print-directory setup-tests && \
+	@# What takes minutes to build or to fetch comes meanwhile: one server while pip works, Trino beside the first tests.
+	@PYTHONPATH=tests $(BIN)/python -m servers.provide versitygw & \
+	$(MAKE) --no-print-directory setup-tests && { \
+	PYTHONPATH=tests $(BIN)/python -m servers.provide trino & \
 	$(MAKE) --no-print-directory -j2 lint servers-soon && \
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(ARGS),$(ARGS),--matrix usual)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(ARGS),$(ARGS),--matrix usual); }
 
 test-aws: servers ## the long proofs of the deployment on AWS, beside its usual ones
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --aws all tests/aws $(ARGS)
