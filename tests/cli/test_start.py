@@ -111,3 +111,15 @@ def test_simulate_writes_where_the_run_looks_or_not_at_all(
     assert not list((fresh / "landing").iterdir())
     given = carlake("simulate", tmp_path / "in", "--lake", fresh, "--events", 3)
     assert given.code == 0 and list((tmp_path / "in").iterdir())
+
+
+def test_init_names_no_catalog_of_its_own_beside_another_and_reads_the_settings_first(
+    carlake: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = carlake("init", tmp_path / "a", "--settings", tmp_path / "none.toml")
+    assert missing.code == 1 and "none.toml cannot be read" in missing.err
+    assert not (tmp_path / "a").exists()
+    assert "catalog.db" in carlake("init", tmp_path / "b").out
+    monkeypatch.setenv("CARLAKE_CATALOG", "postgres")
+    monkeypatch.setenv("CARLAKE_CATALOG_URI", "postgresql://nobody@127.0.0.1:9/none")
+    assert "catalog.db" not in carlake("init", tmp_path / "c").out

@@ -40,7 +40,9 @@ def init(
     if folder is not None:
         invocation.lake = folder
     from carlake import lake as lakes
+    from carlake.settings import Settings
 
+    catalog = Settings.load(file=invocation.settings, only=("catalog", "catalog_uri")).catalog
     there = invocation.exists
     lake = lakes.create(invocation.lake, file=invocation.settings)
     landing = f"{lake.uri}/landing" if lake.uri else lake.landing
@@ -67,7 +69,7 @@ def init(
                 ("landing/", "put files of car events here"),
                 ("archive/", "where they go once their rows are committed"),
                 ("warehouse/", "the tables, as Iceberg"),
-                *([] if lake.uri else [("catalog.db", "which snapshot each table is at")]),
+                *([] if lake.uri or catalog != "sqlite" else [("catalog.db", "which snapshot each table is at")]),
                 ("carlake.toml", "settings, all of them explained"),
             ]
         )
