@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from obstore.exceptions import GenericError
 
 from carlake.errors import DamagedError
 from carlake.storage import places as module
@@ -176,3 +177,22 @@ def test_options_of_a_store_and_properties_of_a_catalog_say_the_same() -> None:
     # What a catalog's server gives for one table.
     lent = store_options({"s3.access-key-id": "a", "s3.secret-access-key": "b", "s3.session-token": "c"})
     assert lent == {"access_key_id": "a", "secret_access_key": "b", "session_token": "c"}
+
+
+@pytest.mark.parametrize(
+    ("says", "again"),
+    [
+        ("Generic S3 error: Error performing GET http://a/b in 461.271µs - HTTP error: error sending request", True),
+        (
+            "Generic S3 error: Error performing GET http://a/b in 1.2s - Server returned non-2xx status code: 503 Busy",
+            True,
+        ),
+        (
+            "Generic S3 error: Error performing PUT http://a/b in 9ms - Server returned non-2xx status code: 409 No",
+            False,
+        ),
+        ("Generic S3 error: Error performing PUT http://a/b in 9ms - Client error with status 412 Precondition", False),
+    ],
+)
+def test_what_is_asked_again_is_told_by_the_status_and_no_other_number(says: str, again: bool) -> None:
+    assert module._may_pass(GenericError(says)) is again
