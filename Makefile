@@ -45,7 +45,7 @@ $(COMPLETE): $(READY)
 	@touch $@
 
 servers-soon: setup-tests
-	@PYTHONPATH=tests $(BIN)/python -m servers.provide java postgres rest_catalog versitygw spark_submit function
+	@PYTHONPATH=tests $(BIN)/python -m servers.provide java postgres rest_catalog versitygw spark_submit
 
 servers: setup-tests ## fetch or build the servers that the tests start (PostgreSQL, catalogs, stores, engines) in .envs
 	@PYTHONPATH=tests $(BIN)/python -m servers.provide
@@ -66,7 +66,7 @@ test: setup ## lint, then every test
 	$(MAKE) --no-print-directory -j2 lint servers-soon && \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(ARGS),$(ARGS),--matrix usual); }
 
-test-aws: servers ## the long proofs of the deployment on AWS, beside its usual ones
+test-aws: servers ## the deployment on AWS: its long proofs beside the usual ones
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --aws all tests/aws $(ARGS)
 
 test-all: servers ## one behaviour on every combination of engine, catalog and store, and jobs on every Spark

@@ -45,3 +45,14 @@ def package() -> Iterator[Package]:
     """The functions' package of the code that lies here, unpacked."""
     with built() as found:
         yield found
+
+
+# Minutes of the package in its runtime and of whole deployments: `make test-aws`.
+_LONG = frozenset(
+    f"test_{name}.py" for name in ("deploy_apply", "deploy_check", "operators", "package", "runtime", "spark_job")
+)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the long proofs where they are not asked for."""
+    return (collection_path.name in _LONG and config.getoption("--aws") != "all") or None
