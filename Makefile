@@ -64,13 +64,13 @@ test: setup ## lint, then every test
 	$(MAKE) --no-print-directory setup-tests && { \
 	PYTHONPATH=tests $(BIN)/python -m servers.provide trino & \
 	$(MAKE) --no-print-directory -j2 lint servers-soon && \
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(ARGS),$(ARGS),--matrix usual); }
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope $(if $(ARGS),$(ARGS),--matrix usual); }
 
 test-aws: servers ## the deployment on AWS: its long proofs beside the usual ones
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --aws all tests/aws $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --aws all tests/aws $(ARGS)
 
 test-all: servers ## one behaviour on every combination of engine, catalog and store, and jobs on every Spark
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --matrix all tests/matrix tests/spark $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --matrix all tests/matrix tests/spark $(ARGS)
 
 docs: setup ## the reference from the code, and in every other page what its commands print now
 	@$(BIN)/python docs/make_reference.py

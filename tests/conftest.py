@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from matrix import shown
 from matrix.shown import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401  (hooks)
 from servers.shared import Servers
+from units import pytest_xdist_make_scheduler, rank_of  # noqa: F401  (hook)
 
 # The same cases on every run and machine: a failure is the change's, not the day's. A slow machine is no failure.
 settings.register_profile(
@@ -37,7 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the long proofs where they are not asked for."""
+    """Begin with what takes long; leave out the long proofs where they are not asked for."""
+    items.sort(key=lambda item: rank_of(item.nodeid))
     if config.getoption("--aws") == "all":
         return
     long = [item for item in items if item.get_closest_marker("aws_all")]

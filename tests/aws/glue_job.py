@@ -62,15 +62,15 @@ class Artefact:
         return self.folder / SCRIPT
 
 
-def built(folder: Path) -> Artefact:
-    """Build the wheel and the environment: for this Python, where it is not the one that Glue has."""
+def built(folder: Path, own: Mapping[str, Path] | None = None) -> Artefact:
+    """Build the wheel and the environment, with files of one's own: for this Python, where it is not the one that Glue has."""
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
     called(command)
     (wheel,) = folder.glob("carlake-*.whl")
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     home = Path(sys.base_prefix) / "bin"
     made = Artefact(folder)
-    pack(wheel, ROOT / "constraints.txt", made.environment, python=python, home=home)
+    pack(wheel, ROOT / "constraints.txt", made.environment, python=python, home=home, own=own)
     made.script.write_bytes((ROOT / "src" / "carlake" / "aws" / SCRIPT).read_bytes())
     return made
 

@@ -21,8 +21,6 @@ from aws.account import own_parameters
 from carlake.cli.app import call
 from servers import cdk, moto
 
-pytestmark = pytest.mark.xdist_group("deploy")
-
 CODE = "0123456789abcdef"
 QUEUE = {"Resources": {"One": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "some-queue"}}}}
 
@@ -76,7 +74,7 @@ def _assembly(files: dict[str, Path], parameters: Parameters, folder: Path) -> P
 def _package(folder: Path) -> Built:
     own = folder / f"carlake-1.0-{CODE}"
     own.mkdir(parents=True)
-    for name in ("function.zip", "spark_job.py"):
+    for name in ("function.zip", "spark_job.py", "environment.tar.gz"):
         (own / name).write_text(name)
     return Built(own, "1.0", CODE, "3.13", 1, 1)
 
@@ -112,11 +110,25 @@ def test_each_part_is_made_after_what_it_needs_and_by_the_role_that_may(
     assert f"{name}-compute:CodeVersion=1.0" in third and f"{name}-compute:CodeHash={CODE}" in third
     assert all({"--exclusively", "never", str(tmp_path / "assembly")} <= set(words) for words in (first, second, third))
     keys = [one["Key"] for one in server.client("s3").list_objects_v2(Bucket=bucket)["Contents"]]
-    assert keys == [f"packages/carlake-1.0-{CODE}/{file}" for file in ("function.zip", "spark_job.py")]
+    assert keys == [
+        f"packages/carlake-1.0-{CODE}/{file}" for file in ("environment.tar.gz", "function.zip", "spark_job.py")
+    ]
     # The package is there before the functions are made of it.
     lines = ["event" if "event" in line else "upload" for line in told]
-    assert lines == ["event", "event", "upload", "upload", "event"]
+    assert lines == ["event", "event", "upload", "upload", "upload", "event"]
     assert (done.code, done.before) == (CODE, "")
+
+
+def test_a_package_that_lacks_what_the_templates_name_is_refused(
+    server: moto.Server, files: dict[str, Path], asked: Path, tmp_path: Path
+) -> None:
+    parameters = _parameters()
+    assembly, package = _assembly(files, parameters, tmp_path / "assembly"), _package(tmp_path / "packages")
+    (package.folder / "environment.tar.gz").unlink()
+    with pytest.raises(DeployError, match=r"lacks what the templates name: environment\.tar\.gz"):
+        Deployment(parameters, signed_in(moto.REGION), package, assembly)
+    without = parameters.model_copy(update={"backfill": "none"})
+    Deployment(without, signed_in(moto.REGION), package, assembly)
 
 
 def test_what_would_lose_data_is_refused_unless_it_is_accepted(
@@ -184,6 +196,39 @@ def test_a_deployment_goes_and_its_data_stays(
     assert all(bucket in printed for bucket in buckets.values()) and "stays" in printed
     there = {one["Name"] for one in server.client("s3").list_buckets()["Buckets"]}
     assert set(buckets.values()) <= there
+
+
+def test_what_stayed_is_taken_up_again_with_its_key_and_database(
+    server: moto.Server, files: dict[str, Path], asked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parameters = _parameters()
+    buckets, s3 = _there(server, parameters), server.client("s3")
+    key = server.client("kms").create_key()["KeyMetadata"]["Arn"]
+    encryption = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}
+    for kind, bucket in buckets.items():
+        if kind != "access":
+            s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [encryption]})
+    for folder in ("new", "again"):
+        (tmp_path / folder).mkdir()
+    with pytest.raises(DeployError, match="was here before") as raised:
+        _deployment(files, parameters, tmp_path / "new", [])
+    assert f'existing_key = "{key}"' in raised.value.advice
+    assert f'existing_database = "{parameters.database}"' in raised.value.advice
+    assert _asked(asked) == []
+    given = parameters.model_copy(update={"existing_key": key, "existing_database": parameters.database})
+    without_catalog = {holds: file for holds, file in files.items() if holds != "catalog"}
+    _deployment(without_catalog, given, tmp_path / "again", []).apply()
+    words = {asking[1]: asking for asking in _asked(asked)}
+    name = parameters.name
+    assert list(words) == [f"{name}-{holds}" for holds in ("foundation", "intake", "storage", "compute")]
+    takes = [stack for stack, asking in words.items() if "--import-existing-resources" in asking]
+    assert takes == [f"{name}-storage"] and "change-set" in words[f"{name}-storage"]
+    assert all("direct" in asking for stack, asking in words.items() if stack not in takes)
+    # Without its alias, which went with the stack, the key is found by what it encrypts.
+    file = _file(parameters, tmp_path)
+    capsys.readouterr()
+    assert call(["deploy", "destroy", "--parameters", file, "--dry-run"]) == 0
+    assert key in capsys.readouterr().out
 
 
 def test_with_data_every_version_goes_too(

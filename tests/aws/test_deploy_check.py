@@ -22,8 +22,6 @@ from carlake.storage.clients import forget_clients
 from servers import moto
 from servers.faults import Fault, Request
 
-pytestmark = pytest.mark.xdist_group("deploy")
-
 SEEN = dict.fromkeys(TABLES, "1")
 
 

@@ -30,8 +30,6 @@ from carlake.cli.app import call
 from carlake.cli.deploy_screens import show_plan
 from carlake.cli.invocation import Invocation, Shared
 
-pytestmark = pytest.mark.xdist_group("deploy")
-
 FACTS = {"AWS::AccountId": "123456789012", "AWS::Region": "eu-west-1", "AWS::Partition": "aws"}
 
 

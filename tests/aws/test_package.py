@@ -21,8 +21,6 @@ from aws.filled import fill
 from carlake.version import VERSION
 from servers import function
 
-pytestmark = pytest.mark.xdist_group("deploy")
-
 
 def test_it_fits_and_holds_the_handlers_of_the_templates(
     package: function.Package, templates: dict[str, Template], names: Names

@@ -24,8 +24,6 @@ from carlake.storage.clients import forget_clients
 from servers import moto
 from servers.faults import Request
 
-pytestmark = pytest.mark.xdist_group("deploy")
-
 DUTIES = (INTAKE, MAINTENANCE, BACKFILL, QUERY)
 NOT_ATHENAS = ("Ask", "KeepResults", "FindFiles")
 """Of the query role: what Athena itself asks, which no test can run. Its reads of tables are carlake's own here."""

@@ -20,8 +20,6 @@ from servers.lambda_runtime import EXITED, TIMED_OUT
 from servers.sandbox import TASK, Sandbox
 from servers.shared import Servers
 
-pytestmark = pytest.mark.xdist_group("deploy")
-
 
 @pytest.fixture
 def intake(package: Package, templates: dict[str, Template], servers: Servers, small_folder: Path) -> Iterator[Live]:

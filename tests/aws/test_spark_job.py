@@ -12,6 +12,7 @@ import pytest
 from carlake_aws.duties import BACKFILL, statements
 from carlake_aws.job_environment import ARCHIVE
 from carlake_aws.names import Names
+from carlake_aws.own_settings import contents
 from carlake_aws.parameters import Parameters
 from carlake_aws.templates import resources, synthesize
 
@@ -19,6 +20,7 @@ from aws import glue_job
 from aws.conftest import KEY, Template
 from aws.evaluated import allows
 from aws.filled import fill
+from aws.own import ping, settings_file
 from aws.recorded import asked
 from carlake import lake as lakes
 from carlake.aws.spark_job import Job, parsed
@@ -32,8 +34,6 @@ from carlake.storage.clients import forget_clients
 from servers import versitygw
 from servers.faults import failing
 from servers.shared import Servers
-
-pytestmark = pytest.mark.xdist_group("deploy")
 
 FLEET = Fleet(events=60, cars=4, flat=0.2, snapshot=0.1, duplicates=0.1, corrections=0.1, bad=0.1)
 
@@ -157,10 +157,12 @@ def test_the_job_as_glue_starts_it(
     landed = [file for file in sorted(simulated.folder.rglob("*")) if file.is_file()]
     for file in landed:
         store.client().upload_file(str(file), names.bucket("landing"), f"in/{file.relative_to(simulated.folder)}")
+    store.client().put_object(Bucket=names.bucket("landing"), Key="in/own.ndjson", Body=ping("OWN-1", 7.0).encode())
     arguments = glue_job.default_arguments(templates["compute"], names)
+    own_file = settings_file(tmp_path / "own")
     (tmp_path / "package").mkdir()
     (tmp_path / "job").mkdir()
-    artefact = glue_job.built(tmp_path / "package")
+    artefact = glue_job.built(tmp_path / "package", contents(own_file))
     found = {name: value for name, value in store.environment.items() if name != "AWS_ENDPOINT_URL"}
     with failing(store.endpoint) as objects, failing(services.endpoint) as tables:
         through = {"AWS_ENDPOINT_URL_S3": objects.endpoint, "AWS_ENDPOINT_URL_GLUE": tables.endpoint}
@@ -174,7 +176,7 @@ def test_the_job_as_glue_starts_it(
     report: dict[str, Any] = json.JSONDecoder().raw_decode(output[output.index("{\n") :])[0]
     counts = (report["status"], report["records"], report["accepted"], report["quarantined"], report["duplicates"])
     bad = sum(simulated.bad.values())
-    assert counts == ("succeeded", simulated.records, simulated.events, bad, simulated.duplicates)
+    assert counts == ("succeeded", simulated.records + 1, simulated.events + 1, bad, simulated.duplicates)
     assert report["lake"] == names.uri("warehouse", "lake")
 
     lines = [json.loads(line) for line in output.splitlines() if line.startswith('{"time"')]
@@ -189,18 +191,18 @@ def test_the_job_as_glue_starts_it(
     forget_clients()
     given = parsed([part for pair in arguments.items() for part in pair]).given
     settings = Settings.load(
-        texts={**given, "engine": "duckdb", "threads": "1", "state_folder": str(tmp_path / "state")}
+        file=own_file, texts={**given, "engine": "duckdb", "threads": "1", "state_folder": str(tmp_path / "state")}
     )
     with Lakehouse.open(arguments["--lake"], settings) as house:
         verified = house.verify()
-        assert (verified.problems, verified.accepted) == ((), simulated.events)
+        assert (verified.problems, verified.accepted) == ((), simulated.events + 1)
         snapshot = house.catalog.load_table(f"{names.parameters.database}.bronze_car_data").current_snapshot()
         assert snapshot is not None and snapshot.summary is not None
         written = snapshot.summary.additional_properties
         assert (written["carlake.engine"], written["carlake.version"][-17:]) == ("spark", "+0123456789abcdef")
         assert house.run().idle, "the embedded engine finds nothing left to do"
     kept = store.client().list_objects_v2(Bucket=names.bucket("landing"))["Contents"]
-    assert len(kept) == len(landed), "the listing archives, with a role of its own"
+    assert len(kept) == len(landed) + 1, "the listing archives, with a role of its own"
 
     own = statements(BACKFILL, names)
     assert {call.action for call in calls} >= {"s3:ListBucket", "s3:GetObject", "s3:PutObject", "glue:UpdateTable"}

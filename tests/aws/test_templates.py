@@ -17,8 +17,6 @@ from carlake_aws.templates import findings, resources, synthesize
 from aws.conftest import Template
 from aws.filled import fill
 
-pytestmark = pytest.mark.xdist_group("deploy")
-
 LARGEST = 51_200
 """Bytes of a template that CloudFormation takes without a bucket to put it in."""
 
@@ -91,7 +89,8 @@ def test_every_bucket_is_versioned_encrypted_closed_and_by_tls(
         assert encryption["SSEAlgorithm"] == "aws:kms" and rule["BucketKeyEnabled"] is True
         assert fill(encryption["KMSMasterKeyID"], names) == names.key_arn
         assert bucket["LoggingConfiguration"]["LogFilePrefix"] == f"{kind}/"
-    assert found["DeletionPolicy"] == found["UpdateReplacePolicy"] == "Retain"
+    # What a stack that could not be made leaves behind would stand in the way of the next try.
+    assert (found["DeletionPolicy"], found["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     (lifecycle,) = bucket["LifecycleConfiguration"]["Rules"]
     assert lifecycle["Status"] == "Enabled" and "NoncurrentVersionExpiration" in lifecycle
     assert ("ExpirationInDays" in lifecycle) == (kind in ("results", "logs", "access")), (
@@ -158,7 +157,7 @@ def test_messages_wait_go_back_and_end_as_dead_letters(templates: dict[str, Temp
 
 def test_the_key_turns_and_outlives_its_stack(templates: dict[str, Template], names: Names) -> None:
     (key,) = resources(templates["foundation"], "AWS::KMS::Key").values()
-    assert key["Properties"]["EnableKeyRotation"] is True and key["DeletionPolicy"] == "Retain"
+    assert key["Properties"]["EnableKeyRotation"] is True and key["DeletionPolicy"] == "RetainExceptOnCreate"
     for statement in key["Properties"]["KeyPolicy"]["Statement"]:
         if "Service" in statement["Principal"]:
             assert {"ArnEquals", "ArnLike"} & set(statement["Condition"]), statement["Sid"]
@@ -279,6 +278,7 @@ def test_what_exists_already_is_used_and_not_made(tmp_path: Path, names: Names) 
         existing_key=names.key_arn,
         existing_database="fleet",
         existing_landing_bucket="events-of-ours",
+        landing_prefix="raw/cars",
         backfill="emr-serverless",
         readers=("arn:aws:iam::123456789012:role/analysts",),
         alarm_emails=("fleet@example.com",),
@@ -291,6 +291,8 @@ def test_what_exists_already_is_used_and_not_made(tmp_path: Path, names: Names) 
     assert "catalog" not in made, "CloudFormation takes no stack without a resource"
     assert len(resources(made["storage"], "AWS::S3::Bucket")) == len(BUCKETS) - 1
     assert "events-of-ours" in json.dumps(made["intake"])
+    functions = [one["Properties"] for one in resources(made["compute"], "AWS::Lambda::Function").values()]
+    assert {one["Environment"]["Variables"]["CARLAKE_LANDING"] for one in functions} == {"s3://events-of-ours/raw/cars"}
     assert resources(made["compute"], "AWS::Glue::Job") == {}
     assert only(made["compute"], "AWS::EMRServerless::Application")["MaximumCapacity"] == {
         "Cpu": "40 vCPU",

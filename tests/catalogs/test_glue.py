@@ -15,8 +15,6 @@ from carlake.storage.checksums import recorded
 from lakes import MODIFIED, STATE, expected, held, iceberg, lakehouse, nested, put
 from servers.shared import Servers
 
-pytestmark = pytest.mark.xdist_group("catalog-glue")
-
 
 def test_the_flow_on_glue(servers: Servers, small_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in servers.moto.environment.items():

@@ -22,8 +22,6 @@ from lakes import lakehouse, nested, put, step
 from servers.postgres import PASSWORD
 from servers.shared import Servers
 
-pytestmark = pytest.mark.xdist_group("catalog-postgres")
-
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:

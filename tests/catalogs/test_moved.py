@@ -20,8 +20,8 @@ RECORDS = [nested("A", f"e{n}", "2025-10-01T00:00:00Z", f"2025-10-0{n + 2}T00:00
 
 @pytest.fixture(
     params=[
-        pytest.param("postgres", marks=pytest.mark.xdist_group("catalog-postgres")),
-        pytest.param("rest", marks=pytest.mark.xdist_group("catalog-rest")),
+        "postgres",
+        "rest",
     ]
 )
 def settings(request: pytest.FixtureRequest, servers: Servers) -> Settings:

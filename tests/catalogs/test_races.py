@@ -21,8 +21,6 @@ from lakes import TODAY, held, lakehouse
 from model import model
 from servers.shared import Servers
 
-pytestmark = pytest.mark.xdist_group("catalog-races")
-
 SPAWN = multiprocessing.get_context("spawn")
 WRITERS = 8
 FLEET = Fleet(events=160, cars=6, flat=0.3, snapshot=0.2, duplicates=0.1, corrections=0.15, stale=0.1, bad=0.1)

@@ -51,8 +51,8 @@ class Reached:
 
 @pytest.fixture(
     params=[
-        pytest.param("postgres", marks=pytest.mark.xdist_group("catalog-postgres")),
-        pytest.param("rest", marks=pytest.mark.xdist_group("catalog-rest")),
+        "postgres",
+        "rest",
     ]
 )
 def reached(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Reached]:
@@ -164,7 +164,6 @@ def test_a_server_that_stays_away_fails_the_run_and_loses_nothing(
     is_right(house, 2)
 
 
-@pytest.mark.xdist_group("catalog-postgres")
 def test_threads_may_open_a_new_catalog_on_a_server_at_once(servers: Servers, small_folder: Path) -> None:
     """The tables and the namespace are made by whoever is first by a moment; the others find them there."""
     lake = lakes.create(small_folder / "lake")

@@ -35,11 +35,6 @@ class Cell:
     def __str__(self) -> str:
         return f"{self.engine}-{self.catalog}-{self.store}"
 
-    @property
-    def group(self) -> str:
-        """The tests that one process runs one after another, so that Spark and each server is started once."""
-        return "spark" if self.engine == "spark" else f"catalog-{self.catalog}"
-
     def lake(self, servers: Servers, folder: Path) -> CellLake:
         """An empty lake of this combination. `folder` is empty, and the lake's own."""
         settings: dict[str, Any] = {"threads": 1, "engine": self.engine, **_catalog(self.catalog, servers)}

@@ -14,11 +14,7 @@ from servers.shared import Servers
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test for each combination that is to run."""
     if "cell" in metafunc.fixturenames:
-        chosen = [
-            pytest.param(cell, id=str(cell), marks=pytest.mark.xdist_group(cell.group))
-            for cell in cells(metafunc.config, metafunc.function.__name__)
-        ]
-        metafunc.parametrize("cell", chosen)
+        metafunc.parametrize("cell", cells(metafunc.config, metafunc.function.__name__), ids=str)
 
 
 @pytest.fixture

@@ -9,14 +9,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
-
 from readers.conftest import CREDENTIALS
 from readers.figures import DUCKDB, figures, query
 from readers.lake import Read
 from servers import duckdb_reader
-
-pytestmark = pytest.mark.xdist_group("readers")
 
 
 def answers(text: str, queries: list[str], variables: Mapping[str, str] | None = None) -> list[list[object]]:

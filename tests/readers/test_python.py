@@ -14,8 +14,6 @@ from readers.conftest import CREDENTIALS
 from readers.figures import DUCKDB, Figures, figures, query
 from readers.lake import Read
 
-pytestmark = pytest.mark.xdist_group("readers")
-
 # What comes after the pasted text: the same figures of what it read, computed by DuckDB on Arrow.
 _ASK = """
 import json, sys

@@ -12,8 +12,6 @@ from readers.lake import Read
 from readers.test_trino import properties
 from servers.trino import Trino
 
-pytestmark = pytest.mark.xdist_group("readers")
-
 
 def plain(value: Any) -> Any:
     """A value as both say it: Trino's protocol has times as text."""

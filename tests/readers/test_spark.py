@@ -10,14 +10,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
-
 from readers.conftest import CREDENTIALS
 from readers.figures import SPARK, Figures, figures, measures
 from readers.lake import Read
 from servers.java import java_home
-
-pytestmark = pytest.mark.xdist_group("readers")
 
 # So that one machine does it in little time: no metastore of Hive's, no code made for a query that is asked once.
 SMALL = " ".join(

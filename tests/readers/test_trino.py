@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from readers.figures import TRINO, figures, query
 from readers.lake import Read
 from servers.trino import Trino
-
-pytestmark = pytest.mark.xdist_group("readers")
 
 
 def properties(text: str) -> dict[str, str]:

@@ -6,11 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from carlake import lake as lakes
-
-pytestmark = pytest.mark.xdist_group("spark")
 
 # In a process of its own, for the other tests share one context.
 _PROCESS = """

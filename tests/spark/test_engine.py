@@ -23,8 +23,6 @@ from carlake.settings import Settings
 from lakes import MODIFIED, MONTHLY, SILVER, iceberg, lakehouse, nested, put, rows_of, step
 from spark.sessions import spark_settings
 
-pytestmark = pytest.mark.xdist_group("spark")
-
 EMBEDDED = Settings(threads=1, maintenance="off")
 CARS, MONTHS = "ABCD", range(4, 10)
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from spark.kills import kill_spark
-
-pytestmark = pytest.mark.xdist_group("spark")
 
 
 def test_a_spark_run_that_is_killed_beside_a_watch(small_folder: Path) -> None:

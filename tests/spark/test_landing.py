@@ -22,8 +22,6 @@ from carlake.simulator.fleet import Fleet
 from lakes import BRONZE, MODIFIED, heads, iceberg, lakehouse, nested, put, rows_of
 from spark.sessions import spark_settings
 
-pytestmark = pytest.mark.xdist_group("spark")
-
 
 def event(name: str, car: str = "A") -> str:
     return nested(car, name, "2025-10-01T00:00:00Z")

@@ -36,8 +36,6 @@ from lakes import (
 from records.test_recovery import TEXTS
 from spark.sessions import spark_settings
 
-pytestmark = pytest.mark.xdist_group("spark")
-
 TABLES = (BRONZE, SILVER, QUARANTINE, STATE, MONTHLY, ALERTS)
 ODD: list[Any] = [
     None,

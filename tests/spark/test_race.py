@@ -24,7 +24,6 @@ EMBEDDED = 2
 FLEET = Fleet(events=150, cars=6, flat=0.3, snapshot=0.2, duplicates=0.1, corrections=0.15, stale=0.1, bad=0.1)
 
 
-@pytest.mark.xdist_group("spark")
 def test_embedded_processes_and_spark_land_the_same_files_at_once(
     small_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

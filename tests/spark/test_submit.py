@@ -52,7 +52,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("series", ["3.5", "4.1"] if every else ["3.5"])
 
 
-@pytest.mark.xdist_group("spark")
 def test_a_submitted_run_does_what_a_run_does(tmp_path: Path, series: str) -> None:
     simulated = write(FLEET, tmp_path / "in", files=5, format="mixed")
     done, report, lake = submitted(

@@ -28,8 +28,6 @@ from carlake.tables.table import Column, Table
 from lakes import lakehouse
 from spark.sessions import spark_settings
 
-pytestmark = pytest.mark.xdist_group("spark")
-
 TABLES = declare({}, load_rules())
 VALUES = {"today": "DATE '2025-11-01'", "now": "TIMESTAMP WITH TIME ZONE '2025-11-01 12:00:00.000001+00'"}
 
