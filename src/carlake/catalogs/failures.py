@@ -67,8 +67,8 @@ def meaning(error: Exception) -> Meaning | None:
     if isinstance(error, (NotInstalledError, ModuleNotFoundError)):
         return _not_installed(error)
     if isinstance(error, SQLAlchemyError):
-        if type(getattr(error, "orig", None)).__module__.startswith("sqlite3"):
-            return None  # a file, and no server
+        if of_a_file(error):
+            return None
         return _of_a_database(str(getattr(error, "orig", None) or error), str(_state(error)))
     if isinstance(error, RESTError):
         return _of_rest(error)
@@ -78,6 +78,11 @@ def meaning(error: Exception) -> Meaning | None:
     if package == "botocore":
         return _of_aws(error)
     return None
+
+
+def of_a_file(error: Exception) -> bool:
+    """Whether it is of the database of a catalog that is a file, and no server's."""
+    return isinstance(error, SQLAlchemyError) and type(getattr(error, "orig", None)).__module__.startswith("sqlite3")
 
 
 def without(text: str, secrets: Iterable[str]) -> str:

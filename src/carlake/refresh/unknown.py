@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchTableError
 
+from carlake.catalogs.failures import of_a_file
 from carlake.errors import CarlakeError, LakeError
 from carlake.storage.places import Places
 from carlake.storage.store_files import store_options
@@ -44,4 +45,8 @@ def _known(catalog: Catalog, name: str) -> bool:
         return False
     except (OSError, ValueError, CarlakeError):
         return True  # what it names is gone or damaged, which is said where the table is read
+    except Exception as error:
+        if not of_a_file(error):
+            raise
+        return True  # the catalog's own file is damaged, which is said there, too
     return True
