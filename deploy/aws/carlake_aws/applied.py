@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from carlake_aws.account import Account, signed_in
-from carlake_aws.build import Built, build
+from carlake_aws.build import JOB, Built, build
 from carlake_aws.cdk import Cdk
 from carlake_aws.duties import DEPLOY
 from carlake_aws.errors import DeployError
+from carlake_aws.job_environment import ARCHIVE
+from carlake_aws.kept import taken_up
 from carlake_aws.names import PACKAGES
 from carlake_aws.parameters import Parameters
 from carlake_aws.planned import Plan, planned, running_code, templates_in, templates_of
@@ -45,14 +47,27 @@ class Deployment:
         self.parameters, self.account, self.package = parameters, account, package
         self._assembly, self._told = assembly, told
         self._wanted = templates_in(assembly, parameters)
+        self._kept = taken_up(account, parameters)
+        missing = {"function.zip"} | ({JOB, ARCHIVE} if parameters.backfill != "none" else set())
+        if missing := missing - {file.name for file in package.files}:
+            raise DeployError(
+                f"The package {package.folder} lacks what the templates name: {', '.join(sorted(missing))}.",
+                "Build it anew: `carlake deploy package`.",
+            )
         self.plan: Plan = planned(parameters, self._wanted, account)
 
     @classmethod
     def prepared(cls, parameters: Parameters, folder: Path, told: Told = lambda line: None) -> Deployment:
         """Build and check everything that can be, before anything is touched. Raises DeployError, BuildError."""
         account = signed_in(parameters.region)
+        taken_up(account, parameters)
         told("the package: building")
-        package = build(folder / "packages", parameters.python)
+        package = build(
+            folder / "packages",
+            parameters.python,
+            spark=parameters.backfill != "none",
+            settings=parameters.settings_file,
+        )
         told(f"the package: {package.folder.name}")
         assembly = folder / "assembly"
         try:
@@ -76,7 +91,11 @@ class Deployment:
         role = self.account.names(own).role_arn(DEPLOY)
         there = [holds for holds in BEFORE_CODE if holds in self._wanted]
         cdk.deploy(self._stacks(*OWN_RIGHTS))
-        cdk.deploy(self._stacks(*there), role=role)
+        if self._kept.buckets:
+            for holds in there:
+                cdk.deploy(self._stacks(holds), role=role, takes_up=holds == "storage")
+        else:
+            cdk.deploy(self._stacks(*there), role=role)
         self.upload()
         code = {
             f"{own.name}-compute:CodeVersion": self.package.version,

@@ -18,7 +18,7 @@ from constructs import Construct
 
 from carlake_aws.duties import BACKFILL, statements
 from carlake_aws.job_environment import ARCHIVE
-from carlake_aws.names import LANDING_PREFIX, Names
+from carlake_aws.names import Names
 from carlake_aws.package import Package
 from carlake_aws.roles import role
 
@@ -69,7 +69,7 @@ def arguments(names: Names, package: Package) -> dict[str, str]:
         "--catalog": "glue",
         "--engine": "spark",
         "--code": package.code,
-        "--landing": names.uri("landing", LANDING_PREFIX),
+        "--landing": names.uri("landing", names.landing),
         "--archive": names.uri("archive"),
         # Another duty's, with another role: the listing archives, and maintenance has its own times.
         "--after-landing": "leave",

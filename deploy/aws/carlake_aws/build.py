@@ -21,13 +21,14 @@ import sys
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from carlake.errors import CarlakeError
 from carlake.version import VERSION
 from carlake_aws.job_environment import ARCHIVE, pack, pins
+from carlake_aws.own_settings import contents as own_contents
 from carlake_aws.trimmed import trim
 
 LARGEST_BYTES = 240 * 2**20
@@ -79,20 +80,23 @@ class BuildError(CarlakeError):
     """The package cannot be built, or would not run."""
 
 
-def build(folder: Path, python: str | None = None, *, spark: bool = False) -> Built:
+def build(folder: Path, python: str | None = None, *, spark: bool = False, settings: Path | None = None) -> Built:
     """Build into `folder`, which may be there; a package of the same content is left as it is. Raises BuildError.
 
-    python  the version of Python that the functions run ("3.13"): that of this process, if not given. Another one must be
-            on this machine too, as `python3.13`: it compiles the package and imports it.
-    spark   with the environment of the Spark job
+    python    the version of Python that the functions run ("3.13"): that of this process, if not given. Another one must
+              be on this machine too, as `python3.13`: it compiles the package and imports it.
+    spark     with the environment of the Spark job
+    settings  a settings file that comes with the code, with the contracts and rules that it names
     """
     interpreter = _interpreter(python)
+    own = own_contents(settings) if settings else {}
     with tempfile.TemporaryDirectory(prefix="carlake-build-") as scratch:
         files = Path(scratch, "files")
         dependencies(files, python)
         wheel = own_code(files, Path(scratch))
         # So that the hash is of Spark's environment, too: with the wheel, its pins are all that it is made from.
         (files / SPARKS_PINS).write_text(pins(_checkout("constraints.txt")), encoding="utf-8")
+        place(own, files)
         compiled(files, [*imports_itself(files, interpreter), *own_sources(files)], interpreter)
         contents = contents_of(files)
         unpacked = sum(path.stat().st_size for _, path in contents)
@@ -114,7 +118,7 @@ def build(folder: Path, python: str | None = None, *, spark: bool = False) -> Bu
             finally:
                 shutil.rmtree(part, ignore_errors=True)
         if spark and not (made / ARCHIVE).exists():
-            pack(made / WHEEL, _checkout("constraints.txt"), made / ARCHIVE)
+            pack(made / WHEEL, _checkout("constraints.txt"), made / ARCHIVE, own=own)
         size = (made / "function.zip").stat().st_size
     return Built(made, VERSION, code_of_name(made), version_of(python), unpacked, size)
 
@@ -132,6 +136,13 @@ def dependencies(files: Path, python: str | None = None) -> None:
         *extras,
     )
     trim(files)
+
+
+def place(own: Mapping[str, Path], files: Path) -> None:
+    """Copy files into a folder, each to its name within it."""
+    for name, source in own.items():
+        (files / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, files / name)
 
 
 def own_code(files: Path, scratch: Path) -> Path:

@@ -14,7 +14,7 @@ from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
 from carlake.tables.declare import BRONZE, GOLD, SILVER
 from carlake_aws.lake_settings import settings
-from carlake_aws.names import LANDING_PREFIX, Names
+from carlake_aws.names import Names
 
 TABLES = (BRONZE, SILVER, *GOLD)
 """Every table that the event reaches: it tells of a trip, and it speeds."""
@@ -35,10 +35,9 @@ class Canary:
         """Another one each time: it may be landed while others are checked."""
         return cls(f"CARLAKE-CHECK-{uuid4().hex[:12].upper()}", datetime.now(UTC))
 
-    @property
-    def key(self) -> str:
+    def key(self, names: Names) -> str:
         """Where it lands."""
-        return f"{LANDING_PREFIX}/{FOLDER}/{self.car}.json"
+        return f"{names.landing}{FOLDER}/{self.car}.json"
 
     @property
     def body(self) -> bytes:
@@ -99,7 +98,7 @@ class Tables:
         places = [table for table, count in self.rows(canary).items() if count]
         for kind in ("landing", "archive"):
             bucket = self._names.bucket("landing" if kind == "landing" else "archive")
-            prefix = canary.key if kind == "landing" else f"{canary.at:%Y-%m-%d}/"
+            prefix = canary.key(self._names) if kind == "landing" else f"{canary.at:%Y-%m-%d}/"
             for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
                 places += [
                     f"s3://{bucket}/{one['Key']}" for one in page.get("Contents", ()) if canary.car in one["Key"]
@@ -116,7 +115,7 @@ def tables(names: Names) -> Iterator[Tables]:
 
 def take_back(canary: Canary, names: Names, s3: Any) -> None:
     """Take it out of landing, before anything else: what is not there is not landed again. Raises botocore's errors."""
-    _delete(s3, names.bucket("landing"), canary.key)
+    _delete(s3, names.bucket("landing"), canary.key(names))
 
 
 def _delete(s3: Any, bucket: str, prefix: str) -> None:

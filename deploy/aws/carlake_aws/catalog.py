@@ -25,4 +25,4 @@ class Catalog(LakeStack):
                 location_uri=names.uri("warehouse"),
             ),
         )
-        database.apply_removal_policy(RemovalPolicy.RETAIN)
+        database.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)

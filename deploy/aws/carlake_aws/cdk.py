@@ -28,9 +28,16 @@ class Cdk:
     def __init__(self, assembly: Path, region: str, told: Callable[[str], None] = lambda line: None) -> None:
         self._assembly, self._region, self._told = assembly, region, told
 
-    def deploy(self, stacks: Sequence[str], *, role: str = "", given: Mapping[str, str] | None = None) -> None:
-        """Make or change these stacks, in their order; `given` are parameters, `STACK:NAME` -> value. Raises DeployError."""
+    def deploy(
+        self, stacks: Sequence[str], *, role: str = "", given: Mapping[str, str] | None = None, takes_up: bool = False
+    ) -> None:
+        """Make or change these stacks, in their order; `given` are parameters, `STACK:NAME` -> value. Raises DeployError.
+
+        takes_up  what is there already under the names of the templates becomes the stack's
+        """
         values = [word for name, value in (given or {}).items() for word in ("--parameters", f"{name}={value}")]
+        # Only a change set can take up what is there.
+        way = ["change-set", "--import-existing-resources"] if takes_up else ["direct"]
         # What will be made was shown and agreed to; CloudFormation keeps values of parameters that are not given.
         self._run(
             [
@@ -38,7 +45,7 @@ class Cdk:
                 *stacks,
                 "--exclusively",
                 "--method",
-                "direct",
+                *way,
                 "--require-approval",
                 "never",
                 *_role(role),

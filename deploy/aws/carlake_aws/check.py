@@ -18,7 +18,7 @@ from carlake_aws.account import Account, signed_in
 from carlake_aws.canary import Canary, Tables, tables, take_back
 from carlake_aws.duties import INTAKE, MAINTENANCE
 from carlake_aws.errors import DeployError
-from carlake_aws.names import BUCKETS, LANDING_PREFIX, Names
+from carlake_aws.names import BUCKETS, Names
 from carlake_aws.parameters import Parameters
 
 Outcome = Literal["ok", "failed", "not tried"]
@@ -107,17 +107,18 @@ class Check:
 
     def _look_at_notification(self) -> str:
         bucket, queue = self._names.bucket("landing"), self._names.arn("sqs", self._names.queue)
+        landing = self._names.landing
         found = self._account.client("s3").get_bucket_notification_configuration(Bucket=bucket)
         for one in found.get("QueueConfigurations", ()):
             rules = one.get("Filter", {}).get("Key", {}).get("FilterRules", ())
             prefixes = [rule["Value"] for rule in rules if rule["Name"].lower() == "prefix"]
             told = one["QueueArn"] == queue and any(event.startswith("s3:ObjectCreated:") for event in one["Events"])
-            if told and all(f"{LANDING_PREFIX}/".startswith(prefix) for prefix in prefixes):
-                return f"{bucket} tells {self._names.queue} of what lands below {LANDING_PREFIX}/"
+            if told and all(landing.startswith(prefix) for prefix in prefixes):
+                return f"{bucket} tells {self._names.queue} of what lands below {landing}"
         raise WrongError(
-            f"{bucket} does not tell {self._names.queue} of objects that land below {LANDING_PREFIX}/.",
+            f"{bucket} does not tell {self._names.queue} of objects that land below {landing}.",
             "`carlake deploy apply` sets it. For a bucket that was there before: events s3:ObjectCreated:*, prefix "
-            f"{LANDING_PREFIX}/, to {queue}, by hand.",
+            f"{landing}, to {queue}, by hand.",
         )
 
     def _look_at_queue(self) -> str:
@@ -186,9 +187,10 @@ class Check:
 
     def _land(self) -> str:
         bucket = self._names.bucket("landing")
-        self._account.client("s3").put_object(Bucket=bucket, Key=self._canary.key, Body=self._canary.body)
+        key = self._canary.key(self._names)
+        self._account.client("s3").put_object(Bucket=bucket, Key=key, Body=self._canary.body)
         self._landed = True
-        return f"s3://{bucket}/{self._canary.key}"
+        return f"s3://{bucket}/{key}"
 
     def _arrive(self, open_tables: Step, opened: list[Tables]) -> str:
         """Wait until every table has it: a lake that is new is made by the first call, so it is opened here."""

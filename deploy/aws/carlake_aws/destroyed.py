@@ -13,7 +13,7 @@ from carlake_aws.account import Account, signed_in
 from carlake_aws.cdk import Cdk
 from carlake_aws.duties import DEPLOY
 from carlake_aws.errors import DeployError
-from carlake_aws.names import BUCKETS
+from carlake_aws.kept import buckets_of, database_of, key_of
 from carlake_aws.parameters import Parameters
 from carlake_aws.planned import STACKS, templates_of
 
@@ -83,37 +83,24 @@ class Destruction:
             cdk.destroy([stack], role="" if holds == "foundation" else names.role_arn(DEPLOY))
 
     def _data(self) -> list[str]:
-        found = [f"bucket {bucket}" for bucket in self._buckets()]
-        if not self.parameters.existing_database and self._is_there(
-            self.account.client("glue").get_database, Name=self.parameters.database
-        ):
-            found.append(f"database {self.parameters.database} with its tables, in the Glue catalog")
+        found = [f"bucket {bucket}" for bucket in buckets_of(self.account, self.parameters)]
+        if database := database_of(self.account, self.parameters):
+            found.append(f"database {database} with its tables, in the Glue catalog")
         if self._key:
-            found.append(f"key alias/{self.parameters.name}")
+            found.append(f"key {self._key}")
         return found
-
-    def _buckets(self) -> list[str]:
-        names, s3 = self.account.names(self.parameters), self.account.client("s3")
-        own = [kind for kind in BUCKETS if kind != "landing" or not self.parameters.existing_landing_bucket]
-        return [names.bucket(kind) for kind in own if self._is_there(s3.head_bucket, Bucket=names.bucket(kind))]
 
     def _find_key(self) -> str:
         try:
             found = self.account.client("kms").describe_key(KeyId=f"alias/{self.parameters.name}")
-        except Exception:  # noqa: BLE001  (gone, or not to be seen: it is none of what can be removed)
-            return ""
+        except Exception:  # noqa: BLE001  (gone with the stack, or not to be seen)
+            kept = (key_of(self.account, bucket) for bucket in buckets_of(self.account, self.parameters))
+            return next((arn for arn in kept if arn), "")
         return str(found["KeyMetadata"]["Arn"])
-
-    def _is_there(self, look: Callable[..., Any], **what: str) -> bool:
-        try:
-            look(**what)
-        except Exception:  # noqa: BLE001  (not there, or not to be seen)
-            return False
-        return True
 
     def _remove_data(self) -> None:
         s3, glue = self.account.client("s3"), self.account.client("glue")
-        for bucket in self._buckets():
+        for bucket in buckets_of(self.account, self.parameters):
             self._told(f"{bucket}: every version of every object")
             for versions in _versions(s3, bucket):
                 failed = s3.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True}).get("Errors")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from carlake_aws.names import LANDING_PREFIX, Names
+from carlake_aws.names import Names
 from carlake_aws.operators import looking
 from carlake_aws.statements import Statement
 
@@ -23,7 +23,6 @@ _MULTIPART = "It is called when an upload in parts fails, which no test can brin
 _FIRST = "The tables are made by the function that is called first, which may be this one."
 _FAILS = "It is called when a commit is refused and its files are taken away again."
 _SERVICE = "The service that runs Spark does it with the job's role, before and beside carlake's own code."
-_PREFIX = {"StringLike": {"s3:prefix": [f"{LANDING_PREFIX}/*", LANDING_PREFIX]}}
 
 
 def statements(duty: str, names: Names) -> tuple[Statement, ...]:
@@ -38,7 +37,7 @@ def intake(names: Names) -> tuple[Statement, ...]:
         Statement(
             "ReadWhatLanded",
             ("s3:GetObject", "s3:GetObjectVersion"),
-            (names.objects_arn("landing", f"{LANDING_PREFIX}/"),),
+            (names.objects_arn("landing", names.landing),),
             "Events are read from the object, or the version of it, that a message names.",
             wildcard="Whoever sends events chooses their names; only those below the prefix are readable.",
         ),
@@ -47,7 +46,7 @@ def intake(names: Names) -> tuple[Statement, ...]:
             ("s3:ListBucket",),
             (names.bucket_arn("landing"),),
             "Without it S3 answers 403 instead of 404 for an object that is gone, and a message could not be let go.",
-            condition=_PREFIX,
+            condition=_below_landing(names),
             unused={"s3:ListBucket": "S3 asks for it when an object is not there."},
         ),
         *_tables(names, INTAKE),
@@ -73,7 +72,7 @@ def maintenance(names: Names) -> tuple[Statement, ...]:
         Statement(
             "TakeFromLanding",
             ("s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion"),
-            (names.objects_arn("landing", f"{LANDING_PREFIX}/"),),
+            (names.objects_arn("landing", names.landing),),
             "An object whose rows are committed is copied to the archive, and then the version that was read is deleted.",
             wildcard="Whoever sends events chooses their names; only those below the prefix are taken.",
         ),
@@ -82,7 +81,7 @@ def maintenance(names: Names) -> tuple[Statement, ...]:
             ("s3:ListBucket", "s3:ListBucketVersions"),
             (names.bucket_arn("landing"),),
             "The listing is the truth: it finds what no message told of, and overwritten versions that nobody read.",
-            condition=_PREFIX,
+            condition=_below_landing(names),
             unused={
                 "s3:ListBucketVersions": "It is asked when an object is overwritten between the listing and its move."
             },
@@ -114,7 +113,7 @@ def backfill(names: Names) -> tuple[Statement, ...]:
         Statement(
             "ReadEvents",
             ("s3:GetObject",),
-            (names.objects_arn("landing", f"{LANDING_PREFIX}/"), names.objects_arn("archive")),
+            (names.objects_arn("landing", names.landing), names.objects_arn("archive")),
             "A backfill reads what lies in landing, or the archive from the beginning.",
             wildcard="Whoever sends events chooses their names.",
         ),
@@ -129,7 +128,7 @@ def backfill(names: Names) -> tuple[Statement, ...]:
             ("s3:ListBucket",),
             (names.bucket_arn("landing"),),
             "The objects to read are listed.",
-            condition=_PREFIX,
+            condition=_below_landing(names),
         ),
         *_tables(names, BACKFILL),
         Statement(
@@ -159,6 +158,10 @@ def backfill(names: Names) -> tuple[Statement, ...]:
         *_spark_logs(names),
         _key(names, ("s3",)),
     )
+
+
+def _below_landing(names: Names) -> dict[str, dict[str, list[str]]]:
+    return {"StringLike": {"s3:prefix": [f"{names.landing}*", names.landing.rstrip("/")]}}
 
 
 def _spark_logs(names: Names) -> tuple[Statement, ...]:
@@ -258,7 +261,7 @@ def operate(names: Names) -> tuple[Statement, ...]:
         Statement(
             "TakeFromLanding",
             ("s3:GetObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"),
-            (names.objects_arn("landing", f"{LANDING_PREFIX}/"), names.bucket_arn("landing")),
+            (names.objects_arn("landing", names.landing), names.bucket_arn("landing")),
             "A recovery runs and archives as the listing does; a check takes its event back.",
             wildcard="Whoever sends events chooses their names; only those below the prefix are taken.",
         ),

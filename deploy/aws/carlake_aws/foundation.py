@@ -75,7 +75,7 @@ def _key(scope: Construct, names: Names) -> kms.Key:
         alias=f"alias/{names.parameters.name}",
         description=f"Data of {names.parameters.name}",
         enable_key_rotation=True,
-        removal_policy=RemovalPolicy.RETAIN,
+        removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         policy=iam.PolicyDocument(
             statements=[
                 iam.PolicyStatement(

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from carlake.errors import CarlakeError
@@ -50,11 +51,19 @@ class EnvironmentBuildError(CarlakeError):
 
 
 def pack(
-    wheel: Path, constraints: Path, archive: Path, *, python: str = PYTHON, home: Path = HOME, extras: str = EXTRAS
+    wheel: Path,
+    constraints: Path,
+    archive: Path,
+    *,
+    python: str = PYTHON,
+    home: Path = HOME,
+    extras: str = EXTRAS,
+    own: Mapping[str, Path] | None = None,
 ) -> None:
     """Write `archive` (.tar.gz): an environment with this wheel of carlake, what it needs, and links to the Python at `home`.
 
     constraints  the pinned versions (`constraints.txt` of the project)
+    own          files that lie beside carlake, by their names there (see `carlake_aws.own_settings`)
 
     Needs pip and a network; takes wheels for Linux only, wherever it runs. The same wheel and pins give the same bytes.
     Raises EnvironmentBuildError.
@@ -67,6 +76,9 @@ def pack(
         pinned.write_text(pins(constraints), encoding="utf-8")
         _install(f"carlake[{extras}] @ {wheel.resolve().as_uri()}", pinned, packages, python)
         shutil.rmtree(packages / "bin", ignore_errors=True)  # commands, with the paths of this machine in them
+        for name, source in (own or {}).items():
+            (packages / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, packages / name)
         _skeleton(root, python, home)
         part = archive.with_name(f".{archive.name}.part")
         _write(root, part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from carlake_aws.names import LANDING_PREFIX, Names
+from carlake_aws.names import Names
 
 
 def settings(names: Names) -> dict[str, str]:
@@ -11,6 +11,6 @@ def settings(names: Names) -> dict[str, str]:
         "CARLAKE_LAKE": names.uri("warehouse", "lake"),
         "CARLAKE_NAMESPACE": names.parameters.database,
         "CARLAKE_CATALOG": "glue",
-        "CARLAKE_LANDING": names.uri("landing", LANDING_PREFIX),
+        "CARLAKE_LANDING": names.uri("landing", names.landing),
         "CARLAKE_ARCHIVE": names.uri("archive"),
     }

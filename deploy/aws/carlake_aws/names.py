@@ -24,9 +24,6 @@ BUCKETS: dict[Kind, str] = {
 }
 """Every bucket, and what it holds."""
 
-LANDING_PREFIX = "in"
-"""Objects arrive below this, so that what else lies in an existing bucket is no event."""
-
 PACKAGES = "packages"
 """Each package that was built lies below this in the bucket of code."""
 
@@ -65,6 +62,11 @@ class Names:
     def uri(self, kind: Kind, prefix: str = "") -> str:
         """`s3://BUCKET/PREFIX`."""
         return f"s3://{self.bucket(kind)}/{prefix}".rstrip("/")
+
+    @property
+    def landing(self) -> str:
+        """Events arrive below this in the landing bucket, `PREFIX/`: what else lies in an existing one is no event."""
+        return f"{self.parameters.landing_prefix}/"
 
     def arn(self, service: str, resource: str) -> str:
         """An ARN of this account and region."""

@@ -7,7 +7,7 @@ event of the check and remove every trace of it.
 
 from __future__ import annotations
 
-from carlake_aws.names import BUCKETS, LANDING_PREFIX, Names
+from carlake_aws.names import BUCKETS, Names
 from carlake_aws.statements import Statement
 
 _CANARY, _TRIAL = "CARLAKE-CHECK-", ".carlake-try-"
@@ -87,14 +87,14 @@ def looking(names: Names) -> tuple[Statement, ...]:
         Statement(
             "LandOneEvent",
             ("s3:PutObject",),
-            (names.objects_arn("landing", f"{LANDING_PREFIX}/carlake-check/"),),
+            (names.objects_arn("landing", f"{names.landing}carlake-check/"),),
             "The check lands one event.",
             wildcard="Each check's event has a name of its own; only the check's are below this prefix.",
         ),
         Statement(
             "TryToWrite",
             ("s3:PutObject", "s3:DeleteObjectVersion"),
-            (names.objects_arn("landing", f"{LANDING_PREFIX}/{_TRIAL}"), names.objects_arn("archive", _TRIAL)),
+            (names.objects_arn("landing", f"{names.landing}{_TRIAL}"), names.objects_arn("archive", _TRIAL)),
             "A recovery tries first whether it may write, with an object that it takes away again.",
             wildcard="Each trial's object has a name of its own; nothing else begins so.",
         ),

@@ -14,6 +14,7 @@ LAMBDA_SECONDS = 900
 """The longest that AWS lets a function run."""
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
+_FOLDER = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]*(/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(role|user|root)\S*")
 
 
@@ -60,6 +61,11 @@ class Parameters(BaseModel):
         default=10, description="Workers of a backfill at most."
     )
 
+    settings: str = Field(
+        default="",
+        description="A carlake.toml that functions and jobs have, with contracts and rules beside it; relative to this file.",
+    )
+
     listing_minutes: Annotated[int, Field(ge=5, le=59)] = Field(
         default=15, description="How often landing is listed, for what no event told of, and archived."
     )
@@ -88,7 +94,10 @@ class Parameters(BaseModel):
 
     existing_landing_bucket: str = Field(
         default="",
-        description="A bucket that events already land in, below in/; its notification is set by hand, see the guide.",
+        description="A bucket that events already land in, below landing_prefix; its notification is set by hand.",
+    )
+    landing_prefix: str = Field(
+        default="in", description="The folder of the landing bucket that events land in; nothing else in it is touched."
     )
     existing_database: str = Field(
         default="", description="A database of the Glue catalog to use instead of a new one."
@@ -136,6 +145,17 @@ class Parameters(BaseModel):
             raise ValueError("it is no name of a bucket")
         return value
 
+    @field_validator("landing_prefix")
+    @classmethod
+    def _folder(cls, value: str) -> str:
+        # It stands in policies, where *, ? and $ mean more than themselves, and below it nobody else's may lie.
+        if not _FOLDER.fullmatch(value) or len(value) > 200:
+            raise ValueError(
+                "it is no folder, such as in or raw/cars: letters, digits and ._=- between single slashes, none at the "
+                "ends; a whole bucket is none either"
+            )
+        return value
+
     @field_validator("existing_database")
     @classmethod
     def _database(cls, value: str) -> str:
@@ -167,6 +187,11 @@ class Parameters(BaseModel):
         return f"{self.prefix}-{self.environment}"
 
     @property
+    def settings_file(self) -> Path | None:
+        """The settings file that the package comes with."""
+        return Path(self.settings) if self.settings else None
+
+    @property
     def database(self) -> str:
         """The namespace of the tables: a database of the Glue catalog."""
         return self.existing_database or self.name.replace("-", "_")
@@ -177,7 +202,10 @@ def read(path: Path | None) -> Parameters:
     if path is None:
         return Parameters()
     try:
-        return Parameters(**tomllib.loads(path.read_text(encoding="utf-8")))
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        if isinstance(given.get("settings"), str) and given["settings"]:
+            given["settings"] = str(path.absolute().parent / given["settings"])
+        return Parameters(**given)
     except OSError as error:
         raise ParametersError(f"{path} cannot be read: {error.strerror or error}.") from None
     except tomllib.TOMLDecodeError as error:

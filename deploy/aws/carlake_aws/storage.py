@@ -9,7 +9,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from carlake_aws.names import LANDING_PREFIX, Kind, Names
+from carlake_aws.names import Kind, Names
 from carlake_aws.roles import acknowledge
 from carlake_aws.stack import LakeStack
 
@@ -22,7 +22,7 @@ _OF_EVERY_BUCKET: dict[str, Any] = {
     "enforce_ssl": True,
     "minimum_tls_version": 1.2,
     "versioned": True,
-    "removal_policy": RemovalPolicy.RETAIN,
+    "removal_policy": RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
 }
 
 
@@ -114,7 +114,7 @@ class Storage(LakeStack):
                 {
                     "event": "s3:ObjectCreated:*",
                     "queue": self._names.arn("sqs", self._names.queue),
-                    "filter": {"s3Key": {"rules": [{"name": "prefix", "value": f"{LANDING_PREFIX}/"}]}},
+                    "filter": {"s3Key": {"rules": [{"name": "prefix", "value": self._names.landing}]}},
                 }
             ]
         }

@@ -1,7 +1,7 @@
 """The functions on AWS Lambda: `intake`, called with messages of the queue, and `maintenance`, called by schedules.
 
 Both open the same `Lakehouse` as the command line, with the settings that the environment gives (CARLAKE_LAKE names the
-lake), and keep it open between calls. Any number may run at a time: exactness rests on the guarded commit alone, and a call
+lake), then those that came with the code, then the lake's own, and keep it open between calls. Any number may run at a time: exactness rests on the guarded commit alone, and a call
 that is killed in the middle leaves nothing that the next one could not go on from.
 """
 
@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Protocol
 
+from carlake import lake as lakes
 from carlake.aws.budget import Budget
 from carlake.aws.messages import Taken, Told, take_in
+from carlake.aws.own_settings import file_beside_the_code
 from carlake.aws.telemetry import GIVEN_BACK, RUN, Measured, measured, of_run
 from carlake.errors import QueueError, SettingsError
 from carlake.lakehouse import Lakehouse
@@ -111,7 +113,9 @@ def _house() -> Lakehouse:
     uri = os.environ.get("CARLAKE_LAKE", "")
     if not uri:
         raise SettingsError("The function does not know its lake.", "Set the variable CARLAKE_LAKE.")
-    return Lakehouse.create(uri, Settings.load())
+    file = file_beside_the_code()
+    lake = lakes.create(uri, Settings.load(file=file))
+    return Lakehouse(lake, Settings.load(lake=lake.toml, file=file))
 
 
 def _budget(context: LambdaContext) -> Budget:

@@ -206,11 +206,12 @@ def _opened(job: Job) -> Lakehouse:
     from pathlib import Path
 
     from carlake import lake as lakes
+    from carlake.aws.own_settings import file_beside_the_code
     from carlake.lakehouse import Lakehouse
     from carlake.settings import Settings
 
     given = {"engine": "spark", **job.given}
-    file = Path(job.settings) if job.settings else None
+    file = Path(job.settings) if job.settings else file_beside_the_code()
     own = Settings.load(file=file, texts=given)
     # A lake that is not there is made, where nothing can be missing in it.
     made = job.command == "run" or own.catalog != "sqlite"

@@ -139,7 +139,7 @@ def package(
     from carlake_aws.build import build
 
     with invocation.working("Building"):
-        built = build(folder, own.python, spark=own.backfill != "none")
+        built = build(folder, own.python, spark=own.backfill != "none", settings=own.settings_file)
     if invocation.json:
         invocation.document(
             {

@@ -1,0 +1,89 @@
+"""What a deployment of the same name left when it was removed: its data, which stays, and which the next one takes up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from carlake_aws.account import Account
+from carlake_aws.errors import DeployError
+from carlake_aws.names import BUCKETS
+from carlake_aws.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is there, and in no stack.
+
+    buckets   by their names
+    database  in the Glue catalog; "" for none
+    key_arn   the key that the buckets encrypt with; "" for none, or where it may not be seen
+    """
+
+    buckets: tuple[str, ...] = ()
+    database: str = ""
+    key_arn: str = ""
+
+
+def taken_up(account: Account, parameters: Parameters) -> Kept:
+    """What is left of an earlier deployment, once the parameters say that it is to be taken up. Raises DeployError before.
+
+    CloudFormation makes a bucket that is there part of its stack. A key it would make anew, and what the old one encrypted
+    could not be read; so the parameters have to name the old one, and the database.
+    """
+    found = _left(account, parameters)
+    wanted = {"existing_key": found.key_arn, "existing_database": found.database}
+    lines = [f'{key} = "{value}"' for key, value in wanted.items() if value and getattr(parameters, key) != value]
+    if lines:
+        there = [*found.buckets, *([f"database {found.database}"] if found.database else [])]
+        raise DeployError(
+            f"{parameters.name} was here before, and its data stayed: {', '.join(there)}.",
+            f"To take it up again, add to the parameters: {', '.join(lines)}. To begin anew, remove it for good with "
+            f"`carlake deploy destroy --with-data {parameters.name}`, or set another environment.",
+        )
+    return found
+
+
+def key_of(account: Account, bucket: str) -> str:
+    """The ARN of the key that a bucket encrypts with; "" for none, or where it may not be seen."""
+    try:
+        told = account.client("s3").get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
+    except Exception:  # noqa: BLE001  (not there, or not to be seen)
+        return ""
+    rules: list[dict[str, Any]] = told["Rules"]
+    found = [str(rule["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID", "")) for rule in rules]
+    return next((arn for arn in found if arn.startswith("arn:")), "")
+
+
+def buckets_of(account: Account, parameters: Parameters) -> tuple[str, ...]:
+    """The deployment's own buckets that are there."""
+    names = account.names(parameters)
+    own = [kind for kind in BUCKETS if kind != "landing" or not parameters.existing_landing_bucket]
+    return tuple(
+        names.bucket(kind) for kind in own if _is_there(account, "s3", "head_bucket", Bucket=names.bucket(kind))
+    )
+
+
+def database_of(account: Account, parameters: Parameters) -> str:
+    """The deployment's own database, where it is there; "" for none."""
+    there = not parameters.existing_database and _is_there(account, "glue", "get_database", Name=parameters.database)
+    return parameters.database if there else ""
+
+
+def _left(account: Account, parameters: Parameters) -> Kept:
+    buckets: tuple[str, ...] = ()
+    database = ""
+    if account.stack(f"{parameters.name}-storage") is None:
+        buckets = buckets_of(account, parameters)
+    if account.stack(f"{parameters.name}-catalog") is None:
+        database = database_of(account, parameters)
+    keys = (key_of(account, bucket) for bucket in buckets)
+    return Kept(buckets, database, next((arn for arn in keys if arn), ""))
+
+
+def _is_there(account: Account, service: str, look: str, **what: str) -> bool:
+    try:
+        getattr(account.client(service), look)(**what)
+    except Exception:  # noqa: BLE001  (not there, or not to be seen)
+        return False
+    return True

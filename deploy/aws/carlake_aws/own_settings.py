@@ -1,0 +1,68 @@
+"""A settings file of the user's, with the contracts and rules that it names, made ready to be put into a package."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from carlake.aws.own_settings import FILE, FOLDER
+from carlake.contracts.document import files
+from carlake.contracts.load import load as load_contracts
+from carlake.errors import CarlakeError
+from carlake.rules.load import load_rules
+from carlake.settings import Settings
+from carlake.settings_keys import KEY_FILES, PATH_KEYS, SECRET_KEYS
+
+_THE_DEPLOYMENTS = frozenset(
+    (
+        *("namespace", "catalog", "landing", "archive", "warehouse", "queue", "code", "engine", "spark_master"),
+        *("memory_limit", "maintenance", "after_landing"),
+    )
+)
+"""What the parameters say, so that a file could say otherwise only in vain."""
+
+
+class OwnSettingsError(CarlakeError):
+    """The settings file cannot be packaged."""
+
+
+def contents(file: Path) -> dict[str, Path]:
+    """What a package holds for a settings file: `carlake_own/...`, each with the file that it is a copy of.
+
+    file  a `carlake.toml`; the contracts and rules that it names lie beside or below it, and are checked as a run would
+
+    Raises OwnSettingsError for a key that is not the file's to set, a secret, or a file that lies elsewhere; SettingsError
+    and ContractError as a run does.
+    """
+    settings = Settings.load(file=file, environ={})
+    named = tomllib.loads(file.read_bytes().decode("utf-8-sig"))
+    for key in named:
+        if key in _THE_DEPLOYMENTS:
+            raise OwnSettingsError(
+                f"{file} sets {key!r}, which the deployment sets itself.",
+                "Take it out; `carlake deploy parameters` lists what may be chosen.",
+            )
+        if key in SECRET_KEYS or key in KEY_FILES:
+            raise OwnSettingsError(
+                f"{file} sets {key!r}, which may hold a secret or a path of one machine.",
+                "Take it out: a package holds none of these.",
+            )
+    contracts = load_contracts(settings.contracts, off=settings.contracts_off)
+    load_rules(settings.rules, extra_columns=contracts.extra_columns)
+    root = file.absolute().parent.resolve()
+    made = {f"{FOLDER}/{FILE}": file}
+    for key in PATH_KEYS:
+        for found in files(getattr(settings, key)):
+            if not found.resolve().is_relative_to(root):
+                raise OwnSettingsError(
+                    f"{file} names {found} ({key}), which lies elsewhere.",
+                    f"Put it below {root}, and name it by its path from there.",
+                )
+            made[f"{FOLDER}/{found.resolve().relative_to(root).as_posix()}"] = found
+        for given in named.get(key, ()):
+            if Path(given).is_absolute():
+                raise OwnSettingsError(
+                    f"{file} names {given} ({key}) by its whole path, which is another one where the code runs.",
+                    f"Name it by its path from {root}.",
+                )
+    return made
