@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from carlake_aws.backfill import SCRIPT
-from carlake_aws.job_environment import ARCHIVE, pack
+from carlake_aws.job_environment import ARCHIVE, SCRIPT, pack
 from carlake_aws.names import Names
 from carlake_aws.templates import resources
 

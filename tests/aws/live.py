@@ -15,6 +15,7 @@ from urllib.parse import quote_plus
 from carlake_aws.templates import resources
 
 from aws.account import Account, Template, opened, own_parameters, renamed
+from carlake.aws.pseudonym_key import VARIABLE
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
 from carlake.storage.clients import forget_clients
@@ -116,8 +117,13 @@ def live(
     store: versitygw.Server,
     folder: Path,
     duty: str = "intake",
+    *,
+    key: str = "",
 ) -> Iterator[Live]:
-    """The function in an account of its own, configured as its template says. `folder` is not there yet."""
+    """The function in an account of its own, configured as its template says. `folder` is not there yet.
+
+    key  of pseudonyms, which the account has as a secret; without it none is asked for
+    """
     parameters = own_parameters()
     own = renamed(templates, parameters)
     (configured,) = [
@@ -134,6 +140,9 @@ def live(
             "AWS_SECRET_ACCESS_KEY": versitygw.SECRET,
             "AWS_ACCESS_KEY_ID": versitygw.ACCESS,
         }
+        if key:
+            secret = account.client("secretsmanager").create_secret(Name=account.names.name("key"), SecretString=key)
+            environment[VARIABLE] = secret["ARN"]
         with running(
             package.files,
             configured["Handler"],

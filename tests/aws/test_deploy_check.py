@@ -15,6 +15,7 @@ from carlake_aws.prices import read
 
 from aws.account import Account, Template, opened, own_parameters, renamed
 from aws.deployed import CODE, athena_answers, deploy, serving
+from aws.own import settings_file
 from aws.test_handler import Call, _forget, event
 from carlake.aws import handler
 from carlake.cli.app import call
@@ -93,6 +94,24 @@ def test_all_is_well_and_nothing_of_the_event_stays(deployed: Account) -> None:
     assert _left(deployed) == []
     versions = deployed.client("s3").list_object_versions(Bucket=deployed.names.bucket("landing"))
     assert "Versions" not in versions and "DeleteMarkers" not in versions
+
+
+def test_where_contracts_are_ones_own_the_event_is_removed_by_them(
+    deployed: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = settings_file(tmp_path / "own")
+    for own in (file, None):  # the second time puts things back for the other tests
+        monkeypatch.setattr(handler, "file_beside_the_code", lambda own=own: own)
+        _forget()
+        assert handler._house().rebuild().status == "succeeded"
+        if own is None:
+            break
+        athena_answers(deployed, SEEN)
+        parameters = deployed.names.parameters.model_copy(update={"settings": str(own)})
+        with serving(deployed, _called):
+            lines = {line.step: line for line in Check(parameters, 120.0, 0.2).lines()}
+        assert {step: line for step, line in lines.items() if line.outcome != "ok"} == {}
+    assert _left(deployed) == []
 
 
 def test_athena_that_sees_other_rows_is_found_out_and_the_event_removed(deployed: Account) -> None:

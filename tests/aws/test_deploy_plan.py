@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from carlake_aws import planned as planned_module
-from carlake_aws import stack
 from carlake_aws.account import signed_in
 from carlake_aws.changes import Change, compared
 from carlake_aws.contents import WORDS, contents
@@ -89,10 +87,6 @@ def test_the_cli_is_told_of_no_role_that_a_bootstrap_would_have_made(files: dict
     manifest = (next(iter(files.values())).parent / "manifest.json").read_text(encoding="utf-8")
     assert "carlake-prod-compute" in manifest
     assert [word for word in ("assumeRoleArn", "cloudFormationExecutionRoleArn", "hnb659fds") if word in manifest] == []
-
-
-def test_there_is_one_list_of_stacks() -> None:
-    assert planned_module.STACKS == stack.STACKS
 
 
 def test_alone_the_plan_says_so(templates: dict[str, Template]) -> None:

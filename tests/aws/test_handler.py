@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from carlake_aws.intake import RECEIVES
-from carlake_aws.operations import FRESH
+from carlake_aws.names import RECEIVES
+from carlake_aws.questions import FRESH
 from carlake_aws.templates import resources
 
 from aws.account import Account, Template, opened, own_parameters, renamed
 from aws.filled import fill
 from aws.own import ping, settings_file
-from carlake.aws import handler
+from carlake.aws import handler, pseudonym_key
+from carlake.errors import SettingsError
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
 from carlake.storage.clients import forget_clients
@@ -164,6 +165,38 @@ def test_settings_come_with_the_code_and_then_from_the_lake(
     assert cars(account) == [("A", 1001.0)], "another definition waits until somebody adopts it"
     handler._house().rebuild()
     assert cars(account) == [("A", 1001.0), ("P", 10.0), ("Q", 20.0)]
+
+
+def test_personal_data_is_landed_under_the_key_of_a_secret(
+    account: Account, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    key = "4f" * 32
+    secret = account.client("secretsmanager").create_secret(Name=account.names.name("key"), SecretString=key)["ARN"]
+    monkeypatch.setenv(pseudonym_key.VARIABLE, secret)
+    account.put("a.ndjson", event("A-PERSON", 1))
+    assert call(account) == []
+    ((car, km),) = cars(account)
+    assert km == 1001.0 and car.startswith("p_") and "A-PERSON" not in car
+    assert handler._house().identities("A-PERSON") == (car,)
+    assert key not in capfd.readouterr().out
+    file = pseudonym_key.key_file(secret)
+    assert file.stat().st_mode & 0o077 == 0 or file.parent.stat().st_mode & 0o077 == 0
+
+
+def test_a_secret_that_cannot_be_read_is_named_and_nothing_lands_in_clear(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = f"arn:aws:secretsmanager:{moto.REGION}:123456789012:secret:gone-AbCdEf"
+    monkeypatch.setenv(pseudonym_key.VARIABLE, gone)
+    account.put("a.ndjson", event("A", 1))
+    taken = account.event()
+    with pytest.raises(SettingsError, match="gone-AbCdEf"):
+        handler.intake(taken, Call([300.0]))
+    monkeypatch.delenv(pseudonym_key.VARIABLE)
+    assert cars(account) == []
+    empty = account.client("secretsmanager").create_secret(Name=account.names.name("b"), SecretBinary=b"x")["ARN"]
+    with pytest.raises(SettingsError, match="holds no text"):
+        pseudonym_key.key_file(empty)
 
 
 def test_the_same_twice_and_out_of_order_counts_once(account: Account) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from carlake_aws import build
+from carlake_aws.job_environment import SCRIPT
 from carlake_aws.names import PACKAGES, Names
 from carlake_aws.package import Package
 from carlake_aws.templates import resources
@@ -142,7 +143,7 @@ def test_a_python_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_two_builds_give_the_same_package(tmp_path: Path) -> None:
     built = [build.build(tmp_path / name) for name in ("one", "two")]
     assert built[0].code == built[1].code and built[0].unpacked == built[1].unpacked
-    assert [path.name for path in built[0].files] == [build.WHEEL, "function.zip", build.JOB]
+    assert [path.name for path in built[0].files] == [build.WHEEL, "function.zip", SCRIPT]
     assert built[0].folder.name == f"carlake-{VERSION}-{built[0].code}"
     for one, two in zip(built[0].files, built[1].files, strict=True):
         assert one.read_bytes() == two.read_bytes(), one.name

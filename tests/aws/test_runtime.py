@@ -120,6 +120,18 @@ def test_every_duty_and_every_form_of_object(
             assert house.verify().problems == ()
 
 
+def test_the_package_makes_pseudonyms_by_the_key_of_a_secret(
+    package: Package, templates: dict[str, Template], servers: Servers, small_folder: Path
+) -> None:
+    with live(package, templates, servers.moto, servers.s3, small_folder / "function", key="4f" * 32) as found:
+        found.put("1.ndjson", event("A-PERSON", 1), '{"broken": A-PERSON')
+        answer = found.call()
+        assert (answer.error, answer.payload) == ("", {"batchItemFailures": []}), found.function.said()
+        ((car, km),) = found.cars()
+        assert km == 1001.0 and car.startswith("p_")
+        assert not [row for row in found.ask("SELECT raw FROM bronze_car_data") if "A-PERSON" in str(row["raw"])]
+
+
 PROBE = """
 import os, sys
 found = {}

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from carlake_aws.names import BUCKETS, Names
-from carlake_aws.operations import FRESH
 from carlake_aws.parameters import Parameters
+from carlake_aws.questions import FRESH
 from carlake_aws.questions import questions as named_queries
 from carlake_aws.templates import findings, resources, synthesize
 
@@ -274,11 +274,13 @@ def test_no_secret_is_in_a_template(files: dict[str, Path], tmp_path: Path) -> N
 
 
 def test_what_exists_already_is_used_and_not_made(tmp_path: Path, names: Names) -> None:
+    secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:key-AbCdEf"
     parameters = Parameters(
         existing_key=names.key_arn,
         existing_database="fleet",
         existing_landing_bucket="events-of-ours",
         landing_prefix="raw/cars",
+        pseudonym_secret=secret,
         backfill="emr-serverless",
         readers=("arn:aws:iam::123456789012:role/analysts",),
         alarm_emails=("fleet@example.com",),
@@ -293,6 +295,7 @@ def test_what_exists_already_is_used_and_not_made(tmp_path: Path, names: Names) 
     assert "events-of-ours" in json.dumps(made["intake"])
     functions = [one["Properties"] for one in resources(made["compute"], "AWS::Lambda::Function").values()]
     assert {one["Environment"]["Variables"]["CARLAKE_LANDING"] for one in functions} == {"s3://events-of-ours/raw/cars"}
+    assert {one["Environment"]["Variables"]["PSEUDONYM_SECRET_ARN"] for one in functions} == {secret}
     assert resources(made["compute"], "AWS::Glue::Job") == {}
     assert only(made["compute"], "AWS::EMRServerless::Application")["MaximumCapacity"] == {
         "Cpu": "40 vCPU",

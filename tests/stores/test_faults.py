@@ -34,8 +34,9 @@ def whole(house: Lakehouse, bucket: Bucket, ids: list[str]) -> None:
     assert bucket.keys("landing/") == [] and sorted(key[-9:-5] for key in bucket.keys("archive/")) == sorted(ids)
 
 
-@pytest.mark.parametrize("versioned", [True, False], ids=["versions", "no versions"])
-@pytest.mark.parametrize("share", [0.01, 0.05, 0.2])
+@pytest.mark.parametrize(
+    ("share", "versioned"), [(0.01, False), (0.05, True), (0.2, False), (0.2, True)], ids=lambda value: str(value)
+)
 def test_a_share_of_all_requests_fails(
     share: float, versioned: bool, bucket: Bucket, plain: Bucket, lake: Open, proxy: Proxy
 ) -> None:

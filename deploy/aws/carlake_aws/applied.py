@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from carlake_aws.account import Account, signed_in
-from carlake_aws.build import JOB, Built, build
+from carlake_aws.build import Built, build
 from carlake_aws.cdk import Cdk
 from carlake_aws.duties import DEPLOY
 from carlake_aws.errors import DeployError
-from carlake_aws.job_environment import ARCHIVE
+from carlake_aws.job_environment import ARCHIVE, SCRIPT
 from carlake_aws.kept import taken_up
 from carlake_aws.names import PACKAGES
 from carlake_aws.parameters import Parameters
@@ -48,7 +48,7 @@ class Deployment:
         self._assembly, self._told = assembly, told
         self._wanted = templates_in(assembly, parameters)
         self._kept = taken_up(account, parameters)
-        missing = {"function.zip"} | ({JOB, ARCHIVE} if parameters.backfill != "none" else set())
+        missing = {"function.zip"} | ({SCRIPT, ARCHIVE} if parameters.backfill != "none" else set())
         if missing := missing - {file.name for file in package.files}:
             raise DeployError(
                 f"The package {package.folder} lacks what the templates name: {', '.join(sorted(missing))}.",

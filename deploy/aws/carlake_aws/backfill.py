@@ -17,7 +17,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from carlake_aws.duties import BACKFILL, statements
-from carlake_aws.job_environment import ARCHIVE
+from carlake_aws.job_environment import ARCHIVE, SCRIPT
 from carlake_aws.names import Names
 from carlake_aws.package import Package
 from carlake_aws.roles import role
@@ -26,9 +26,6 @@ GLUE_VERSION = "5.1"
 """Spark 3.5.6 with Iceberg 1.10, Python 3.11."""
 EMR_RELEASE = "emr-7.13.0"
 """Spark 3.5.6 with Iceberg, Python 3.11."""
-SCRIPT = "spark_job.py"
-"""What Spark starts; its environment is beside it in the package."""
-
 _WORKER_CPU, _WORKER_GB = 4, 16
 
 
@@ -74,6 +71,7 @@ def arguments(names: Names, package: Package) -> dict[str, str]:
         # Another duty's, with another role: the listing archives, and maintenance has its own times.
         "--after-landing": "leave",
         "--maintenance": "off",
+        **({"--pseudonym-secret": names.parameters.pseudonym_secret} if names.parameters.pseudonym_secret else {}),
     }
 
 

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from carlake.errors import CarlakeError
 from carlake.version import VERSION
-from carlake_aws.job_environment import ARCHIVE, pack, pins
+from carlake_aws.job_environment import ARCHIVE, SCRIPT, pack, pins
 from carlake_aws.own_settings import contents as own_contents
 from carlake_aws.trimmed import trim
 
@@ -37,7 +37,6 @@ LARGEST_BYTES = 240 * 2**20
 PROJECT = Path(__file__).resolve().parents[3]
 EXTRAS = ("aws", "lambda")
 WHEEL = f"carlake-{VERSION}-py3-none-any.whl"
-JOB = "spark_job.py"
 SPARKS_PINS = "spark-constraints.txt"
 
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64")
@@ -111,7 +110,7 @@ def build(folder: Path, python: str | None = None, *, spark: bool = False, setti
             try:
                 zipped(contents, part / "function.zip")
                 shutil.copyfile(wheel, part / WHEEL)
-                shutil.copyfile(files / "carlake" / "aws" / JOB, part / JOB)
+                shutil.copyfile(files / "carlake" / "aws" / SCRIPT, part / SCRIPT)
                 part.chmod(0o755)
                 if not made.is_dir():
                     part.rename(made)

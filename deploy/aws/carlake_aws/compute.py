@@ -11,6 +11,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from carlake.aws.pseudonym_key import VARIABLE
 from carlake_aws.backfill import Backfill
 from carlake_aws.duties import INTAKE, MAINTENANCE, statements
 from carlake_aws.lake_settings import settings
@@ -119,6 +120,7 @@ class Compute(LakeStack):
             # A third of the memory is for what is not the engine: Python, Arrow, what a batch holds.
             "CARLAKE_MEMORY_LIMIT": f"{own.function_memory_mb * 2 // 3} MiB",
             "CARLAKE_CODE": self.package.code,
+            **({VARIABLE: own.pseudonym_secret} if own.pseudonym_secret else {}),
             "POWERTOOLS_SERVICE_NAME": own.name,
             "POWERTOOLS_METRICS_NAMESPACE": METRICS,
             # The one folder that can be written.

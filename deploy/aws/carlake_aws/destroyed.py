@@ -14,8 +14,9 @@ from carlake_aws.cdk import Cdk
 from carlake_aws.duties import DEPLOY
 from carlake_aws.errors import DeployError
 from carlake_aws.kept import buckets_of, database_of, key_of
+from carlake_aws.names import STACKS
 from carlake_aws.parameters import Parameters
-from carlake_aws.planned import STACKS, templates_of
+from carlake_aws.planned import templates_of
 
 Told = Callable[[str], None]
 

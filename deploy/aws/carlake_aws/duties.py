@@ -319,7 +319,15 @@ def _tables(names: Names, duty: str) -> tuple[Statement, ...]:
             wildcard=_TABLES,
             unused={"glue:CreateTable": _FIRST} if duty == MAINTENANCE else {},
         ),
+        *_pseudonyms(names),
     )
+
+
+def _pseudonyms(names: Names) -> tuple[Statement, ...]:
+    secret = names.parameters.pseudonym_secret
+    why = "Whoever writes rows makes pseudonyms under the key that this secret holds, and nobody else reads it."
+    read = Statement("ReadPseudonymKey", ("secretsmanager:GetSecretValue",), (secret,), why)
+    return (read,) if secret else ()
 
 
 def _function(names: Names, duty: str) -> tuple[Statement, ...]:
@@ -359,4 +367,17 @@ def _key(names: Names, services: tuple[str, ...], unused: Mapping[str, str] | No
         condition={
             "StringEquals": {"kms:ViaService": [f"{service}.{names.region}.amazonaws.com" for service in services]}
         },
+    )
+
+
+def schedule_statements(names: Names) -> tuple[Statement, ...]:
+    """What the schedules may do."""
+    return (
+        Statement(
+            "Call",
+            ("lambda:InvokeFunction",),
+            (names.arn("lambda", f"function:{names.name('maintenance')}"),),
+            "A schedule calls the function.",
+            unused={"lambda:InvokeFunction": "The scheduler calls it; no flow of the lake does."},
+        ),
     )

@@ -8,11 +8,8 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from carlake_aws.names import Names
+from carlake_aws.names import RECEIVES, Names
 from carlake_aws.stack import LakeStack
-
-RECEIVES = 5
-"""A message that was received so often without success is a dead letter."""
 
 _FORTNIGHT = Duration.days(14)
 

@@ -26,6 +26,8 @@ HOME = Path("/usr/bin")
 
 ARCHIVE = "environment.tar.gz"
 """Its name in a package."""
+SCRIPT = "spark_job.py"
+"""What Spark starts, beside it."""
 EXTRAS = "aws,job"
 _PINNED = {"pandas": "2.3.3", "numpy": "2.3.5"}
 """Spark 3.5 knows no later pandas, and that no later numpy; the rest is pinned as everywhere."""

@@ -24,6 +24,12 @@ BUCKETS: dict[Kind, str] = {
 }
 """Every bucket, and what it holds."""
 
+STACKS = ("foundation", "intake", "storage", "catalog", "compute", "query", "operations")
+"""All stacks, in the order in which they are made. What one refers to stands before it."""
+
+RECEIVES = 5
+"""A message that was received so often without success is a dead letter."""
+
 PACKAGES = "packages"
 """Each package that was built lies below this in the bucket of code."""
 

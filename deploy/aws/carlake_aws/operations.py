@@ -13,16 +13,13 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from carlake.tables.declare import BRONZE, GOLD, SILVER
 from carlake_aws.compute import METRICS
 from carlake_aws.duties import OPERATE, statements
 from carlake_aws.names import Names
+from carlake_aws.questions import FRESH
 from carlake_aws.roles import role
 from carlake_aws.schedules import Schedules
 from carlake_aws.stack import LakeStack
-
-FRESH = (BRONZE, SILVER, *GOLD)
-"""The tables whose freshness is watched."""
 
 _MINUTES = Duration.minutes(5)
 _TRAFFIC = cloudwatch.TreatMissingData.NOT_BREACHING

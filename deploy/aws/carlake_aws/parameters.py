@@ -106,6 +106,12 @@ class Parameters(BaseModel):
         default="", description="ARN of a KMS key to use instead of a new one; it needs the policy of the guide."
     )
 
+    pseudonym_secret: str = Field(
+        default="",
+        description="ARN of a secret (Secrets Manager) with a key of 64 hexadecimal digits: personal data is then landed as "
+        "pseudonyms under it. Set it before anything is landed.",
+    )
+
     readers: tuple[str, ...] = Field(
         default=(), description="ARNs of roles that may take on the query role; none: the account's own."
     )
@@ -163,6 +169,13 @@ class Parameters(BaseModel):
             raise ValueError(
                 "a database that Athena reads has lower-case letters, digits and _, and begins with a letter"
             )
+        return value
+
+    @field_validator("pseudonym_secret")
+    @classmethod
+    def _secret(cls, value: str) -> str:
+        if value and not re.fullmatch(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+", value):
+            raise ValueError("it is no ARN of a secret (arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-SUFFIX)")
         return value
 
     @field_validator("readers", "operators")

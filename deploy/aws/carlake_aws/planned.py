@@ -13,6 +13,7 @@ from carlake_aws.changes import Change, compared, deployed
 from carlake_aws.contents import Contents, contents
 from carlake_aws.costs import Costs, costs
 from carlake_aws.errors import NoCredentialsError, NotReachedError
+from carlake_aws.names import STACKS
 from carlake_aws.parameters import Parameters
 from carlake_aws.prices import Prices
 from carlake_aws.templates import synthesize
@@ -79,10 +80,6 @@ def planned(
         tuple(compared(wanted, there, facts)),
         cost,
     )
-
-
-STACKS = ("foundation", "intake", "storage", "catalog", "compute", "query", "operations")
-"""As `carlake_aws.stack` has them, which brings CDK along; a test holds them to it."""
 
 
 def templates_of(parameters: Parameters, folder: Path, *, checked: bool = False) -> dict[str, dict[str, Any]]:

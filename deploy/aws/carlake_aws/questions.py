@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from carlake.tables.declare import BRONZE, GOLD, SILVER
 
+FRESH = (BRONZE, SILVER, *GOLD)
+"""The tables whose freshness is watched, and that are counted."""
+
 
 @dataclass(frozen=True)
 class Question:

@@ -9,9 +9,9 @@ from aws_cdk import aws_lambda as functions
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
+from carlake_aws.duties import schedule_statements
 from carlake_aws.names import Names
 from carlake_aws.roles import role
-from carlake_aws.statements import Statement
 
 
 def timetable(names: Names) -> dict[str, tuple[str, str]]:
@@ -67,16 +67,3 @@ class Schedules(Construct):
                     ),
                 ),
             )
-
-
-def schedule_statements(names: Names) -> tuple[Statement, ...]:
-    """What the schedules may do."""
-    return (
-        Statement(
-            "Call",
-            ("lambda:InvokeFunction",),
-            (names.arn("lambda", f"function:{names.name('maintenance')}"),),
-            "A schedule calls the function.",
-            unused={"lambda:InvokeFunction": "The scheduler calls it; no flow of the lake does."},
-        ),
-    )

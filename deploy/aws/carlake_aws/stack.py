@@ -8,9 +8,6 @@ from constructs import Construct
 from carlake_aws.names import Names
 from carlake_aws.parameters import Parameters
 
-STACKS = ("foundation", "intake", "storage", "catalog", "compute", "query", "operations")
-"""All stacks, in the order in which they are made. What one refers to stands before it."""
-
 
 def names_in_templates(parameters: Parameters, key_arn: str = "") -> Names:
     """The names, with partition, account and region as CloudFormation fills them in: a template fits any account."""

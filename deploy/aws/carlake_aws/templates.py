@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from carlake_aws import node
+from carlake_aws.names import STACKS
 from carlake_aws.parameters import Parameters, ParametersError, read
 
 
@@ -24,7 +25,6 @@ def synthesize(parameters: Parameters, folder: Path, *, checked: bool = True) ->
     """Write every stack's template into a folder; the files by stack, in order. Raises FindingsError."""
     node.use()
     from carlake_aws.lake import app
-    from carlake_aws.stack import STACKS
 
     made = app(parameters, folder, checked=checked)
     try:
@@ -49,9 +49,6 @@ def findings(folder: Path) -> list[str]:
 
 def publish(parameters: Parameters, folder: Path) -> list[Path]:
     """Write the templates alone, numbered in the order in which they are deployed, with the stacks' own names."""
-    node.use()
-    from carlake_aws.stack import STACKS
-
     written = []
     with tempfile.TemporaryDirectory() as assembly:
         for holds, file in synthesize(parameters, Path(assembly)).items():

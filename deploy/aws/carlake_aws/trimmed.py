@@ -57,7 +57,7 @@ _UNUSED = {
 }
 """By a pattern within the package, why it goes."""
 
-SERVICES = ("glue", "s3", "sqs", "sts", "sso", "sso-oidc", "signin")
+SERVICES = ("glue", "s3", "secretsmanager", "sqs", "sts", "sso", "sso-oidc", "signin")
 """The services of AWS that boto3 may be asked for: those that carlake uses, and those that give it credentials."""
 
 _ELF = b"\x7fELF\x02\x01"

@@ -17,6 +17,7 @@ from carlake import lake as lakes
 from carlake.aws.budget import Budget
 from carlake.aws.messages import Taken, Told, take_in
 from carlake.aws.own_settings import file_beside_the_code
+from carlake.aws.pseudonym_key import VARIABLE, key_file
 from carlake.aws.telemetry import GIVEN_BACK, RUN, Measured, measured, of_run
 from carlake.errors import QueueError, SettingsError
 from carlake.lakehouse import Lakehouse
@@ -113,9 +114,10 @@ def _house() -> Lakehouse:
     uri = os.environ.get("CARLAKE_LAKE", "")
     if not uri:
         raise SettingsError("The function does not know its lake.", "Set the variable CARLAKE_LAKE.")
-    file = file_beside_the_code()
-    lake = lakes.create(uri, Settings.load(file=file))
-    return Lakehouse(lake, Settings.load(lake=lake.toml, file=file))
+    file, secret = file_beside_the_code(), os.environ.get(VARIABLE)
+    key = key_file(secret) if secret else None
+    lake = lakes.create(uri, Settings.load(file=file, pseudonym_key_file=key))
+    return Lakehouse(lake, Settings.load(lake=lake.toml, file=file, pseudonym_key_file=key))
 
 
 def _budget(context: LambdaContext) -> Budget:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from carlake.refresh.report import RunReport
 
 COMMANDS = ("run", "rebuild")
-_OPTIONS = ("lake", "settings", "set", "today", "command", "paths", "tables", "from")
+_OPTIONS = ("lake", "settings", "set", "today", "command", "paths", "tables", "from", "pseudonym-secret")
 _FLAGS = ("all", "json")
 
 # What Glue itself adds to a job's arguments, beside every name that has a hyphen or begins so.
@@ -52,6 +52,7 @@ class Job:
     given  settings as text, by key; they go before those of the settings file and of the lake
     names  paths of a run, or tables of a rebuild
     run    the id of the job's own run, where the service that started it tells one (Glue does)
+    secret ARN of the secret that holds the key of pseudonyms
     """
 
     command: str = "run"
@@ -63,6 +64,7 @@ class Job:
     everything: bool = False
     from_archive: bool = False
     run: str = ""
+    secret: str = ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,6 +105,8 @@ def parsed(arguments: Sequence[str]) -> Job:
             job.names += _listed(value)
         elif name == "all":
             job.everything = True
+        elif name == "pseudonym-secret":
+            job.secret = value
         elif name == "JOB_RUN_ID":
             job.run = value
         elif name in ("lake", "settings", "command"):
@@ -207,10 +211,13 @@ def _opened(job: Job) -> Lakehouse:
 
     from carlake import lake as lakes
     from carlake.aws.own_settings import file_beside_the_code
+    from carlake.aws.pseudonym_key import key_file
     from carlake.lakehouse import Lakehouse
     from carlake.settings import Settings
 
     given = {"engine": "spark", **job.given}
+    if job.secret:
+        given["pseudonym_key_file"] = str(key_file(job.secret))
     file = Path(job.settings) if job.settings else file_beside_the_code()
     own = Settings.load(file=file, texts=given)
     # A lake that is not there is made, where nothing can be missing in it.
