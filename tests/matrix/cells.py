@@ -102,4 +102,7 @@ USUAL = (*(cell for cell in ALL if cell.engine == "duckdb"), *_OF_SPARK)
 """Those of `make test`: each part at least once, each pair of a catalog and a store, and Spark where it differs."""
 
 FLOW = "test_the_tables_are_right_whatever_lands"
-"""The test that the usual combinations of Spark run. The others do there what the embedded engine does, and take minutes."""
+"""The test that all usual combinations run."""
+
+EACH_PART = (Cell("duckdb", "sqlite", "local"), Cell("duckdb", "postgres", "s3"), Cell("duckdb", "rest", "s3"))
+"""The usual combinations that run every test: on Spark they do what the embedded engine does, and take minutes."""

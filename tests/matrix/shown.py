@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from matrix.cells import ALL, FLOW, USUAL, Cell
+from matrix.cells import ALL, EACH_PART, FLOW, USUAL, Cell
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,7 +25,7 @@ def cells(config: pytest.Config, test: str = FLOW) -> tuple[Cell, ...]:
     """The combinations that a test is to run on."""
     if config.getoption("--matrix") == "all":
         return ALL
-    return tuple(cell for cell in USUAL if cell.engine == "duckdb" or test == FLOW)
+    return tuple(cell for cell in USUAL if cell in EACH_PART or test == FLOW)
 
 
 def outcomes(stats: dict[str, list[Any]]) -> dict[str, Counter[str]]:

@@ -105,6 +105,14 @@ def any_cell(request: pytest.FixtureRequest) -> Read:
     return found
 
 
+@pytest.fixture(params=["sqlite_local", "rest_s3"], scope="session")
+def cell_of_spark(request: pytest.FixtureRequest) -> Read:
+    """A catalog that is a file, and one behind a server: each takes Spark a minute. PostgreSQL's is in the matrix."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Read)
+    return found
+
+
 @pytest.fixture(params=["sqlite_local", "postgres_s3", "rest_s3"], scope="session")
 def cell(request: pytest.FixtureRequest) -> Read:
     """Each of the lakes."""

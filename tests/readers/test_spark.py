@@ -45,10 +45,10 @@ def printed(command: str, statements: list[str], folder: Path, variables: Mappin
     return done.stdout.splitlines()
 
 
-def test_spark_reads_every_table_now_and_at_a_release(cell: Read, tmp_path: Path) -> None:
-    connection = cell.house.connect("spark", as_of_run=cell.run)
-    reads = [(table, connection.table) for table in cell.tables]
-    reads += [(table, connection.table_at_release) for table in cell.of_release]
+def test_spark_reads_every_table_now_and_at_a_release(cell_of_spark: Read, tmp_path: Path) -> None:
+    connection = cell_of_spark.house.connect("spark", as_of_run=cell_of_spark.run)
+    reads = [(table, connection.table) for table in cell_of_spark.tables]
+    reads += [(table, connection.table_at_release) for table in cell_of_spark.of_release]
     statements = []
     for table, named in reads:
         columns = ", ".join(f"{sql} AS c{number}" for number, sql in enumerate(measures(table, SPARK).values()))
@@ -58,5 +58,8 @@ def test_spark_reads_every_table_now_and_at_a_release(cell: Read, tmp_path: Path
         json.loads(line) for line in printed(connection.text, statements, tmp_path, CREDENTIALS) if line.startswith("{")
     ]
     found: list[Figures] = [figures(table, row.values()) for (table, _), row in zip(reads, rows, strict=True)]
-    assert dict(zip((table.name for table in cell.tables), found, strict=False)) == cell.now
-    assert dict(zip((table.name for table in cell.of_release), found[len(cell.tables) :], strict=True)) == cell.then
+    assert dict(zip((table.name for table in cell_of_spark.tables), found, strict=False)) == cell_of_spark.now
+    assert (
+        dict(zip((table.name for table in cell_of_spark.of_release), found[len(cell_of_spark.tables) :], strict=True))
+        == cell_of_spark.then
+    )
