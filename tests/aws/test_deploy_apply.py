@@ -153,7 +153,7 @@ def test_what_would_lose_data_is_refused_unless_it_is_accepted(
 def test_without_the_bucket_of_code_it_stops_before_the_functions(
     files: dict[str, Path], asked: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(DeployError, match=r"function\.zip could not be put"):
+    with pytest.raises(DeployError, match=r"environment\.tar\.gz could not be put"):
         _deployment(files, _parameters(), tmp_path, []).apply()
     assert len(_asked(asked)) == 2
 
@@ -217,7 +217,7 @@ def test_what_stayed_is_taken_up_again_with_its_key_and_database(
     assert _asked(asked) == []
     given = parameters.model_copy(update={"existing_key": key, "existing_database": parameters.database})
     without_catalog = {holds: file for holds, file in files.items() if holds != "catalog"}
-    _deployment(without_catalog, given, tmp_path / "again", []).apply()
+    _deployment(without_catalog, given, tmp_path / "again", []).apply(accept_loss=True)
     words = {asking[1]: asking for asking in _asked(asked)}
     name = parameters.name
     assert list(words) == [f"{name}-{holds}" for holds in ("foundation", "intake", "storage", "compute")]
