@@ -7,15 +7,20 @@ import threading
 import traceback
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
+from pyiceberg.catalog.memory import InMemoryCatalog
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import ServerError
+from pyiceberg.typedef import EMPTY_DICT
 from sqlalchemy import text
 
 import at_once
 from carlake import lake as lakes
 from carlake.catalogs.by_name import BUSY_SECONDS, CATALOG_NAME, open_catalog, sqlite_uri, warehouse_location
+from carlake.catalogs.metadata import make_namespace
 from carlake.errors import LakeError
 from carlake.lake import Lake
 from carlake.settings import Settings
@@ -155,3 +160,32 @@ def test_an_error_of_the_catalog_shows_no_secret(lake: Lake) -> None:
 def test_a_catalog_that_is_not_installed_is_named(lake: Lake) -> None:
     with pytest.raises(LakeError, match=r"'hive' is not installed\.\n.*pip install 'pyiceberg\[hive\]'"):
         open_catalog(Settings(catalog="hive", catalog_uri="thrift://localhost:1"), lake)
+
+
+class Slower(InMemoryCatalog):  # type: ignore[misc]  # PyIceberg is untyped here
+    """A server's answer to the slower of two: its database's own error, as Iceberg's REST catalog over JDBC gives it."""
+
+    wins_after = 0
+    asked = 0
+
+    def create_namespace(self, namespace: str, properties: Any = EMPTY_DICT) -> None:
+        self.asked += 1
+        if self.asked > self.wins_after:
+            super().create_namespace(namespace, properties)
+        raise ServerError("UncheckedSQLException: Failed to execute: INSERT INTO iceberg_namespace_properties")
+
+
+@pytest.mark.parametrize("wins_after", [0, 2])
+def test_the_slower_of_two_that_make_a_namespace_finds_it_there(wins_after: int) -> None:
+    catalog = Slower("slower")
+    catalog.wins_after = wins_after
+    make_namespace(catalog, "fleet")
+    assert catalog.namespace_exists("fleet") and catalog.asked == wins_after + 1
+
+
+def test_a_server_that_makes_no_namespace_is_not_asked_for_ever() -> None:
+    catalog = Slower("slower")
+    catalog.wins_after = 1000
+    with pytest.raises(ServerError):
+        make_namespace(catalog, "fleet")
+    assert catalog.asked == 4

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
+import random
+import time
 from typing import Any
 
 from pyiceberg.catalog import Catalog, MetastoreCatalog
-from pyiceberg.exceptions import NamespaceAlreadyExistsError
+from pyiceberg.exceptions import NamespaceAlreadyExistsError, ServerError
 from pyiceberg.io import FileIO
 from pyiceberg.table import StagedTable
 from pyiceberg.table.metadata import TableMetadata
@@ -22,6 +23,7 @@ CATALOG_NAME = "carlake"
 FILE_IO = "carlake.storage.durable.DurableFileIO"
 """What reads and writes the tables' files, as PyIceberg names it."""
 
+_WAITS_SECONDS = (0.1, 0.3, 1.0)
 _CUT_FROM_A_URI = "#?\t\r\n"  # PyIceberg takes a location apart as a URL, and would lose these and what follows
 
 
@@ -38,10 +40,23 @@ def warehouse_location(lake: Lake) -> str:
 
 
 def make_namespace(catalog: Catalog, namespace: str) -> None:
-    """Make the namespace where it is missing; another process may win."""
-    if not catalog.namespace_exists(namespace):
-        with contextlib.suppress(NamespaceAlreadyExistsError):
+    """Make the namespace where it is missing; another process may win.
+
+    A server may tell the slower of two by an error of its own database, so after one it is looked at again.
+    """
+    for wait in (*_WAITS_SECONDS, None):
+        if catalog.namespace_exists(namespace):
+            return
+        try:
             catalog.create_namespace(namespace)
+        except NamespaceAlreadyExistsError:
+            return
+        except ServerError:
+            if wait is None:
+                raise
+            time.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311
+        else:
+            return
 
 
 class WritesMetadata(MetastoreCatalog):  # type: ignore[misc]  # PyIceberg is untyped here
