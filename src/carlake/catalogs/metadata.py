@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import random
-import time
+import contextlib
+import logging
 from typing import Any
 
+import stamina
 from pyiceberg.catalog import Catalog, MetastoreCatalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError, ServerError
 from pyiceberg.io import FileIO
@@ -23,8 +24,11 @@ CATALOG_NAME = "carlake"
 FILE_IO = "carlake.storage.durable.DurableFileIO"
 """What reads and writes the tables' files, as PyIceberg names it."""
 
-_WAITS_SECONDS = (0.1, 0.3, 1.0)
+_TRIES = 4
 _CUT_FROM_A_URI = "#?\t\r\n"  # PyIceberg takes a location apart as a URL, and would lose these and what follows
+
+# It would tell each try that is followed by another on standard error; the last one's error is told by carlake.
+logging.getLogger("stamina").setLevel(logging.ERROR)
 
 
 def warehouse_location(lake: Lake) -> str:
@@ -44,19 +48,11 @@ def make_namespace(catalog: Catalog, namespace: str) -> None:
 
     A server may tell the slower of two by an error of its own database, so after one it is looked at again.
     """
-    for wait in (*_WAITS_SECONDS, None):
-        if catalog.namespace_exists(namespace):
-            return
-        try:
-            catalog.create_namespace(namespace)
-        except NamespaceAlreadyExistsError:
-            return
-        except ServerError:
-            if wait is None:
-                raise
-            time.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311
-        else:
-            return
+    for attempt in stamina.retry_context(on=ServerError, attempts=_TRIES, wait_initial=0.1, wait_max=2.0):
+        with attempt:
+            if not catalog.namespace_exists(namespace):
+                with contextlib.suppress(NamespaceAlreadyExistsError):
+                    catalog.create_namespace(namespace)
 
 
 class WritesMetadata(MetastoreCatalog):  # type: ignore[misc]  # PyIceberg is untyped here

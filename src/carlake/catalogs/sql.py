@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import re
 import time
@@ -48,9 +47,6 @@ _PASSING = (
 )
 
 Answer = TypeVar("Answer")
-
-# It would tell each try that is followed by another on standard error; the last one's error is told by carlake.
-logging.getLogger("stamina").setLevel(logging.ERROR)
 
 
 class LakeSqlCatalog(WritesMetadata, SqlCatalog):  # type: ignore[misc]  # PyIceberg is untyped here
