@@ -58,7 +58,7 @@ lint: setup-tests ## ruff and mypy
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-test: setup ## lint, then every test
+test: setup ## lint, then the tests; test-aws and test-all have the long ones
 	@# What takes minutes to build or to fetch comes meanwhile: one server while pip works, Trino beside the first tests.
 	@PYTHONPATH=tests $(BIN)/python -m servers.provide versitygw & \
 	$(MAKE) --no-print-directory setup-tests && { \

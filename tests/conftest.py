@@ -32,19 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--aws", choices=("usual", "all"), default="usual", help=what)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """`aws_all` marks what runs with `--aws all` alone."""
-    config.addinivalue_line("markers", "aws_all: a proof of the deployment that takes long; see --aws")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with what takes long; leave out the long proofs where they are not asked for."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long."""
     items.sort(key=lambda item: rank_of(item.nodeid))
-    if config.getoption("--aws") == "all":
-        return
-    long = [item for item in items if item.get_closest_marker("aws_all")]
-    config.hook.pytest_deselected(items=long)
-    items[:] = [item for item in items if item not in long]
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from xdist.scheduler import LoadScopeScheduling
 
-_ONE_UNIT = ("spark", "readers", "aws")
+ONE_UNIT = ("spark", "readers", "aws")
 """Folders whose files share what is slow to start."""
 
 _FIRST = (
@@ -27,7 +27,7 @@ def unit_of(test: str) -> str:
     """The unit of a test, by its id (`tests/folder/test_file.py::test_name[parameter]`)."""
     file, _, name = test.partition("::")
     folder = file.split("/")[1] if file.count("/") > 1 else ""
-    if folder in _ONE_UNIT:
+    if folder in ONE_UNIT:
         return f"tests/{folder}/"
     if file == "tests/matrix/test_behaviour.py":
         # By what is started: Spark, or a catalog's server.

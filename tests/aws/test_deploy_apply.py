@@ -251,7 +251,6 @@ def test_nothing_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "Nothing of" in capsys.readouterr().err
 
 
-@pytest.mark.aws_all
 def test_the_cli_itself_makes_and_removes_a_stack(
     server: moto.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,7 +59,6 @@ def test_nothing_in_it_tells_who_built_it(package: function.Package) -> None:
     assert [path for path in own if str(build.PROJECT).encode() in path.read_bytes()] == []
 
 
-@pytest.mark.aws_all
 def test_no_secret_is_in_carlakes_own_files(package: function.Package) -> None:
     detectors = ("AWSKeyDetector", "PrivateKeyDetector", "BasicAuthDetector", "JwtTokenDetector")
     texts = [*(package.files / "carlake").rglob("*.py"), *(package.files / "carlake").rglob("*.yaml")]
@@ -139,7 +138,6 @@ def test_a_python_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.aws_all
 def test_two_builds_give_the_same_package(tmp_path: Path) -> None:
     built = [build.build(tmp_path / name) for name in ("one", "two")]
     assert built[0].code == built[1].code and built[0].unpacked == built[1].unpacked

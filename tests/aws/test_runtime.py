@@ -63,7 +63,6 @@ def test_killed_in_the_middle_out_of_time_twice_and_out_of_order(intake: Live, p
     assert not intake.ask("SELECT source_id FROM bronze_car_data GROUP BY source_id, source_row HAVING count(*) > 1")
 
 
-@pytest.mark.aws_all
 def test_killed_at_every_commit_the_tables_are_exact(intake: Live) -> None:
     """Killed before the first commit, between any two, and before the last: what was told is told again, and counts once."""
     intake.put("0.ndjson", event("A", 0))
@@ -88,7 +87,6 @@ def test_killed_at_every_commit_the_tables_are_exact(intake: Live) -> None:
         assert house.verify().problems == ()
 
 
-@pytest.mark.aws_all
 def test_every_duty_and_every_form_of_object(
     package: Package, templates: dict[str, Template], servers: Servers, tmp_path: Path
 ) -> None:

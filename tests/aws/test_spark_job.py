@@ -141,7 +141,6 @@ def test_emr_keeps_its_logs_where_its_role_may_write(emr: Template) -> None:
     assert [arn for one in written for arn in one.resources] == [names.arn("logs", f"log-group:{group}:log-stream:*")]
 
 
-@pytest.mark.aws_all
 def test_the_job_as_glue_starts_it(
     templates: dict[str, Template],
     servers: Servers,

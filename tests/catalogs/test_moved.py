@@ -18,12 +18,7 @@ STAY = (BRONZE, SILVER, QUARANTINE, MONTHLY)
 RECORDS = [nested("A", f"e{n}", "2025-10-01T00:00:00Z", f"2025-10-0{n + 2}T00:00:00Z") for n in range(3)]
 
 
-@pytest.fixture(
-    params=[
-        "postgres",
-        "rest",
-    ]
-)
+@pytest.fixture(params=["postgres", "rest"])
 def settings(request: pytest.FixtureRequest, servers: Servers) -> Settings:
     own = f"moved_{uuid.uuid4().hex[:12]}"
     plain: dict[str, Any] = {"threads": 1, "maintenance": "off", "namespace": own}

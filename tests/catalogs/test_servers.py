@@ -49,12 +49,7 @@ class Reached:
             starting.join()
 
 
-@pytest.fixture(
-    params=[
-        "postgres",
-        "rest",
-    ]
-)
+@pytest.fixture(params=["postgres", "rest"])
 def reached(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Reached]:
     own = f"cut_{uuid.uuid4().hex[:12]}"
     plain: dict[str, Any] = {"threads": 1, "maintenance": "off"}

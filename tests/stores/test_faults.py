@@ -34,9 +34,7 @@ def whole(house: Lakehouse, bucket: Bucket, ids: list[str]) -> None:
     assert bucket.keys("landing/") == [] and sorted(key[-9:-5] for key in bucket.keys("archive/")) == sorted(ids)
 
 
-@pytest.mark.parametrize(
-    ("share", "versioned"), [(0.01, False), (0.05, True), (0.2, False), (0.2, True)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("share", "versioned"), [(0.01, False), (0.05, True), (0.2, False), (0.2, True)], ids=str)
 def test_a_share_of_all_requests_fails(
     share: float, versioned: bool, bucket: Bucket, plain: Bucket, lake: Open, proxy: Proxy
 ) -> None:

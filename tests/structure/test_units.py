@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from structure.layers import ROOT
-from units import _ONE_UNIT, rank_of, unit_of
+from units import ONE_UNIT, rank_of, unit_of
 
 NOTES = """\
 import json, os, pathlib, pytest
@@ -71,4 +71,4 @@ def test_what_lies_where_is_which_unit(test: str, unit: str) -> None:
 
 
 def test_the_folders_of_one_unit_are_there() -> None:
-    assert all((ROOT / "tests" / folder).is_dir() for folder in _ONE_UNIT)
+    assert all((ROOT / "tests" / folder).is_dir() for folder in ONE_UNIT)
