@@ -8,13 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from carlake_aws.build import code_of, contents_of, place
-from carlake_aws.own_settings import OwnSettingsError, contents
+from carlake_aws.build import code_of, contents_of
+from carlake_aws.own_settings import THE_DEPLOYMENTS, OwnSettingsError, contents, place
 from carlake_aws.parameters import Parameters, read
+from carlake_aws.templates import resources
 
 import carlake
+from aws.conftest import Template
 from aws.own import settings_file
 from carlake.errors import ContractError, SettingsError
+from carlake.settings import Settings
 
 
 def test_code_finds_what_was_packaged_with_it_wherever_it_is_unpacked(tmp_path: Path) -> None:
@@ -64,6 +67,15 @@ def test_what_a_package_does_not_hold_is_refused(text: str, says: str, tmp_path:
     file.write_text(text.format(folder=file.parent) + "\n")
     with pytest.raises(OwnSettingsError, match=says):
         contents(file)
+
+
+def test_what_the_templates_set_is_what_a_file_may_not(templates: dict[str, Template]) -> None:
+    functions = resources(templates["compute"], "AWS::Lambda::Function").values()
+    variables = {name for one in functions for name in one["Properties"]["Environment"]["Variables"]}
+    (job,) = resources(templates["compute"], "AWS::Glue::Job").values()
+    given = {name.removeprefix("CARLAKE_").lower() for name in variables if name.startswith("CARLAKE_")}
+    given |= {name.removeprefix("--").replace("-", "_") for name in job["Properties"]["DefaultArguments"]}
+    assert given & set(Settings.model_fields) <= THE_DEPLOYMENTS
 
 
 def test_a_mistake_is_found_before_anything_is_built(tmp_path: Path) -> None:

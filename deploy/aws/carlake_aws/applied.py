@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from carlake_aws.account import Account, signed_in
-from carlake_aws.build import Built, build
+from carlake_aws.build import Built, package_of
 from carlake_aws.cdk import Cdk
 from carlake_aws.duties import DEPLOY
 from carlake_aws.errors import DeployError
@@ -48,10 +48,10 @@ class Deployment:
         self._assembly, self._told = assembly, told
         self._wanted = templates_in(assembly, parameters)
         self._kept = taken_up(account, parameters)
-        missing = {"function.zip"} | ({SCRIPT, ARCHIVE} if parameters.backfill != "none" else set())
-        if missing := missing - {file.name for file in package.files}:
+        named = ["function.zip", *([SCRIPT, ARCHIVE] if parameters.runs_spark else [])]
+        if missing := [name for name in sorted(named) if not (package.folder / name).exists()]:
             raise DeployError(
-                f"The package {package.folder} lacks what the templates name: {', '.join(sorted(missing))}.",
+                f"The package {package.folder} lacks what the templates name: {', '.join(missing)}.",
                 "Build it anew: `carlake deploy package`.",
             )
         self.plan: Plan = planned(parameters, self._wanted, account)
@@ -60,14 +60,9 @@ class Deployment:
     def prepared(cls, parameters: Parameters, folder: Path, told: Told = lambda line: None) -> Deployment:
         """Build and check everything that can be, before anything is touched. Raises DeployError, BuildError."""
         account = signed_in(parameters.region)
-        taken_up(account, parameters)
+        taken_up(account, parameters)  # refused here, and not after minutes of building
         told("the package: building")
-        package = build(
-            folder / "packages",
-            parameters.python,
-            spark=parameters.backfill != "none",
-            settings=parameters.settings_file,
-        )
+        package = package_of(parameters, folder / "packages")
         told(f"the package: {package.folder.name}")
         assembly = folder / "assembly"
         try:

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,8 @@ from carlake.errors import CarlakeError
 from carlake.version import VERSION
 from carlake_aws.job_environment import ARCHIVE, SCRIPT, pack, pins
 from carlake_aws.own_settings import contents as own_contents
+from carlake_aws.own_settings import place
+from carlake_aws.parameters import Parameters
 from carlake_aws.trimmed import trim
 
 LARGEST_BYTES = 240 * 2**20
@@ -122,6 +124,11 @@ def build(folder: Path, python: str | None = None, *, spark: bool = False, setti
     return Built(made, VERSION, code_of_name(made), version_of(python), unpacked, size)
 
 
+def package_of(parameters: Parameters, folder: Path) -> Built:
+    """Build what a deployment runs, into `folder`. Raises BuildError."""
+    return build(folder, parameters.python, spark=parameters.runs_spark, settings=parameters.settings_file)
+
+
 def dependencies(files: Path, python: str | None = None) -> None:
     """Fill a folder with all that carlake's functions need of others, pinned and trimmed. Raises BuildError."""
     asked = _checkout("pyproject.toml")
@@ -135,13 +142,6 @@ def dependencies(files: Path, python: str | None = None) -> None:
         *extras,
     )
     trim(files)
-
-
-def place(own: Mapping[str, Path], files: Path) -> None:
-    """Copy files into a folder, each to its name within it."""
-    for name, source in own.items():
-        (files / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, files / name)
 
 
 def own_code(files: Path, scratch: Path) -> Path:

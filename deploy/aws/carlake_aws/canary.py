@@ -10,10 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from carlake import lake as lakes
-from carlake.aws.pseudonym_key import key_file
+from carlake.aws.deployed import open_deployed
 from carlake.lakehouse import Lakehouse
-from carlake.settings import Settings
 from carlake.tables.declare import BRONZE, GOLD, SILVER
 from carlake_aws.lake_settings import settings
 from carlake_aws.names import Names
@@ -111,12 +109,11 @@ class Tables:
 @contextmanager
 def tables(names: Names) -> Iterator[Tables]:
     """The lake of a deployment, opened from outside with the settings that its functions have. Raises CarlakeError."""
-    given, file = settings(names), names.parameters.settings_file
-    secret = names.parameters.pseudonym_secret
-    key = key_file(secret) if secret else None
-    lake = lakes.open(given["CARLAKE_LAKE"], Settings.load(environ=given, file=file, pseudonym_key_file=key))
+    given, own = settings(names), names.parameters
     # Rows are taken back by the same contracts and rules that they came in by, or their tables would be left alone.
-    with Lakehouse(lake, Settings.load(environ=given, file=file, lake=lake.toml, pseudonym_key_file=key)) as house:
+    with open_deployed(
+        given["CARLAKE_LAKE"], file=own.settings_file, secret=own.pseudonym_secret, make=False, environ=given
+    ) as house:
         yield Tables(house, names)
 
 

@@ -68,7 +68,7 @@ class Compute(LakeStack):
             max_concurrency=own.concurrency,
             report_batch_item_failures=True,
         )
-        if own.backfill != "none":
+        if own.runs_spark:
             Backfill(self, names, key, self.package, RETENTION[own.logs_days])
         CfnOutput(self, "Code", value=self.package.key(""), description="The package that runs")
 

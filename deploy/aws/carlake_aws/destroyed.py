@@ -45,6 +45,7 @@ class Destruction:
         self.account: Account = signed_in(parameters.region)
         there = [holds for holds in STACKS if self.account.stack(f"{parameters.name}-{holds}") is not None]
         self._holds = there[::-1]
+        self._buckets = buckets_of(self.account, parameters)
         # Its alias goes with the stack, so it is looked up before.
         self._key = "" if parameters.existing_key else self._find_key()
         data = self._data()
@@ -84,7 +85,7 @@ class Destruction:
             cdk.destroy([stack], role="" if holds == "foundation" else names.role_arn(DEPLOY))
 
     def _data(self) -> list[str]:
-        found = [f"bucket {bucket}" for bucket in buckets_of(self.account, self.parameters)]
+        found = [f"bucket {bucket}" for bucket in self._buckets]
         if database := database_of(self.account, self.parameters):
             found.append(f"database {database} with its tables, in the Glue catalog")
         if self._key:
@@ -95,13 +96,12 @@ class Destruction:
         try:
             found = self.account.client("kms").describe_key(KeyId=f"alias/{self.parameters.name}")
         except Exception:  # noqa: BLE001  (gone with the stack, or not to be seen)
-            kept = (key_of(self.account, bucket) for bucket in buckets_of(self.account, self.parameters))
-            return next((arn for arn in kept if arn), "")
+            return key_of(self.account, self._buckets)
         return str(found["KeyMetadata"]["Arn"])
 
     def _remove_data(self) -> None:
         s3, glue = self.account.client("s3"), self.account.client("glue")
-        for bucket in buckets_of(self.account, self.parameters):
+        for bucket in self._buckets:
             self._told(f"{bucket}: every version of every object")
             for versions in _versions(s3, bucket):
                 failed = s3.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True}).get("Errors")

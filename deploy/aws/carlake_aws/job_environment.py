@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from carlake.errors import CarlakeError
+from carlake_aws.own_settings import place
 
 PYTHON = "3.11"
 """Python of Glue 5 and of EMR 7, beside the system's own."""
@@ -78,9 +79,7 @@ def pack(
         pinned.write_text(pins(constraints), encoding="utf-8")
         _install(f"carlake[{extras}] @ {wheel.resolve().as_uri()}", pinned, packages, python)
         shutil.rmtree(packages / "bin", ignore_errors=True)  # commands, with the paths of this machine in them
-        for name, source in (own or {}).items():
-            (packages / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, packages / name)
+        place(own or {}, packages)
         _skeleton(root, python, home)
         part = archive.with_name(f".{archive.name}.part")
         _write(root, part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,15 +45,9 @@ def taken_up(account: Account, parameters: Parameters) -> Kept:
     return found
 
 
-def key_of(account: Account, bucket: str) -> str:
-    """The ARN of the key that a bucket encrypts with; "" for none, or where it may not be seen."""
-    try:
-        told = account.client("s3").get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
-    except Exception:  # noqa: BLE001  (not there, or not to be seen)
-        return ""
-    rules: list[dict[str, Any]] = told["Rules"]
-    found = [str(rule["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID", "")) for rule in rules]
-    return next((arn for arn in found if arn.startswith("arn:")), "")
+def key_of(account: Account, buckets: Iterable[str]) -> str:
+    """The ARN of the key that these buckets encrypt with; "" for none, or where it may not be seen."""
+    return next((arn for bucket in buckets for arn in _keys(account, bucket) if arn.startswith("arn:")), "")
 
 
 def buckets_of(account: Account, parameters: Parameters) -> tuple[str, ...]:
@@ -77,8 +72,16 @@ def _left(account: Account, parameters: Parameters) -> Kept:
         buckets = buckets_of(account, parameters)
     if account.stack(f"{parameters.name}-catalog") is None:
         database = database_of(account, parameters)
-    keys = (key_of(account, bucket) for bucket in buckets)
-    return Kept(buckets, database, next((arn for arn in keys if arn), ""))
+    return Kept(buckets, database, key_of(account, buckets))
+
+
+def _keys(account: Account, bucket: str) -> list[str]:
+    try:
+        told = account.client("s3").get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
+    except Exception:  # noqa: BLE001  (not there, or not to be seen)
+        return []
+    rules: list[dict[str, Any]] = told["Rules"]
+    return [str(rule["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID", "")) for rule in rules]
 
 
 def _is_there(account: Account, service: str, look: str, **what: str) -> bool:

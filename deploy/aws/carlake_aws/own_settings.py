@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 from carlake.aws.own_settings import FILE, FOLDER
@@ -13,7 +15,7 @@ from carlake.rules.load import load_rules
 from carlake.settings import Settings
 from carlake.settings_keys import KEY_FILES, PATH_KEYS, SECRET_KEYS
 
-_THE_DEPLOYMENTS = frozenset(
+THE_DEPLOYMENTS = frozenset(
     (
         *("namespace", "catalog", "landing", "archive", "warehouse", "queue", "code", "engine", "spark_master"),
         *("memory_limit", "maintenance", "after_landing"),
@@ -37,7 +39,7 @@ def contents(file: Path) -> dict[str, Path]:
     settings = Settings.load(file=file, environ={})
     named = tomllib.loads(file.read_bytes().decode("utf-8-sig"))
     for key in named:
-        if key in _THE_DEPLOYMENTS:
+        if key in THE_DEPLOYMENTS:
             raise OwnSettingsError(
                 f"{file} sets {key!r}, which the deployment sets itself.",
                 "Take it out; `carlake deploy parameters` lists what may be chosen.",
@@ -66,3 +68,10 @@ def contents(file: Path) -> dict[str, Path]:
                     f"Name it by its path from {root}.",
                 )
     return made
+
+
+def place(own: Mapping[str, Path], folder: Path) -> None:
+    """Copy files into a folder, each to its name within it."""
+    for name, source in own.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, folder / name)

@@ -8,18 +8,64 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 LAMBDA_SECONDS = 900
 """The longest that AWS lets a function run."""
 
+
+def _like(pattern: str, wrong: str, *, needed: bool = False) -> AfterValidator:
+    """A text of this form; one that is not `needed` may be empty."""
+
+    def check(value: str) -> str:
+        if (value or needed) and not re.fullmatch(pattern, value):
+            raise ValueError(wrong)
+        return value
+
+    return AfterValidator(check)
+
+
 _NAME = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
-_FOLDER = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]*(/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(role|user|root)\S*")
 
 
 class ParametersError(ValueError):
     """The file of parameters is not right; the text says where and what would be."""
+
+
+Region = Annotated[str, _like(r"[a-z]{2}(-[a-z]+)+-\d", "it is no region, such as eu-west-1", needed=True)]
+Bucket = Annotated[str, _like(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "it is no name of a bucket")]
+Database = Annotated[
+    str,
+    _like(
+        r"[a-z][a-z0-9_]{0,127}",
+        "a database that Athena reads has lower-case letters, digits and _, and begins with a letter",
+    ),
+]
+Key = Annotated[
+    str,
+    _like(
+        r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+",
+        "it is no ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/ID); an alias will not do",
+    ),
+]
+Secret = Annotated[
+    str,
+    _like(
+        r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+",
+        "it is no ARN of a secret (arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-SUFFIX)",
+    ),
+]
+# It stands in policies, where *, ? and $ mean more than themselves, and below it nobody else's may lie.
+Folder = Annotated[
+    str,
+    _like(
+        r"(?=.{1,200}\Z)[A-Za-z0-9_=-][A-Za-z0-9._=-]*(/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*",
+        "it is no folder, such as in or raw/cars: letters, digits and ._=- between single slashes, none at the "
+        "ends; a whole bucket is none either",
+        needed=True,
+    ),
+]
 
 
 class Parameters(BaseModel):
@@ -29,7 +75,7 @@ class Parameters(BaseModel):
 
     prefix: Annotated[str, Field(max_length=12)] = Field(default="carlake", description="Begins every name.")
     environment: Annotated[str, Field(max_length=8)] = Field(default="prod", description="Second part of every name.")
-    region: str = Field(
+    region: Region = Field(
         default="eu-west-1", description="The region that `carlake deploy` works in; templates fit any."
     )
 
@@ -92,21 +138,21 @@ class Parameters(BaseModel):
         description="When archived objects move to Glacier Instant Retrieval. They are never deleted by this.",
     )
 
-    existing_landing_bucket: str = Field(
+    existing_landing_bucket: Bucket = Field(
         default="",
         description="A bucket that events already land in, below landing_prefix; its notification is set by hand.",
     )
-    landing_prefix: str = Field(
+    landing_prefix: Folder = Field(
         default="in", description="The folder of the landing bucket that events land in; nothing else in it is touched."
     )
-    existing_database: str = Field(
+    existing_database: Database = Field(
         default="", description="A database of the Glue catalog to use instead of a new one."
     )
-    existing_key: str = Field(
+    existing_key: Key = Field(
         default="", description="ARN of a KMS key to use instead of a new one; it needs the policy of the guide."
     )
 
-    pseudonym_secret: str = Field(
+    pseudonym_secret: Secret = Field(
         default="",
         description="ARN of a secret (Secrets Manager) with a key of 64 hexadecimal digits: personal data is then landed as "
         "pseudonyms under it. Set it before anything is landed.",
@@ -130,54 +176,6 @@ class Parameters(BaseModel):
             )
         return value
 
-    @field_validator("region")
-    @classmethod
-    def _region(cls, value: str) -> str:
-        if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", value):
-            raise ValueError("it is no region, such as eu-west-1")
-        return value
-
-    @field_validator("existing_key")
-    @classmethod
-    def _key(cls, value: str) -> str:
-        if value and not re.fullmatch(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+", value):
-            raise ValueError("it is no ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/ID); an alias will not do")
-        return value
-
-    @field_validator("existing_landing_bucket")
-    @classmethod
-    def _bucket(cls, value: str) -> str:
-        if value and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
-            raise ValueError("it is no name of a bucket")
-        return value
-
-    @field_validator("landing_prefix")
-    @classmethod
-    def _folder(cls, value: str) -> str:
-        # It stands in policies, where *, ? and $ mean more than themselves, and below it nobody else's may lie.
-        if not _FOLDER.fullmatch(value) or len(value) > 200:
-            raise ValueError(
-                "it is no folder, such as in or raw/cars: letters, digits and ._=- between single slashes, none at the "
-                "ends; a whole bucket is none either"
-            )
-        return value
-
-    @field_validator("existing_database")
-    @classmethod
-    def _database(cls, value: str) -> str:
-        if value and not re.fullmatch(r"[a-z][a-z0-9_]{0,127}", value):
-            raise ValueError(
-                "a database that Athena reads has lower-case letters, digits and _, and begins with a letter"
-            )
-        return value
-
-    @field_validator("pseudonym_secret")
-    @classmethod
-    def _secret(cls, value: str) -> str:
-        if value and not re.fullmatch(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+", value):
-            raise ValueError("it is no ARN of a secret (arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-SUFFIX)")
-        return value
-
     @field_validator("readers", "operators")
     @classmethod
     def _arns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -198,6 +196,11 @@ class Parameters(BaseModel):
     def name(self) -> str:
         """`PREFIX-ENVIRONMENT`: what every name begins with."""
         return f"{self.prefix}-{self.environment}"
+
+    @property
+    def runs_spark(self) -> bool:
+        """Whether backfills are Spark's, so that a package has its job and environment."""
+        return self.backfill != "none"
 
     @property
     def settings_file(self) -> Path | None:

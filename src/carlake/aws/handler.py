@@ -1,8 +1,9 @@
 """The functions on AWS Lambda: `intake`, called with messages of the queue, and `maintenance`, called by schedules.
 
 Both open the same `Lakehouse` as the command line, with the settings that the environment gives (CARLAKE_LAKE names the
-lake), then those that came with the code, then the lake's own, and keep it open between calls. Any number may run at a time: exactness rests on the guarded commit alone, and a call
-that is killed in the middle leaves nothing that the next one could not go on from.
+lake), then those that came with the code, then the lake's own, and keep it open between calls. Any number may run at a
+time: exactness rests on the guarded commit alone, and a call that is killed in the middle leaves nothing that the next one
+could not go on from.
 """
 
 from __future__ import annotations
@@ -13,17 +14,16 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Protocol
 
-from carlake import lake as lakes
 from carlake.aws.budget import Budget
+from carlake.aws.deployed import open_deployed
 from carlake.aws.messages import Taken, Told, take_in
 from carlake.aws.own_settings import file_beside_the_code
-from carlake.aws.pseudonym_key import VARIABLE, key_file
+from carlake.aws.pseudonym_key import VARIABLE
 from carlake.aws.telemetry import GIVEN_BACK, RUN, Measured, measured, of_run
 from carlake.errors import QueueError, SettingsError
 from carlake.lakehouse import Lakehouse
 from carlake.queue.sqs import LONGEST_HOLD_SECONDS, Queue, Received
 from carlake.refresh.report import RunReport
-from carlake.settings import Settings
 from carlake.tables.declare import BRONZE, GOLD, SILVER
 
 QUEUE_VARIABLE = "LANDED_QUEUE_URL"
@@ -114,10 +114,7 @@ def _house() -> Lakehouse:
     uri = os.environ.get("CARLAKE_LAKE", "")
     if not uri:
         raise SettingsError("The function does not know its lake.", "Set the variable CARLAKE_LAKE.")
-    file, secret = file_beside_the_code(), os.environ.get(VARIABLE)
-    key = key_file(secret) if secret else None
-    lake = lakes.create(uri, Settings.load(file=file, pseudonym_key_file=key))
-    return Lakehouse(lake, Settings.load(lake=lake.toml, file=file, pseudonym_key_file=key))
+    return open_deployed(uri, file=file_beside_the_code(), secret=os.environ.get(VARIABLE, ""))
 
 
 def _budget(context: LambdaContext) -> Budget:

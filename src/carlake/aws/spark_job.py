@@ -209,21 +209,15 @@ def _opened(job: Job) -> Lakehouse:
     """The lake, with Spark as its engine unless the settings say otherwise. Raises LakeError, SettingsError."""
     from pathlib import Path
 
-    from carlake import lake as lakes
+    from carlake.aws.deployed import open_deployed
     from carlake.aws.own_settings import file_beside_the_code
-    from carlake.aws.pseudonym_key import key_file
-    from carlake.lakehouse import Lakehouse
     from carlake.settings import Settings
 
     given = {"engine": "spark", **job.given}
-    if job.secret:
-        given["pseudonym_key_file"] = str(key_file(job.secret))
     file = Path(job.settings) if job.settings else file_beside_the_code()
-    own = Settings.load(file=file, texts=given)
     # A lake that is not there is made, where nothing can be missing in it.
-    made = job.command == "run" or own.catalog != "sqlite"
-    lake = lakes.create(job.lake, own) if made else lakes.open(job.lake, own)
-    return Lakehouse(lake, Settings.load(lake=lake.toml, file=file, texts=given))
+    make = job.command == "run" or Settings.load(file=file, texts=given).catalog != "sqlite"
+    return open_deployed(job.lake, file=file, secret=job.secret, make=make, texts=given)
 
 
 if __name__ == "__main__" and (ended := main()):

@@ -136,10 +136,10 @@ def package(
     Its name has the hash of its content, and it has imported itself before it gets one.
     """
     own = _parameters(given)
-    from carlake_aws.build import build
+    from carlake_aws.build import package_of
 
     with invocation.working("Building"):
-        built = build(folder, own.python, spark=own.backfill != "none", settings=own.settings_file)
+        built = package_of(own, folder)
     if invocation.json:
         invocation.document(
             {
