@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from typing import NoReturn
 
-from carlake.cli import interrupts
+from carlake.cli import garbage, interrupts
 from carlake.cli.exits import INTERRUPTED, INTERRUPTED_NOTE
 
 
 def main() -> NoReturn:
     """Run the command line of this process and end it: 0 done, 1 failed or partly failed, 2 wrong usage."""
-    # A command imports much and lives shortly: collecting garbage as often as Python does costs a fifth of its start.
-    gc.set_threshold(100_000, 20, 20)
+    garbage.seldom()
     try:
         interrupts.obey()
         from carlake.cli.app import call

@@ -136,6 +136,7 @@ def _watch(
     from contextlib import ExitStack
     from functools import partial
 
+    from carlake.cli import garbage
     from carlake.cli.log_lines import written
     from carlake.landing.listing import list_landing
     from carlake.queue.sqs import Queue
@@ -161,6 +162,7 @@ def _watch(
             presence.answers_at(url)
             house.journal.write("info", "http answers", url=url)
         asked.give_to(work)
+        garbage.as_python_does()
         return work.run()
 
 

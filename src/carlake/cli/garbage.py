@@ -1,0 +1,27 @@
+"""How often Python looks for garbage: seldom in a command that soon ends, as it does by itself in one that stays.
+
+What PyIceberg and SQLAlchemy leave behind goes round in circles and holds on to Arrow's buffers: a watch that collects it
+seldom grows by some hundred kilobytes a second under load (docs/benchmarks.md, "Steady").
+"""
+
+from __future__ import annotations
+
+import gc
+
+_SELDOM = (100_000, 20, 20)
+_own: list[tuple[int, int, int]] = []
+
+
+def seldom() -> None:
+    """For a command that imports much and lives shortly: to look as often as Python does costs a fifth of its start."""
+    if gc.get_threshold() != _SELDOM:
+        _own[:] = [gc.get_threshold()]
+        gc.set_threshold(*_SELDOM)
+
+
+def as_python_does() -> None:
+    """For a service: look as often as Python does by itself, but no more at what was there when it began."""
+    gc.collect()
+    gc.freeze()
+    if _own:
+        gc.set_threshold(*_own.pop())
