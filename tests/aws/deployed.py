@@ -19,6 +19,8 @@ from carlake_aws.templates import resources
 
 from aws.account import Account, Template
 from aws.filled import fill
+from servers.faults import Answered
+from servers.faults import Request as Asked
 
 CODE = "0123456789abcdef"
 
@@ -31,6 +33,7 @@ def deploy(account: Account, templates: dict[str, Template]) -> None:
     )
     _functions(account, templates["compute"])
     _schedules(account, templates["operations"])
+    _backfill(account, templates["compute"])
     for found in resources(templates["query"], "AWS::Athena::WorkGroup").values():
         given = fill(found["Properties"], account.names)
         location = given["WorkGroupConfiguration"]["ResultConfiguration"]["OutputLocation"]
@@ -76,6 +79,18 @@ def _forget_link(account: Account) -> None:
     sqs.create_queue(QueueName=account.names.queue, Attributes={name: told[name] for name in kept})
 
 
+def _backfill(account: Account, template: Template) -> None:
+    for found in resources(template, "AWS::Glue::Job").values():
+        given = fill(found["Properties"], account.names, template["Resources"])
+        assert isinstance(given["DefaultArguments"]["--code"], str)
+        account.client("glue").create_job(
+            Name=given["Name"],
+            Role=account.names.role_arn("backfill"),
+            Command={"Name": given["Command"]["Name"], "ScriptLocation": str(given["Command"]["ScriptLocation"])},
+            DefaultArguments={"--code": CODE},
+        )
+
+
 def _schedules(account: Account, template: Template) -> None:
     scheduler = account.client("scheduler")
     group = account.names.parameters.name
@@ -99,28 +114,60 @@ def athena_answers(account: Account, rows: dict[str, str]) -> None:
     _post(account, "static/athena/query-results", {"results": [result], "region": account.names.region})
 
 
+Handler = Callable[[dict[str, Any]], dict[str, Any]]
+
+
 @contextmanager
-def serving(account: Account, handler: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[None]:
-    """Within, messages of the queue are taken to `handler`, as Lambda takes them; what it gives back stays."""
-    over = threading.Event()
+def serving(account: Account, intake: Handler, maintenance: Handler) -> Iterator[None]:
+    """Within, messages of the queue are taken to `intake`, as Lambda takes them; what it gives back stays. Who calls the
+    function of maintenance is answered by `maintenance`. One call at a time: both are in this process.
+    """
+    over, turn = threading.Event(), threading.Lock()
 
     def serve() -> None:
         while not over.is_set():
-            event = account.event()
-            if event["Records"]:
-                try:
-                    account.settle(event, handler(event))
-                except Exception:  # noqa: BLE001  (as the service does: the messages come again)
-                    account.show(event)
+            with turn:
+                event = account.event()
+                if event["Records"]:
+                    try:
+                        account.settle(event, intake(event))
+                    except Exception:  # noqa: BLE001  (as the service does: the messages come again)
+                        account.show(event)
             over.wait(0.2)
+
+    def answer(event: dict[str, Any]) -> dict[str, Any]:
+        with turn:
+            return maintenance(event)
 
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        yield
+        with answering(account, answer):
+            yield
     finally:
         over.set()
         thread.join()
+
+
+@contextmanager
+def answering(account: Account, maintenance: Handler) -> Iterator[None]:
+    """Within, who calls the function of maintenance is answered by `maintenance`, in the way that Lambda answers."""
+    path = f"/2015-03-31/functions/{account.names.name('maintenance')}/invocations"
+
+    def answer(request: Asked, body: bytes) -> Answered | None:
+        if request.path != path:
+            return None
+        try:
+            return {"X-Amz-Executed-Version": "$LATEST"}, json.dumps(maintenance(json.loads(body))).encode()
+        except Exception as error:  # noqa: BLE001  (as the runtime does)
+            told = {"errorMessage": str(error), "errorType": type(error).__name__}
+            return {"X-Amz-Function-Error": "Unhandled"}, json.dumps(told).encode()
+
+    account.proxy.instead = answer
+    try:
+        yield
+    finally:
+        account.proxy.instead = None
 
 
 def _post(account: Account, path: str, body: dict[str, Any]) -> None:

@@ -40,6 +40,8 @@ def _asked(request: Request, names: Names) -> list[Asked]:
     if service == "s3":
         return _of_s3(request, names)
     target = request.headers.get("x-amz-target", "").rpartition(".")[2]
+    if (service, target) == ("glue", "GetJob"):
+        return [Asked("glue:GetJob", names.arn("glue", f"job/{names.name('backfill')}"))]
     if service == "glue" and target:
         # The body names database and table; Glue checks catalog, database and table alike.
         return [Asked(f"glue:{target}", arn.replace("/*", "/some_table")) for arn in names.catalog_arns]
@@ -74,6 +76,8 @@ def _of_rest(service: str, request: Request, names: Names) -> Asked:
             return Asked("lambda:ListEventSourceMappings", "*")
         if found := re.search(r"/functions/([^/]+)/configuration$", path):
             return Asked("lambda:GetFunctionConfiguration", names.arn("lambda", f"function:{found[1]}"))
+    if service == "lambda" and (found := re.search(r"/functions/([^/]+)/invocations$", path)):
+        return Asked("lambda:InvokeFunction", names.arn("lambda", f"function:{found[1]}"))
     if service == "scheduler" and request.method == "GET" and path.endswith("/schedules"):
         return Asked("scheduler:ListSchedules", "*")
     raise UnknownCallError(f"{service} {request.method} {request.path}")

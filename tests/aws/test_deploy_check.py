@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from carlake_aws.account import signed_in
+from carlake_aws.backfilling import code_of_backfill
 from carlake_aws.canary import TABLES, tables
 from carlake_aws.check import Check, Line
+from carlake_aws.names import Names
 from carlake_aws.prices import read
 
 from aws.account import Account, Template, opened, own_parameters, renamed
@@ -21,7 +24,7 @@ from carlake.aws import handler
 from carlake.cli.app import call
 from carlake.storage.clients import forget_clients
 from servers import moto
-from servers.faults import Fault, Request
+from servers.faults import Answered, Fault, Request
 
 SEEN = dict.fromkeys(TABLES, "1")
 
@@ -74,6 +77,10 @@ def _called(event: dict[str, Any]) -> dict[str, Any]:
     return handler.intake(event, Call([300.0]))
 
 
+def _maintained(event: dict[str, Any]) -> dict[str, Any]:
+    return handler.maintenance(event, Call([300.0]))
+
+
 def _wrong(lines: dict[str, Line]) -> list[str]:
     return [step for step, line in lines.items() if line.outcome == "failed"]
 
@@ -86,10 +93,10 @@ def _left(account: Account) -> list[str]:
 
 def test_all_is_well_and_nothing_of_the_event_stays(deployed: Account) -> None:
     athena_answers(deployed, SEEN)
-    with serving(deployed, _called):
+    with serving(deployed, _called, _maintained):
         lines = _lines(deployed)
     assert {step: line for step, line in lines.items() if line.outcome != "ok"} == {}
-    assert list(lines)[-4:] == ["land", "arrive", "athena", "remove"]
+    assert list(lines)[-5:] == ["arrive", "athena", "archive", "maintain", "remove"]
     assert CODE in lines["functions"].found
     assert _left(deployed) == []
     versions = deployed.client("s3").list_object_versions(Bucket=deployed.names.bucket("landing"))
@@ -112,7 +119,7 @@ def test_where_contracts_are_ones_own_the_event_is_removed_by_them(
             break
         athena_answers(deployed, SEEN)
         parameters = deployed.names.parameters.model_copy(update={"settings": str(own)})
-        with serving(deployed, _called):
+        with serving(deployed, _called, _maintained):
             lines = {line.step: line for line in Check(parameters, 120.0, 0.2).lines()}
         assert {step: line for step, line in lines.items() if line.outcome != "ok"} == {}
     assert _left(deployed) == []
@@ -120,7 +127,7 @@ def test_where_contracts_are_ones_own_the_event_is_removed_by_them(
 
 def test_athena_that_sees_other_rows_is_found_out_and_the_event_removed(deployed: Account) -> None:
     athena_answers(deployed, SEEN | {TABLES[1]: "0"})
-    with serving(deployed, _called):
+    with serving(deployed, _called, _maintained):
         lines = _lines(deployed)
     assert _wrong(lines) == ["athena"]
     assert f"'{TABLES[1]}': '0'" in lines["athena"].found and lines["athena"].advice
@@ -134,7 +141,7 @@ def test_a_function_that_fails_is_found_out_and_the_event_removed(deployed: Acco
     logs, group = deployed.client("logs"), deployed.names.log_group("intake")
     logs.create_log_group(logGroupName=group)
     logs.create_log_stream(logGroupName=group, logStreamName="one")
-    with serving(deployed, fails):
+    with serving(deployed, fails, _maintained):
         check = Check(deployed.names.parameters, 1.0, 0.2)
         lines = {}
         for line in check.lines():
@@ -143,13 +150,35 @@ def test_a_function_that_fails_is_found_out_and_the_event_removed(deployed: Acco
                 said = [{"timestamp": int(check._canary.at.timestamp() * 1000) + 1, "message": "ERROR: no memory"}]
                 logs.put_log_events(logGroupName=group, logStreamName="one", logEvents=said)
     assert _wrong(lines) == ["arrive"] and lines["athena"].outcome == "not tried"
-    assert "in the queue" in lines["arrive"].found and "no memory" in lines["arrive"].found
+    found = lines["arrive"].found
+    assert ("in the queue" in found or "a dead letter by now" in found) and "no memory" in found
     assert group in lines["arrive"].advice
     assert lines["remove"].outcome == "ok" and deployed.keys("landing", "in/") == []
     # Its message is taken again, and nothing lands of it.
-    with serving(deployed, _called):
+    with serving(deployed, _called, _maintained):
         while deployed.count(deployed.queue_url):
             pass
+    assert _left(deployed) == []
+
+
+def test_maintenance_that_fails_is_found_out_and_the_event_removed(deployed: Account) -> None:
+    def fails(event: dict[str, Any]) -> dict[str, Any]:
+        raise PermissionError("not authorized to perform s3:PutObject")
+
+    athena_answers(deployed, SEEN)
+    with serving(deployed, _called, fails):
+        lines = _lines(deployed)
+    assert _wrong(lines) == ["archive"] and lines["maintain"].outcome == "not tried"
+    assert "not authorized to perform s3:PutObject" in lines["archive"].found
+    assert deployed.names.log_group("maintenance") in lines["archive"].advice
+    assert _left(deployed) == []
+
+
+def test_a_listing_that_archives_nothing_is_found_out(deployed: Account) -> None:
+    athena_answers(deployed, SEEN)
+    with serving(deployed, _called, lambda event: {"duty": event["duty"], "found": 1, "left": 0, "done": []}):
+        lines = _lines(deployed)
+    assert _wrong(lines) == ["archive"] and "still lies" in lines["archive"].found
     assert _left(deployed) == []
 
 
@@ -205,6 +234,34 @@ def _other_code(account: Account) -> Restore:
     return lambda: functions.update_function_configuration(FunctionName=name, Environment={"Variables": before})
 
 
+def _job_with(account: Account, given: dict[str, str] | None) -> Restore:
+    """The job, made anew with these arguments, or not at all."""
+    glue, name = account.client("glue"), account.names.name("backfill")
+    before = glue.get_job(JobName=name)["Job"]
+    kept = {key: before[key] for key in ("Name", "Role", "Command", "DefaultArguments")}
+
+    def make(arguments: dict[str, str]) -> None:
+        glue.create_job(**kept | {"DefaultArguments": arguments})
+
+    def restore() -> None:
+        if given is not None:
+            glue.delete_job(JobName=name)
+        make(before["DefaultArguments"])
+
+    glue.delete_job(JobName=name)
+    if given is not None:
+        make(given)
+    return restore
+
+
+def _other_job(account: Account) -> Restore:
+    return _job_with(account, {"--code": "fedcba9876543210"})
+
+
+def _no_job(account: Account) -> Restore:
+    return _job_with(account, None)
+
+
 def _schedule_gone(account: Account) -> Restore:
     scheduler, group, name = account.client("scheduler"), account.names.parameters.name, account.names.name("list")
     before = scheduler.get_schedule(GroupName=group, Name=name)
@@ -231,6 +288,8 @@ def _no_dead_letters(account: Account) -> Restore:
         (_disabled_key, "key", "Disabled", "Enable it"),
         (_disabled_link, "link", "Disabled", "update-event-source-mapping"),
         (_other_code, "functions", "fedcba9876543210", "carlake deploy apply"),
+        (_other_job, "backfill", "fedcba9876543210", "carlake deploy apply"),
+        (_no_job, "backfill", "GetJob", "carlake deploy apply"),
         (_schedule_gone, "schedules", "-list", "carlake deploy apply"),
         (_no_dead_letters, "queue", "no dead-letter queue", "carlake deploy apply"),
     ],
@@ -255,6 +314,36 @@ def test_what_is_wrong_is_a_line_of_its_own_and_the_exit_code(
     assert code == 1 and told["ok"] is False
     assert lines[step]["outcome"] == "failed" and found in lines[step]["found"] and advice in lines[step]["advice"]
     assert deployed.keys("landing", "in/") == []
+
+
+def test_an_application_of_emr_serverless_is_known_by_its_environment(deployed: Account) -> None:
+    names = Names(
+        deployed.names.parameters.model_copy(update={"backfill": "emr-serverless"}),
+        "aws",
+        "123456789012",
+        moto.REGION,
+        "",
+    )
+    account = signed_in(moto.REGION)
+    assert code_of_backfill(account, names) is None
+    emr = deployed.client("emr-serverless")
+    made = emr.create_application(name=names.name("backfill"), releaseLabel="emr-7.13.0", type="SPARK", clientToken="1")
+    path = f"/applications/{made['applicationId']}"
+
+    def answer(request: Request, body: bytes) -> Answered | None:
+        """moto forgets how an application is configured."""
+        if request.path != path:
+            return None
+        archive = f"{names.uri('code')}/packages/carlake-1.2.3-{CODE}/environment.tar.gz#environment"
+        spark = {"classification": "spark-defaults", "properties": {"spark.archives": archive}}
+        told = {"applicationId": made["applicationId"], "state": "CREATED", "runtimeConfiguration": [spark]}
+        return {"Content-Type": "application/json"}, json.dumps({"application": told}).encode()
+
+    deployed.proxy.instead = answer
+    try:
+        assert code_of_backfill(account, names) == CODE
+    finally:
+        deployed.proxy.instead = None
 
 
 def test_without_credentials_nothing_is_tried(

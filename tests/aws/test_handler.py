@@ -267,6 +267,8 @@ def test_the_listing_lands_what_no_message_told_of_and_archives_the_rest(account
     account.put("told.ndjson", event("A", 1))
     assert call(account) == []
     account.put("lost.ndjson", event("B", 1))
+    done = handler.maintenance({"duty": "list", "seconds": 1}, Call([300.0]))
+    assert done == {"duty": "list", "found": 2, "left": 2}, "it ends when it was asked to, whatever its own limit is"
     done = handler.maintenance({"duty": "list"}, Call([300.0]))
     assert done == {"duty": "list", "found": 2, "left": 0}
     assert cars(account) == [("A", 1001.0), ("B", 1001.0)]

@@ -96,10 +96,15 @@ def usual(share: float, *, seconds: float = 0.0) -> tuple[Fault, ...]:
     )
 
 
+Answered = tuple[dict[str, str], bytes]
+"""Headers and content of an answer that is well."""
+
+
 class Proxy(ThreadingHTTPServer):
     """The server. `faults` may be set at any time; `seen` and `befell` tell what came and what was done to it.
 
-    before  called with each request before anything is done: a test may wait in it, or change the store
+    before   called with each request before anything is done: a test may wait in it, or change the store
+    instead  called with each request and its body; what it gives is the answer, where it gives one
     """
 
     daemon_threads = True
@@ -112,6 +117,7 @@ class Proxy(ThreadingHTTPServer):
         self.faults = faults
         self.seed = seed
         self.before: Callable[[Request], None] | None = None
+        self.instead: Callable[[Request, bytes], Answered | None] | None = None
         self.seen: list[Request] = []
         self.befell: Counter[tuple[str, str]] = Counter()
         self._met: Counter[tuple[str, str]] = Counter()
@@ -190,6 +196,9 @@ class _Handler(BaseHTTPRequestHandler):
             elif fault.kind == "status":
                 self._refuse(fault)
                 return
+        if self.server.instead is not None and (own := self.server.instead(request, body)) is not None:
+            self._answer(*own)
+            return
         try:
             status, reason, answer_headers, answer = self._passed_on(headers, body)
         except (OSError, http.client.HTTPException):
@@ -244,6 +253,13 @@ class _Handler(BaseHTTPRequestHandler):
             return answer.status, answer.reason, kept, content
         finally:
             connection.close()
+
+    def _answer(self, headers: dict[str, str], content: bytes) -> None:
+        self.send_response(200)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
 
     def _refuse(self, fault: Fault) -> None:
         name = _NAMES.get(fault.status, "InternalError")

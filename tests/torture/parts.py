@@ -11,7 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,10 +47,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Amount:
-    """How much of everything: 1 is all. At least one of each is done."""
+    """How much of everything: 1 is all. At least one of each is done. `jobs` processes share what may be shared."""
 
     share: float = 1.0
     seed: int = 0
+    jobs: int = 1
 
     def of(self, whole: int) -> int:
         """The part of a number."""
@@ -65,12 +68,25 @@ def crash_points(folder: Path, amount: Amount) -> Part:
     """SIGKILL before and after every effect of every operation; another process goes on."""
     part = Part({"operations": len(OPERATIONS), "boundaries": 0, "killed": 0})
     for name in OPERATIONS:
-        matrix = Matrix(name, folder / name.replace(" ", "-"))
-        part.figures["boundaries"] += len(matrix.boundaries)
-        for boundary in amount.some(matrix.boundaries):
-            part.wrong += [f"{name}: {each}" for each in matrix.interrupt(boundary, look=name in _LOOKED_AT)]
-            part.figures["killed"] += 1
+        own = folder / name.replace(" ", "-")
+        own.mkdir()
+        with ProcessPoolExecutor(amount.jobs, mp_context=get_context("spawn")) as workers:
+            done = [workers.submit(_interrupted, name, own / str(job), amount, job) for job in range(amount.jobs)]
+            told = [each.result() for each in done]
+        numbers = {number for number, _, _ in told}
+        part.wrong += [f"{name}: another number of boundaries each time: {numbers}"] if len(numbers) > 1 else []
+        part.figures["boundaries"] += max(numbers)
+        part.figures["killed"] += sum(killed for _, killed, _ in told)
+        part.wrong += [f"{name}: {each}" for _, _, wrong in told for each in wrong]
     return part
+
+
+def _interrupted(name: str, folder: Path, amount: Amount, job: int) -> tuple[int, int, list[str]]:
+    """One process's part of an operation's boundaries: how many there are, how many it killed at, and what was wrong."""
+    matrix = Matrix(name, folder)
+    own = amount.some(matrix.boundaries)[job :: amount.jobs]
+    wrong = [each for boundary in own for each in matrix.interrupt(boundary, look=name in _LOOKED_AT)]
+    return len(matrix.boundaries), len(own), wrong
 
 
 # Of these, what a killed process leaves behind must verify before anybody goes on; the others are half done by nature.

@@ -35,6 +35,7 @@ def main() -> int:
     asked.add_argument("--part", action="append", choices=list(PARTS), help="only this one; may be given again")
     asked.add_argument("--share", type=float, default=1.0, help="how much of each part: 1 is all")
     asked.add_argument("--seed", type=int, default=0, help="other cases than those of 0")
+    asked.add_argument("--jobs", type=int, default=2, help="processes that share the crash points [2]")
     asked.add_argument("--page", action="store_true", help="put the figures into docs/torture.md")
     given = asked.parse_args()
     memory = Path("/dev/shm")
@@ -45,7 +46,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(
             prefix="carlake-torture-", dir=memory if os.access(memory, os.W_OK) else None
         ) as at:
-            done, seconds = timed(PARTS[name], Path(at), Amount(given.share, given.seed))
+            done, seconds = timed(PARTS[name], Path(at), Amount(given.share, given.seed, given.jobs))
         wrong += len(done.wrong)
         report[name] = {
             **asdict(done),

@@ -21,6 +21,9 @@ _REACH = (
     "Then give the command again."
 )
 
+# Lambda ends a call after 15 minutes.
+_LONGEST_CALL_SECONDS = 910
+
 
 @dataclass(frozen=True)
 class Account:
@@ -35,12 +38,21 @@ class Account:
 
     def client(self, service: str) -> Any:
         """A client of one of AWS's services; it waits for no more than some seconds, and tries a few times."""
-        if service not in self._clients:
+        return self._made(service, read_seconds=60, tries=4)
+
+    def caller_of_functions(self) -> Any:
+        """A client of Lambda that waits for as long as a function may run, and calls it once."""
+        return self._made("lambda", read_seconds=_LONGEST_CALL_SECONDS, tries=1)
+
+    def _made(self, service: str, read_seconds: int, tries: int) -> Any:
+        known = f"{service} {read_seconds} {tries}"
+        if known not in self._clients:
             from botocore.config import Config
 
-            config = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "max_attempts": 4})
-            self._clients[service] = self._session.client(service, config=config)
-        return self._clients[service]
+            retries = {"mode": "standard", "max_attempts": tries}
+            config = Config(connect_timeout=10, read_timeout=read_seconds, retries=retries)
+            self._clients[known] = self._session.client(service, config=config)
+        return self._clients[known]
 
     def names(self, parameters: Parameters, key_arn: str = "") -> Names:
         """What a deployment's parts are called here."""

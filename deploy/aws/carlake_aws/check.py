@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 from carlake.errors import CarlakeError
 from carlake_aws.account import Account, signed_in
+from carlake_aws.backfilling import code_of_backfill
 from carlake_aws.canary import Canary, Tables, tables, take_back
-from carlake_aws.duties import INTAKE, MAINTENANCE
+from carlake_aws.duties import BACKFILL, INTAKE, MAINTENANCE
 from carlake_aws.errors import DeployError
 from carlake_aws.names import BUCKETS, Names
 from carlake_aws.parameters import Parameters
@@ -28,6 +29,7 @@ SECONDS = 120.0
 """How long the event may be on its way."""
 _BETWEEN = 1.0
 _ATHENA_SECONDS = 60.0
+_MAINTENANCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Check:
         self._failed: set[str] = set()
         self._canary = Canary.new()
         self._dead_before = 0
-        self._queue = self._dead = ""
+        self._queue = self._dead = self._code = ""
         self._landed = False
 
     def lines(self) -> Iterator[Line]:
@@ -68,6 +70,8 @@ class Check:
         yield self._tried("link", self._look_at_link, "functions", "queue")
         yield self._tried("schedules", self._look_at_schedules)
         yield self._tried("workgroup", self._look_at_workgroup)
+        if self._parameters.runs_spark:
+            yield self._tried("backfill", self._look_at_backfill, "functions")
         with ExitStack() as stack:
             opened: list[Tables] = []
 
@@ -80,6 +84,8 @@ class Check:
             arrives = self._tried("arrive", lambda: self._arrive(open_tables, opened), "land")
             yield arrives
             yield self._tried("athena", lambda: self._ask_athena(opened), "arrive", "workgroup")
+            yield self._tried("archive", self._archive, "arrive", "functions")
+            yield self._tried("maintain", self._maintain, "archive")
             if self._landed:
                 yield self._tried("remove", lambda: self._remove(opened, open_tables))
 
@@ -150,7 +156,20 @@ class Check:
             codes[duty] = found.get("Environment", {}).get("Variables", {}).get("CARLAKE_CODE", "")
         if len(set(codes.values())) != 1:
             raise WrongError(f"The functions run different code: {codes}.", "`carlake deploy apply` makes them one.")
-        return f"both run code {codes[INTAKE]}"
+        self._code = codes[INTAKE]
+        return f"both run code {self._code}"
+
+    def _look_at_backfill(self) -> str:
+        name = self._names.name(BACKFILL)
+        code = code_of_backfill(self._account, self._names)
+        if code is None:
+            raise WrongError(f"{name} is not there.", "`carlake deploy apply` makes it.")
+        if code != self._code:
+            raise WrongError(
+                f"{name} runs code {code or 'of no name'}, the functions run {self._code}.",
+                "`carlake deploy apply` makes them one.",
+            )
+        return f"{name} ({self._parameters.backfill}) runs code {code}; it is not started, since that costs"
 
     def _look_at_link(self) -> str:
         name = self._names.name(INTAKE)
@@ -267,6 +286,40 @@ class Check:
                 "Is its database another one, or does a view or a copy stand under a table's name?",
             )
         return f"the same rows in all {len(got)} tables"
+
+    def _archive(self) -> str:
+        """Let maintenance list landing, as its schedule does: the event has to move into the archive."""
+        told = self._maintained("list")
+        bucket, key = self._names.bucket("landing"), self._canary.key(self._names)
+        listed = self._account.client("s3").list_objects_v2(Bucket=bucket, Prefix=key)
+        if listed.get("KeyCount") and not told.get("left"):
+            raise WrongError(
+                f"The listing went well, and the event still lies at s3://{bucket}/{key}.",
+                f"Read its log, {self._names.log_group(MAINTENANCE)}.",
+            )
+        found, left = told.get("found", 0), told.get("left", 0)
+        return f"{found} objects in landing listed" + (f", {left} left for the next time" if left else "")
+
+    def _maintain(self) -> str:
+        done = self._maintained("maintain").get("done", ())
+        if failed := [one for one in done if one.get("error")]:
+            raise WrongError(
+                "; ".join(f"{one['task']} of {one['table']}: {one['error']}" for one in failed[:3]),
+                "`carlake doctor` says what is wrong with the tables.",
+            )
+        return f"{len(done)} things were due, and done" if done else "nothing is due"
+
+    def _maintained(self, duty: str) -> dict[str, Any]:
+        """What the function of maintenance answers to a short turn of a duty."""
+        name = self._names.name(MAINTENANCE)
+        told = self._account.caller_of_functions().invoke(
+            FunctionName=name, Payload=json.dumps({"duty": duty, "seconds": _MAINTENANCE_SECONDS}).encode()
+        )
+        answer: dict[str, Any] = json.loads(told["Payload"].read() or b"{}")
+        if "FunctionError" in told:
+            said = " ".join(str(answer.get("errorMessage", answer)).split())[:500]
+            raise WrongError(f"{name} fails at its duty {duty}: {said}", f"Read {self._names.log_group(MAINTENANCE)}.")
+        return answer
 
     def _answered(self, athena: Any, asked: str) -> dict[str, Any]:
         found: dict[str, Any] = athena.get_query_execution(QueryExecutionId=asked)["QueryExecution"]["Status"]

@@ -45,6 +45,13 @@ def looking(names: Names) -> tuple[Statement, ...]:
             "The check looks which code runs.",
         ),
         Statement(
+            "CallMaintenance",
+            ("lambda:InvokeFunction",),
+            (names.arn("lambda", f"function:{names.name('maintenance')}"),),
+            "The check lets maintenance archive its event, as a schedule would.",
+        ),
+        *_at_backfill(names),
+        Statement(
             "LookAtLinksAndSchedules",
             ("lambda:ListEventSourceMappings", "scheduler:ListSchedules"),
             ("*",),
@@ -102,10 +109,26 @@ def looking(names: Names) -> tuple[Statement, ...]:
             "RemoveOneEvent",
             ("s3:DeleteObjectVersion",),
             (names.objects_arn("archive", f"*/{_CANARY}"),),
-            "The check's event may have been archived meanwhile; nothing else bears its name.",
+            "The check lets maintenance archive its event, and takes it from there; nothing else bears its name.",
             wildcard="The archive names a place by the content; the check's events are told by the end.",
-            unused={
-                "s3:DeleteObjectVersion": "It is called when the listing archives the event while it is on its way."
-            },
+        ),
+    )
+
+
+def _at_backfill(names: Names) -> tuple[Statement, ...]:
+    why = "The check looks whether what backfills is there, and runs the functions' code."
+    if names.parameters.backfill == "glue":
+        job = names.arn("glue", f"job/{names.name('backfill')}")
+        return (Statement("LookAtBackfill", ("glue:GetJob",), (job,), why),)
+    if names.parameters.backfill == "none":
+        return ()
+    return (
+        Statement("FindBackfill", ("emr-serverless:ListApplications",), ("*",), why, wildcard=_ASKED),
+        Statement(
+            "LookAtBackfill",
+            ("emr-serverless:GetApplication",),
+            (names.arn("emr-serverless", "/applications/*"),),
+            why,
+            wildcard="An application's id is AWS's own.",
         ),
     )

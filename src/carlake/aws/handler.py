@@ -8,7 +8,9 @@ could not go on from.
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -66,12 +68,14 @@ def maintenance(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]
     list      land what no message told of, and archive what bronze holds, as far as the time goes
     refresh   bring every table up to date with the day
     maintain  merge, expire and remove what is due
+
+    `seconds` in the event ends it earlier than the function's own limit would.
     """
     duty = event.get("duty")
     duties = {"list": _list, "refresh": _refresh, "maintain": _maintain}
     if duty not in duties:
         raise SettingsError(f"There is no duty {duty!r}.", f"There are: {', '.join(duties)}.")
-    reports, done = _traced(str(duty), duties[duty], _house(), _budget(context))
+    reports, done = _traced(str(duty), duties[duty], _house(), _budget(context, event.get("seconds")))
     _tell(reports, 0.0, context, None)
     return {"duty": duty, **done}
 
@@ -117,8 +121,10 @@ def _house() -> Lakehouse:
     return open_deployed(uri, file=file_beside_the_code(), secret=os.environ.get(VARIABLE, ""))
 
 
-def _budget(context: LambdaContext) -> Budget:
-    return Budget(lambda: context.get_remaining_time_in_millis() / 1000)
+def _budget(context: LambdaContext, most_seconds: float | None = None) -> Budget:
+    """What is left until the call is ended, or of as many seconds as it was asked to take."""
+    until = time.monotonic() + (math.inf if most_seconds is None else float(most_seconds))
+    return Budget(lambda: min(context.get_remaining_time_in_millis() / 1000, until - time.monotonic()))
 
 
 def _received(record: dict[str, Any]) -> Received:

@@ -222,8 +222,9 @@ def check(
 ) -> None:
     """Try each part, and one event all the way.
 
-    With your own credentials: key, buckets, queue, functions, schedules and workgroup are looked at; then one event is
-    landed, seen in every table and by Athena, and removed again, so that no row of it stays. Exit code 1 if a step fails.
+    With your own credentials: key, buckets, queue, functions, schedules, workgroup and backfill are looked at; then one event
+    is landed, seen in every table and by Athena, archived by the function of maintenance, and removed again, so that no row
+    of it stays. The backfill is not started, since that costs. Exit code 1 if a step fails.
 
       carlake deploy check --json
     """
