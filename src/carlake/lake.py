@@ -111,6 +111,12 @@ def is_there(path: str | os.PathLike[str], settings: Settings | None = None, fil
     return os.path.lexists(Path(os.fspath(path).removeprefix("file://")).expanduser() / TOML)
 
 
+def refuse(path: str | os.PathLike[str]) -> None:
+    """Nothing, where `create` might make a lake of this machine. Raises LakeError where it would not: see there."""
+    if not is_remote(os.fspath(path)):
+        _refuse_foreign(_root(path))
+
+
 @contextmanager
 def exclusive(lock: Path) -> Iterator[None]:
     """Hold the file `lock` alone, among processes and threads; it is made if missing. A crash lets go of it."""

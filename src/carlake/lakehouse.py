@@ -48,11 +48,15 @@ Progress = Callable[[str, int], None]
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run would do now: the objects it would look at, and each table's refresh (None: it is right already)."""
+    """What a run would do now: the objects it would look at, and each table's refresh (None: it is right already).
+
+    notes  what a person should know beside it
+    """
 
     objects: tuple[LandedObject, ...]
     problems: tuple[Problem, ...]
     refreshes: tuple[tuple[str, Refresh | None], ...]
+    notes: tuple[str, ...] = ()
 
 
 class Lakehouse(Mending):
@@ -84,8 +88,7 @@ class Lakehouse(Mending):
             today=today,
             progress=progress,
         )
-        empty = (f"{path} holds no object; hidden and unfinished names do not count." for path in listing.empty)
-        report = replace(report, notes=(*report.notes, *empty))
+        report = replace(report, notes=(*report.notes, *listing.notes))
         if self.settings.maintenance == "auto" and not report.idle:
             from carlake.upkeep.maintenance.maintain import maintain_slice
 
@@ -161,7 +164,7 @@ class Lakehouse(Mending):
             others = [table for table in self.declared.values() if table.source not in self.declared]
             plans = [(table.name, plan_declaration(context, table)) for table in others]
             refreshes = [*((name, plan) for name, plan in plans if plan is not None), *refreshes]
-        return RunPlan(tuple(listing.objects), tuple(problems(listing)), tuple(refreshes))
+        return RunPlan(tuple(listing.objects), tuple(problems(listing)), tuple(refreshes), listing.notes)
 
     def listing(self) -> Listing:
         """What lies in the lake's own landing now, as a run would find it. Raises UnreadableError, LakeError."""

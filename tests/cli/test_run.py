@@ -157,3 +157,14 @@ def test_a_path_that_holds_nothing_is_told(carlake: Callable, lake: Path, tmp_pa
     said = carlake("run", empty, "--lake", lake)
     assert said.code == 0 and f"{empty} holds no object" in " ".join(said.out.split())
     assert carlake("run", empty, "--lake", lake, "--json").json["notes"][0].startswith(f"{empty} holds no object")
+    for where in (lake, tmp_path / "new"):
+        plan = carlake("run", empty, "--lake", where, "--dry-run")
+        assert plan.code == 0 and f"{empty} holds no object" in " ".join(plan.out.split())
+        noted = carlake("run", empty, "--lake", where, "--dry-run", "--json").json["notes"]
+        assert noted[0].startswith(f"{empty} holds no object")
+
+
+def test_a_dry_run_refuses_where_a_run_would(carlake: Callable, fresh: Path, tmp_path: Path) -> None:
+    for dry in ((), ("--dry-run",)):
+        said = carlake("run", tmp_path, "--lake", fresh / "lake", *dry)
+        assert said.code == 1 and "lies inside the lake at" in said.err

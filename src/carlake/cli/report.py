@@ -188,6 +188,7 @@ def plan_document(plan: RunPlan) -> dict[str, Any]:
             for table, refresh in plan.refreshes
         ],
         "problems": plan.problems,
+        "notes": plan.notes,
     }
 
 
@@ -214,6 +215,8 @@ def show_plan(invocation: Invocation, plan: RunPlan, *, landing: bool = True) ->
         else:
             rows.append((table, ("right already", QUIET)))
     screen.facts(rows)
+    for note in plan.notes:
+        screen.prose(one_line(note), indent=2)
     show_problems(screen, plan.problems)
 
 

@@ -64,6 +64,11 @@ class Listing:
     passed_over: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever named the paths should know."""
+        return tuple(f"{path} holds no object; hidden and unfinished names do not count." for path in self.empty)
+
 
 def list_landing(root: str | os.PathLike[str]) -> Listing:
     """All objects below a landing prefix: a local folder or a store's uri. An empty store prefix lists nothing.
