@@ -23,6 +23,7 @@ from carlake.settings import Settings
 from carlake.storage.clients import forget_clients
 from lakes import nested
 from servers import moto
+from servers.faults import Fault
 
 
 @dataclass
@@ -263,14 +264,88 @@ def test_a_lake_that_cannot_be_opened_gives_all_back_soon(account: Account, monk
     assert cars(account) == [("A", 1001.0)]
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["in order", "turned"])
+@pytest.mark.parametrize("pad", [0, 1_200_000], ids=["small", "large"])
+def test_two_versions_of_one_object_in_one_call_are_both_landed(account: Account, pad: int, turned: bool) -> None:
+    s3, bucket = account.client("s3"), account.names.bucket("landing")
+    account.event()  # S3's own test message
+    ids = []
+    for car in ("A", "B"):
+        body = json.dumps({**json.loads(event(car, 1)), "pad": car * pad}).encode()
+        ids.append(s3.put_object(Bucket=bucket, Key="in/x.ndjson", Body=body)["VersionId"])
+    told = account.event()
+    for record, version in zip(told["Records"], ids, strict=True):
+        body = json.loads(record["body"])
+        body["Records"][0]["s3"]["object"]["versionId"] = version  # as S3 writes it; moto leaves it out
+        record["body"] = json.dumps(body)
+    if turned:
+        told["Records"].reverse()
+    answer = handler.intake(told, Call([300.0]))
+    account.settle(told, answer)
+    assert answer == {"batchItemFailures": []}
+    assert cars(account) == [("A", 1001.0), ("B", 1001.0)]
+    assert len(ask(account, "SELECT DISTINCT source_id FROM bronze_car_data")) == 2
+
+
+def test_names_that_are_hidden_or_still_being_written_are_passed_over(account: Account) -> None:
+    for name in ("_temporary/0/part-0.ndjson", ".x.json", "y.json.tmp", "z.json.part", ".carlake-try-00"):
+        account.put(name, event("A", 1))
+    account.put("day/good.ndjson", event("B", 1))
+    assert call(account) == []
+    assert handler.maintenance({"duty": "list"}, Call([300.0]))["found"] == 1
+    assert cars(account) == [("B", 1001.0)]
+    assert account.count(account.queue_url) == 0
+
+
+def test_where_a_marker_says_what_is_whole_nothing_lands_before_it(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARLAKE_WHOLE_WHEN", "marker")
+    account.put("a.ndjson", event("A", 1))
+    account.put("day/b.ndjson", event("B", 1))
+    assert call(account) == [] and account.count(account.queue_url) == 0
+    assert ask(account, "SELECT 1 FROM bronze_car_data") == []
+    account.put("a.ndjson.ready")
+    assert call(account) == [] and cars(account) == [("A", 1001.0)]
+    account.put("day/_SUCCESS")
+    assert call(account) == []
+    assert handler.maintenance({"duty": "list"}, Call([300.0]))["found"] == 2, "the listing sees to folders"
+    assert cars(account) == [("A", 1001.0), ("B", 1001.0)]
+
+
+def test_the_listing_names_what_it_could_not_take(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    s3, bucket = account.client("s3"), account.names.bucket("landing")
+    s3.put_object(Bucket=bucket, Key="in/a//b.json", Body=event("A", 1).encode())
+    call(account)
+    capsys.readouterr()
+    done = handler.maintenance({"duty": "list"}, Call([300.0]))
+    assert (done["found"], done["left"], done["unreadable"]) == (0, 0, 1)
+    assert "a//b.json" in capsys.readouterr().out
+    assert "a//b.json" in str(ask(account, "SELECT error FROM ops_runs WHERE error IS NOT NULL"))
+
+
+def test_a_landing_that_may_not_be_listed_is_no_empty_one(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    account.put("a.ndjson", event("A", 1))
+    handler._house()
+    denied = Fault("status", 1.0, operations=("ListObjectsV2", "GET"), path="landing-", status=403)
+    account.proxy.faults = (denied,)
+    capsys.readouterr()
+    done = handler.maintenance({"duty": "list"}, Call([300.0]))
+    account.proxy.faults = ()
+    assert done["found"] == 0 and done["unreadable"] == 1
+    assert "denied" in capsys.readouterr().out.lower()
+
+
 def test_the_listing_lands_what_no_message_told_of_and_archives_the_rest(account: Account) -> None:
     account.put("told.ndjson", event("A", 1))
     assert call(account) == []
     account.put("lost.ndjson", event("B", 1))
     done = handler.maintenance({"duty": "list", "seconds": 1}, Call([300.0]))
-    assert done == {"duty": "list", "found": 2, "left": 2}, "it ends when it was asked to, whatever its own limit is"
+    assert done == {"duty": "list", "found": 2, "left": 2, "unreadable": 0}, (
+        "it ends when it was asked to, whatever its own limit is"
+    )
     done = handler.maintenance({"duty": "list"}, Call([300.0]))
-    assert done == {"duty": "list", "found": 2, "left": 0}
+    assert done == {"duty": "list", "found": 2, "left": 0, "unreadable": 0}
     assert cars(account) == [("A", 1001.0), ("B", 1001.0)]
     assert account.keys("landing", "in/") == [] and len(account.keys("archive")) == 2
 

@@ -23,9 +23,10 @@ from carlake.aws.own_settings import file_beside_the_code
 from carlake.aws.pseudonym_key import VARIABLE
 from carlake.aws.telemetry import GIVEN_BACK, RUN, Measured, measured, of_run
 from carlake.errors import QueueError, SettingsError
-from carlake.lakehouse import Lakehouse
+from carlake.lakehouse import Lakehouse, problems
+from carlake.landing.landed import LandedObject
 from carlake.queue.sqs import LONGEST_HOLD_SECONDS, Queue, Received
-from carlake.refresh.report import RunReport
+from carlake.refresh.report import Problem, RunReport
 from carlake.tables.declare import BRONZE, GOLD, SILVER
 
 QUEUE_VARIABLE = "LANDED_QUEUE_URL"
@@ -86,15 +87,21 @@ Done = tuple[list[RunReport], dict[str, Any]]
 def _list(house: Lakehouse, budget: Budget) -> Done:
     listing = house.listing()
     reports: list[RunReport] = []
-    objects = list(listing.objects)
-    while objects and budget.allows_more():
-        part, objects = objects[:_OBJECTS_AT_ONCE], objects[_OBJECTS_AT_ONCE:]
+    objects, wrong = list(listing.objects), problems(listing)
+    for problem in wrong:
+        _log().error("cannot be taken in", extra={"uri": problem.uri, "why": problem.why, "advice": problem.advice})
+    while (objects and budget.allows_more()) or wrong:
+        # What cannot be taken in is written down by a run, with or without objects.
+        part: list[LandedObject] = []
+        if budget.allows_more():
+            part, objects = objects[:_OBJECTS_AT_ONCE], objects[_OBJECTS_AT_ONCE:]
 
-        def take(part: Sequence[Any] = part) -> None:
-            reports.append(house.take(part, passed_over=listing.passed_over, archive=True))
+        def take(part: Sequence[LandedObject] = part, wrong: Sequence[Problem] = wrong) -> None:
+            reports.append(house.take(part, wrong, passed_over=listing.passed_over, archive=True))
 
         budget.spend(take)
-    return reports, {"found": len(listing.objects), "left": len(objects)}
+        wrong = []
+    return reports, {"found": len(listing.objects), "left": len(objects), "unreadable": len(listing.unreadable)}
 
 
 def _refresh(house: Lakehouse, budget: Budget) -> Done:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from carlake.aws.budget import Budget
 from carlake.lakehouse import Lakehouse
 from carlake.landing.landed import LandedObject, UnreadableError
+from carlake.landing.listing import in_progress
+from carlake.landing.wholeness import READY
 from carlake.queue.messages import Arrival, parse, uri_of
 from carlake.queue.sqs import Received
 from carlake.refresh.context import WATCH
@@ -24,6 +26,7 @@ PART_BYTES = 128 << 20
 """One commit takes objects up to this size in all, but at least one, so that a batch can stop between two commits."""
 
 NOT_OURS, GONE, NO_TIME = "it lies in no landing prefix", "it is gone", "there was no time left"
+HIDDEN, NO_MARKER = "its name is hidden, or that of a file still being written", "no marker says that it is whole"
 
 _ASKED_AT_ONCE = 16
 
@@ -64,9 +67,9 @@ def take_in(house: Lakehouse, messages: Sequence[Received], budget: Budget) -> T
 
     What is in landing stays there: archiving is the listing's. Raises what a lake that cannot be worked on raises.
     """
-    prefix = str(house.landing)
+    prefix, by_marker = str(house.landing), house.settings.whole_when == "marker"
     with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="carlake-find") as pool:
-        told = list(pool.map(lambda message: _read(message, prefix), messages))
+        told = list(pool.map(lambda message: _read(message, prefix, by_marker), messages))
     waiting = {key: landed for one in told if not one.wrong for key, landed in one.objects.items()}
     undone: dict[Key, tuple[str, bool]] = {}
     reports: list[RunReport] = []
@@ -86,22 +89,45 @@ def take_in(house: Lakehouse, messages: Sequence[Received], budget: Budget) -> T
     return Taken(tuple(told), tuple(reports))
 
 
-def _read(message: Received, prefix: str) -> Told:
+def _read(message: Received, prefix: str, by_marker: bool) -> Told:
     """What one message says, and what the store says of it. Never raises."""
     said = parse(message.body)
     told = Told(message, skipped=list(said.skipped), wrong=said.poison)
     for arrival in said.arrivals:
         try:
-            uri = uri_of(arrival, prefix)
-            landed = _find(uri, arrival) if uri is not None else None
+            found = _looked_up(arrival, prefix, by_marker)
         except UnreadableError as error:
             told.wrong = str(error.unreadable)
             continue
-        if landed is None:
-            told.skipped.append(NOT_OURS if uri is None else GONE)
+        if isinstance(found, str):
+            told.skipped.append(found)
         else:
-            told.objects[landed.uri, landed.version, landed.version_id] = landed
+            told.objects[found.uri, found.version, found.version_id] = found
     return told
+
+
+def _looked_up(arrival: Arrival, prefix: str, by_marker: bool) -> LandedObject | str:
+    """The object that an arrival names, or why there is none to take. Raises UnreadableError.
+
+    Where markers say what is whole, an object is taken by its marker's message; what a folder's marker releases is left
+    to the listing.
+    """
+    uri = uri_of(arrival, prefix)
+    if uri is None:
+        return NOT_OURS
+    if by_marker and uri.endswith(READY):
+        uri, arrival = uri.removesuffix(READY), replace(arrival, version="")
+    elif by_marker and not _is_there(f"{uri}{READY}"):
+        return NO_MARKER
+    if any(map(in_progress, uri.removeprefix(f"{prefix.rstrip('/')}/").split("/"))):
+        return HIDDEN
+    return _find(uri, arrival) or GONE
+
+
+def _is_there(uri: str) -> bool:
+    from carlake.landing import versions
+
+    return versions.current(uri) is not None
 
 
 def _find(uri: str, arrival: Arrival) -> LandedObject | None:

@@ -7,6 +7,8 @@ seldom grows by some hundred kilobytes a second under load (docs/benchmarks.md, 
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _SELDOM = (100_000, 20, 20)
 _own: list[tuple[int, int, int]] = []
@@ -19,9 +21,15 @@ def seldom() -> None:
         gc.set_threshold(*_SELDOM)
 
 
-def as_python_does() -> None:
+@contextmanager
+def as_python_does() -> Iterator[None]:
     """For a service: look as often as Python does by itself, but no more at what was there when it began."""
     gc.collect()
     gc.freeze()
     if _own:
         gc.set_threshold(*_own.pop())
+    try:
+        yield
+    finally:
+        # What is frozen when Python ends is not taken apart, and DuckDB complains of that on standard error.
+        gc.unfreeze()

@@ -17,6 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from carlake.cli.terminal import colored
+from carlake.words import count as count
+from carlake.words import number as number
 
 NOTHING = "-"
 _PIPE_WIDTH = 160  # of what is no terminal: wide enough that tables are whole
@@ -191,16 +193,6 @@ def shown(value: Any) -> str | tuple[str, str]:
     if isinstance(value, date):
         return value.isoformat()
     return str(value)
-
-
-def number(value: int) -> str:
-    """A count, with separators of thousands."""
-    return f"{value:,}"
-
-
-def count(value: int, one: str, many: str = "") -> str:
-    """`1 file`, `2,000 files`."""
-    return f"{number(value)} {one if value == 1 else many or one + 's'}"
 
 
 def time(value: datetime) -> str:

@@ -162,8 +162,8 @@ def _watch(
             presence.answers_at(url)
             house.journal.write("info", "http answers", url=url)
         asked.give_to(work)
-        garbage.as_python_does()
-        return work.run()
+        with garbage.as_python_does():
+            return work.run()
 
 
 @command

@@ -185,14 +185,17 @@ def _records(landed: LandedObject, contents: Mapping[str, bytes], max_record_byt
 
 
 def batches(objects: Sequence[LandedObject], most_bytes: int, most_files: int) -> Iterable[list[LandedObject]]:
-    """Cut objects, in their order, into parts of at least one object, else of no more than the limits."""
-    part: list[LandedObject] = []
+    """Cut objects, in their order, into parts of at least one object, else of no more than the limits.
+
+    Several versions of one object never come together: within a part an object goes by its uri.
+    """
+    part: dict[str, LandedObject] = {}
     size = 0
     for landed in objects:
-        if part and (size + landed.size > most_bytes or len(part) >= most_files):
-            yield part
-            part, size = [], 0
-        part.append(landed)
+        if part and (size + landed.size > most_bytes or len(part) >= most_files or landed.uri in part):
+            yield list(part.values())
+            part, size = {}, 0
+        part[landed.uri] = landed
         size += landed.size
     if part:
-        yield part
+        yield list(part.values())

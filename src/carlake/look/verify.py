@@ -221,7 +221,7 @@ def _doubles(context: Context, table: Table, own: IcebergTable) -> Iterator[Diff
     engine, columns = context.engine, ", ".join(table.key)
     rows = engine.scan(table.name, head_of(own))
     twice = engine.keep(f"SELECT {columns} FROM {rows} GROUP BY {columns} HAVING count(*) > 1")
-    yield from _named(context, table, twice, "key more than once", "key(s) more than once")
+    yield from _named(context, table, twice, "key more than once", "key more than once", "keys more than once")
 
 
 def _bronze(context: Context, problems: list[Difference], counts: dict[str, int]) -> set[str] | None:
@@ -265,7 +265,7 @@ def _hashes(context: Context, rows: Relation) -> Iterator[Difference]:
                 count += 1
                 wrong += [f"{source_id} row {source_row}"] if count <= _NAMED else []
     if count:
-        yield Difference(BRONZE, "changed record", f"{count} record(s) are not the text that was landed", tuple(wrong))
+        yield Difference(BRONZE, "changed record", f"{counted(wrong_records)} not the text that was landed", tuple(wrong))
 
 
 def _archive(archive: str, ledger: set[str]) -> Iterator[Difference]:

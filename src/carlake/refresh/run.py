@@ -21,6 +21,7 @@ from carlake.refresh.plan import Bookmark, head_of
 from carlake.refresh.refresh import noted, publish, refresh_table, waiting
 from carlake.refresh.report import DONE, Problem, RunReport, Status, Step
 from carlake.tables.declare import BRONZE, OPS_RUNS, QUARANTINE, SILVER
+from carlake.words import count
 
 Archive = Callable[[Sequence[tuple[LandedObject, str]]], Iterable[Problem]]
 """Archives objects with their source ids, after the commit that holds them is known to have landed."""
@@ -251,7 +252,7 @@ def _row(context: Context, report: RunReport, step: Step) -> dict[str, object]:
     error = step.error
     if bronze and report.problems:
         named = "; ".join(f"{problem.uri} {problem.why}" for problem in report.problems[:20])
-        error = "\n".join(filter(None, [error, f"{len(report.problems)} object(s) could not be taken in: {named}"]))
+        error = "\n".join(filter(None, [error, f"{count(len(report.problems), 'object')} could not be taken in: {named}"]))
     return {
         "run_id": report.run_id,
         "trigger": report.trigger,

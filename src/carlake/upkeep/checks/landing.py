@@ -16,6 +16,7 @@ from carlake.upkeep.checks.finding import Check, Found
 from carlake.upkeep.inspection.examined import SnapshotFiles
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.upkeep.inspection.ledger import source_ids, withdrawn_ids
+from carlake.words import count
 
 # An object that nothing took in for so long waits for nobody.
 _OLD_SECONDS = 3600
@@ -83,7 +84,7 @@ def _left(lake: Inspection) -> Iterator[Found]:
             old.append(landed.uri)
     if old:
         some = ", ".join(old[:_NAMED])
-        yield lake.landing, f"{len(old)} object(s) wait for more than an hour: {some}"
+        yield lake.landing, f"{count(len(old), 'object waits', 'objects wait')} for more than an hour: {some}"
     for uri in listing.passed_over:
         path = path_of(uri.rstrip("/"))
         if path is not None and Path(path).exists() and now - Path(path).stat().st_ctime > _OLD_SECONDS:
@@ -115,7 +116,7 @@ def only_outside(lake: Inspection) -> Iterator[Found]:
         except Exception:  # noqa: BLE001, S112  (half a file, of a process that died in writing it, holds nothing)
             continue
         if unknown:
-            yield str(path), f"is in no snapshot, and holds {len(unknown)} object(s) that bronze does not"
+            yield str(path), f"is in no snapshot, and holds {count(len(unknown), 'object')} that bronze does not"
 
 
 def outside(lake: Inspection) -> list[AnyPath]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from carlake.landing.listing import is_store
 from carlake.upkeep.checks.finding import Check, Found
 from carlake.upkeep.inspection.lake import Inspection
+from carlake.words import count
 
 _SKEW_SECONDS = 300
 _LITTLE_BYTES, _LITTLE_SHARE = 1 << 30, 0.05
@@ -35,7 +36,7 @@ def _clock(lake: Inspection) -> Iterator[Found]:
         path for path in lake.lake.landing.rglob("*") if path.is_file() and path.stat().st_mtime > now + _SKEW_SECONDS
     ]
     if ahead:
-        yield str(ahead[0]), f"has a modification time in the future ({len(ahead)} such object(s))"
+        yield str(ahead[0]), f"has a modification time in the future ({count(len(ahead), 'such object')})"
 
 
 def _little(lake: Inspection) -> Iterator[Found]:

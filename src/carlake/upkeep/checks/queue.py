@@ -8,6 +8,7 @@ from carlake.errors import QueueError, SettingsError
 from carlake.queue.sqs import Queue, State
 from carlake.upkeep.checks.finding import Check, Found
 from carlake.upkeep.inspection.lake import Inspection
+from carlake.words import count
 
 
 def _asked(lake: Inspection) -> tuple[Queue, State] | None:
@@ -43,7 +44,7 @@ def _dead_letters(lake: Inspection) -> Iterator[Found]:
         yield state.dead_letters, f"cannot be looked at: {error.what}"
         return
     if dead is not None and dead.waiting + dead.in_flight:
-        yield state.dead_letters, f"holds {dead.waiting + dead.in_flight} message(s), about"
+        yield state.dead_letters, f"holds {count(dead.waiting + dead.in_flight, 'message')}, about"
 
 
 CHECKS = (

@@ -16,6 +16,7 @@ from carlake.upkeep.checks.finding import Check, Found
 from carlake.upkeep.inspection.examined import ExaminedTable
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.upkeep.inspection.lineage import MetadataFile
+from carlake.words import count
 
 _RECOVER = ("carlake recover --dry-run", "carlake recover --yes")
 _NAMED = 5
@@ -94,7 +95,7 @@ def _deletes(lake: Inspection) -> Iterator[Found]:
         deletes = examined.snapshot_files(snapshot).deletes
         if deletes:
             some = f" (for one, {examined.place.path(deletes[0].file_path)})"
-            yield table.name, f"has {len(deletes)} delete file(s), written by another engine{some}"
+            yield table.name, f"has {count(len(deletes), 'delete file')}, written by another engine{some}"
 
 
 def _foreign(lake: Inspection) -> Iterator[Found]:

@@ -32,6 +32,7 @@ from carlake.refresh.plan import Bookmark, head_of
 from carlake.refresh.refresh import publish
 from carlake.refresh.report import Step
 from carlake.tables.declare import BRONZE
+from carlake.words import count
 
 # Rows that are held in memory at once, and relations that are read by one statement.
 _ROWS = 30_000
@@ -69,10 +70,11 @@ class ArchivePlan:
         """What of bronze does not come from the archive, in words."""
         found = []
         if self.kept:
-            found.append(f"{self.kept} object(s) are not in the archive: bronze kept the rows that it had of them.")
+            found.append(f"{count(self.kept, 'object is', 'objects are')} not in the archive: bronze kept the rows that it had.")
         if self.closed:
             found.append(
-                f"{self.closed} object(s) have records that were forgotten or removed by retention: bronze kept its rows."
+                f"{count(self.closed, 'object has', 'objects have')} records that were forgotten or removed by retention: "
+                "bronze kept its rows."
             )
         return tuple(found)
 

@@ -12,6 +12,7 @@ from carlake.upkeep.checks.landing import held_ids, leftovers, only_outside, out
 from carlake.upkeep.checks.tables import schema_differences
 from carlake.upkeep.inspection.examined import ExaminedTable
 from carlake.upkeep.inspection.lake import Inspection
+from carlake.words import count
 
 Action = Literal[
     "identity",
@@ -117,7 +118,7 @@ def plan(lake: Inspection) -> RecoveryPlan:
         steps += _table(lake, name, damaged)
     if left := leftovers(lake):
         steps.append(
-            RecoveryStep("sweep", lake.location, f"remove {len(left)} leftover(s)", "processes died and left them")
+            RecoveryStep("sweep", lake.location, f"remove {count(len(left), 'leftover')}", "processes died and left them")
         )
     steps.append(
         RecoveryStep(
@@ -147,9 +148,9 @@ def _identity(lake: Inspection) -> list[RecoveryStep]:
         why = lake.refusal.what if lake.refusal else ""
         return [RecoveryStep("identity", toml, "write anew what the lake is", why)]
     why = f"the lake was made at {lake.place.recorded} and lies at {lake.root}"
-    count = 0 if lake.settings.warehouse else sum(lake.best(name) is not None for name in lake.tables)
-    what = f"write the metadata of {count} table(s) anew, with the paths of this place"
-    steps = [RecoveryStep("relocate", str(lake.root / "warehouse"), what, why)] if count else []
+    tables = 0 if lake.settings.warehouse else sum(lake.best(name) is not None for name in lake.tables)
+    what = f"write the metadata of {count(tables, 'table')} anew, with the paths of this place"
+    steps = [RecoveryStep("relocate", str(lake.root / "warehouse"), what, why)] if tables else []
     own = "as a lake of its own" if is_copy(lake) else "at its new place"
     return [*steps, RecoveryStep("identity", toml, f"record the lake {own}", why)]
 
@@ -163,8 +164,9 @@ def is_copy(lake: Inspection) -> bool:
 def _catalog(lake: Inspection) -> list[RecoveryStep]:
     state = lake.catalog
     if state.state in ("lost", "damaged"):
+        tables = sum(lake.best(name) is not None for name in lake.tables)
         aside = "; the old file is set aside, not deleted" if state.state == "damaged" else ""
-        what = f"make it anew from the metadata of {sum(lake.best(n) is not None for n in lake.tables)} table(s){aside}"
+        what = f"make it anew from the metadata of {count(tables, 'table')}{aside}"
         return [RecoveryStep("catalog", str(lake.root / "catalog.db"), what, state.why)]
     steps = []
     for name, table in lake.tables.items():
@@ -203,7 +205,7 @@ def _table(lake: Inspection, name: str, damaged: set[str]) -> list[RecoveryStep]
     files = table.snapshot_files(snapshot)
     wrong = [f"{path} {why}" for path, why in files.broken]
     wrong += [f"{path} {why}" for path, why in table.damaged(files.data, deep=True)]
-    wrong += [f"{len(files.deletes)} delete file(s) of another engine"] if files.deletes else []
+    wrong += [f"{count(len(files.deletes), 'delete file')} of another engine"] if files.deletes else []
     wrong += schema_differences(declared, file)
     steps = []
     if wrong or source_again:
@@ -224,7 +226,7 @@ def _table(lake: Inspection, name: str, damaged: set[str]) -> list[RecoveryStep]
     if wrong:
         broken.append(str(snapshot.snapshot_id))
     if broken:
-        what = f"expire {len(broken)} snapshot(s): {', '.join(broken[:5])}"
+        what = f"expire {count(len(broken), 'snapshot')}: {', '.join(broken[:5])}"
         steps.append(RecoveryStep("expire", name, what, "they have lost files", "queries as of those moments"))
     return steps
 
@@ -237,8 +239,8 @@ def _landing(lake: Inspection, damaged: set[str]) -> list[RecoveryStep]:
     held = held_ids(lake)
     missing = [source_id for source_id, _ in archived(lake.archive) if held is None or source_id not in held]
     if BRONZE in damaged or missing:
-        count = f"{len(missing)} object(s)" if held is not None and BRONZE not in damaged else "every object"
-        what = f"land {count} of the archive that bronze does not hold"
+        objects = count(len(missing), "object") if held is not None and BRONZE not in damaged else "every object"
+        what = f"land {objects} of the archive that bronze does not hold"
         steps.append(RecoveryStep("archive", lake.archive, what, "bronze has lost them"))
     if BRONZE not in damaged and next(only_outside(lake), None):
         what = "take in the objects that only such files hold"
