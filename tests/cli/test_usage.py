@@ -51,6 +51,14 @@ def test_wrong_usage_ends_with_2_and_says_what_and_what_to_do(
     assert "\n  " in said.err, "no advice"
 
 
+def test_a_group_that_needs_a_command_shows_its_help_and_no_error(carlake: Callable) -> None:
+    said, help_page = carlake("deploy", terminal=True), carlake("deploy", "--help")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == help_page.out and help_page.code == 0
+    told = carlake("deploy", "--json")
+    assert told.code == 2 and told.json["error"]["what"] == "Missing command."
+
+
 def test_the_nearest_table_column_and_contract_are_named(carlake: Callable, lake: Path) -> None:
     at = ("--lake", lake)
     assert "gold_car_current_state" in carlake("tables", "gold_car_curent_state", *at).err

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from carlake.cli.exits import WRONG_USAGE
 from carlake.cli.invocation import SHARED
 from carlake.cli.terminal import colored
 
@@ -97,6 +98,13 @@ class Group(TyperGroup):
 
     def get_help(self, ctx: Any) -> str:
         return _page(self, ctx, [(name, _first(self.commands[name])) for name in self.list_commands(ctx)])
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """A group that needs a command and has none shows its help as what it is: Typer would make an error's text of it."""
+        if not args and self.no_args_is_help:
+            typer.echo(self.get_help(ctx), err=True)  # without colours where no terminal reads it
+            ctx.exit(WRONG_USAGE)
+        return list(super().parse_args(ctx, args))
 
 
 class Carlake(TyperGroup):
