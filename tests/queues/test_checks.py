@@ -23,7 +23,7 @@ def test_doctor_looks_at_the_queue(place: Place, small_folder: Path) -> None:
     assert found(lake, "") == found(lake, place.url) == {}
     place.sqs.send_message(QueueUrl=place.dead_url, MessageBody="nonsense")
     arn = place.attributes(place.dead_url)["QueueArn"]
-    assert found(lake, place.url) == {"queue-dead-letters": (arn, "holds 1 message(s), about")}
+    assert found(lake, place.url) == {"queue-dead-letters": (arn, "holds 1 message, about")}
     place.sqs.set_queue_attributes(QueueUrl=place.url, Attributes={"RedrivePolicy": ""})
     assert found(lake, place.url) == {"queue-no-redrive": (place.url, "has no redrive policy")}
     for url, says in ((f"{place.url}-not-there", "There is no queue"), ("fleet", "is no URL of a queue")):

@@ -130,7 +130,7 @@ def test_bronze_is_made_again_from_the_archive_to_the_same_rows(archived: Lakeho
         assert heads(house) == before
         report = house.rebuild([BRONZE], from_archive=True)
         assert report.status == "succeeded" and step(report, BRONZE).rows_in == 5
-        assert any("1 object(s) are not in the archive" in note for note in report.notes)
+        assert any("1 object is not in the archive" in note for note in report.notes)
         assert rows_of(house, BRONZE) == rows, "where from, when landed and as of when included"
         table = iceberg(house, BRONZE)
         assert table.current_snapshot().parent_snapshot_id == before[BRONZE]

@@ -39,7 +39,7 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("storage.listings",),
         ("storage",),
     ),
-    (("errors",), ("version",), ("lazy",)),
+    (("errors",), ("version",), ("lazy",), ("words",)),
 )
 
 # Which modules may import a package, also inside functions. Everybody else goes through them.

@@ -353,7 +353,7 @@ def delete_files(root: Path, name: str = STATE) -> str:
                 SetSnapshotRefUpdate(snapshot_id=snapshot_id, ref_name="main", type=SnapshotRefType.BRANCH),
             ),
         )
-    return "delete file(s), written by another engine"
+    return "1 delete file, written by another engine"
 
 
 def only_outside(root: Path) -> str:
@@ -369,7 +369,7 @@ def only_outside(root: Path) -> str:
     (root / "catalog.db").write_bytes(before)
     for path in set(root.glob("warehouse/*/*/metadata/*")) - known:
         path.unlink()
-    return "object(s) that bronze does not"
+    return "1 object that bronze does not"
 
 
 def moved_here(root: Path) -> str:

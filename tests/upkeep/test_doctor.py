@@ -113,7 +113,7 @@ def _orphan(root: Path) -> str:
     path = table_folder(root, STATE) / "data" / "nobodys.parquet"
     path.write_bytes(b"half a file")
     os.utime(path, (NOW.timestamp() - 7200,) * 2)
-    return "1 file(s) of 11 bytes"
+    return "1 file of 11 bytes"
 
 
 def _from_the_list(check: str) -> Scenario:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.upkeep.damages import (
     pointer,
 )
 
+from carlake.cli.app import call
 from carlake.lakehouse import Lakehouse
 from carlake.refresh.plan import BOOKMARK
 from carlake.upkeep.checks.doctor import diagnose
@@ -115,11 +117,17 @@ def test_what_neither_bronze_nor_the_archive_holds_is_named(lake: Path) -> None:
     objects = {path.parent.name for path in (lake / "archive").glob("*/*/*")}
     for path in (lake / "archive").glob("*/*/*"):
         path.unlink()
+    with opened(lake) as house:
+        before = len(rows_of(house, BRONZE))
     gone = data_files(lake, BRONZE)[0]
     gone.unlink()
     done = recovered(lake)
-    assert [item.what for item in done.lost] == [f"data file {gone}"]
+    assert [f"{item.what} {item.why}" for item in done.damaged] == [f"data file {gone} is missing"]
     with opened(lake) as house:
+        lost = before - len(rows_of(house, BRONZE))
+        assert [item.what for item in done.lost] == [
+            f"{lost} of the {lost} records in the damaged data files of {BRONZE}"
+        ]
         held = {row["source_id"] for row in rows_of(house, BRONZE)}
         assert held < objects and len(held) == len(objects) - 1
         assert {row["source_id"] for row in house.query(f"SELECT source_id FROM {SILVER}").to_pylist()} <= held
@@ -132,8 +140,25 @@ def test_a_damaged_archive_object_is_named_and_what_it_holds_is_landed(lake: Pat
         path.write_bytes(path.read_bytes() + b'{"no": "contract"}\n')
     done = recovered(lake)
     lost = [item.what for item in done.lost]
-    assert len(lost) == 2 and lost[0].startswith("data file")
-    assert any(source_id in lost[1] for source_id in before)
+    assert len(done.damaged) == 1 and done.damaged[0].what.startswith("data file")
+    assert len(lost) == 2 and lost[1].endswith(f"records in the damaged data files of {BRONZE}")
+    assert any(source_id in lost[0] for source_id in before)
+
+
+def test_what_came_back_is_damaged_and_not_lost(lake: Path, rows: Contents, capsys: pytest.CaptureFixture[str]) -> None:
+    """A data file of bronze and one of silver are cut short; the archive and bronze hold all that was in them."""
+    for recover in (recovered, lambda root: call(["--lake", str(root), "recover", "--yes"])):
+        for name in (BRONZE, SILVER):
+            data_files(lake, name)[0].write_bytes(b"x")
+        done = recover(lake)
+        if isinstance(done, Recovery):
+            assert len(done.damaged) == 2 and not done.lost
+            assert contents(lake) == rows
+    said = capsys.readouterr().out
+    for name in (BRONZE, SILVER):
+        assert re.search(rf"^damaged  data file \S+{name}\S+ is 1 byte long and not \d", said, re.MULTILINE)
+    assert "\nlost" not in said
+    assert "Nothing is lost: what the damaged files held was made again.\n" in said
 
 
 def test_records_of_a_commit_that_was_lost_with_its_metadata_come_back(lake: Path, rows: Contents) -> None:

@@ -128,6 +128,7 @@ def recover(
                 "lake": done.lake,
                 "ok": done.ok,
                 "steps": done.steps,
+                "damaged": done.damaged,
                 "lost": done.lost,
                 "aside": done.aside,
                 "verification": done.verification,
@@ -162,8 +163,12 @@ def show_recovery(invocation: Invocation, done: Recovery) -> None:
         screen.line(f"  {step.target}: {step.what}")
     for path in done.aside:
         screen.line(f"Set aside: {path}")
+    for item in done.damaged:
+        screen.line(("damaged", WARN), f"  {item.what} {item.why}")
     for item in done.lost:
-        screen.line(("lost", WARN), f"  {item.what}: {item.why}")
+        screen.line(("lost", BAD), f"  {item.what}: {item.why}")
+    if done.damaged and not done.lost:
+        screen.line("Nothing is lost: what the damaged files held was made again.")
     checked = done.verification
     if done.ok:
         screen.line(("Verified.", GOOD), f" {count(checked.files, 'object')}, {count(checked.records, 'record')}.")

@@ -15,6 +15,7 @@ from pyiceberg.table import Table as IcebergTable
 from carlake.errors import CarlakeError
 from carlake.storage.durable import places_of
 from carlake.storage.places import Places
+from carlake.words import count, number
 
 Damage = tuple[str, str]
 """A file, and what is wrong with it."""
@@ -59,7 +60,7 @@ def _damage(places: Places, location: str, size: int) -> str | None:
         if found is None:
             return "is missing"
         if found.size != size:
-            return f"has {found.size} bytes and not {size}"
+            return f"is {count(found.size, 'byte')} long and not {number(size)}"
         return "is not what was written: its checksum differs" if places.is_whole(location, size) is False else None
     except FileNotFoundError:
         return "is missing"

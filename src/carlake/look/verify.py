@@ -26,6 +26,7 @@ from carlake.refresh.retained import gone_sources
 from carlake.refresh.retained import retained as retained_rows
 from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
 from carlake.tables.table import Table
+from carlake.words import count
 
 if TYPE_CHECKING:
     from carlake.lakehouse import Lakehouse
@@ -254,7 +255,7 @@ def _bronze(context: Context, problems: list[Difference], counts: dict[str, int]
 def _hashes(context: Context, rows: Relation) -> Iterator[Difference]:
     """Records whose text is not what was landed: their hash says so."""
     wrong: list[str] = []
-    count = 0
+    differing = 0
     sql = (
         f"SELECT source_id, source_row, record_hash, raw, raw_bytes FROM {rows} WHERE record_hash <> '{FORGOTTEN_HASH}'"
     )
@@ -262,10 +263,11 @@ def _hashes(context: Context, rows: Relation) -> Iterator[Difference]:
         for source_id, source_row, landed, raw, raw_bytes in zip(*(c.to_pylist() for c in batch.columns), strict=True):
             content = raw_bytes if raw is None else raw.encode()
             if content is None or xxhash.xxh3_128_hexdigest(content) != landed:
-                count += 1
-                wrong += [f"{source_id} row {source_row}"] if count <= _NAMED else []
-    if count:
-        yield Difference(BRONZE, "changed record", f"{counted(wrong_records)} not the text that was landed", tuple(wrong))
+                differing += 1
+                wrong += [f"{source_id} row {source_row}"] if differing <= _NAMED else []
+    if differing:
+        what = f"{count(differing, 'record is', 'records are')} not the text that was landed"
+        yield Difference(BRONZE, "changed record", what, tuple(wrong))
 
 
 def _archive(archive: str, ledger: set[str]) -> Iterator[Difference]:
@@ -314,18 +316,32 @@ def _table(
     if computed.removed is not None:
         before = context.engine.scan(table.name, head.snapshot_id, located=True)
         rows = f"{before} AS s SEMI JOIN {computed.removed} AS r ON s._file = r._file AND s._pos = r._pos"
-        found += _named(context, table, rows, "unfounded rows", "row(s) that its source does not give")
+        found += _named(
+            context,
+            table,
+            rows,
+            "unfounded rows",
+            "row that its source does not give",
+            "rows that its source does not give",
+        )
     if computed.added is not None:
-        found += _named(context, table, computed.added, "missing rows", "row(s) that its source gives are missing")
+        found += _named(
+            context,
+            table,
+            computed.added,
+            "missing rows",
+            "row that its source gives is missing",
+            "rows that its source gives are missing",
+        )
     return found, computed.rows_in
 
 
-def _named(context: Context, table: Table, rows: str, kind: str, what: str) -> list[Difference]:
+def _named(context: Context, table: Table, rows: str, kind: str, one: str, many: str) -> list[Difference]:
     """The rows of a relation as one difference, the first of them by their keys; none where there are no rows."""
     engine = context.engine
-    count = int(str(engine.rows(f"SELECT count(*) FROM {rows}")[0][0]))
+    rows_found = int(str(engine.rows(f"SELECT count(*) FROM {rows}")[0][0]))
     keys = engine.rows(f"SELECT DISTINCT {', '.join(table.key)} FROM {rows} ORDER BY ALL LIMIT {_NAMED}")
-    if not count:
+    if not rows_found:
         return []
     named = tuple(" / ".join(str(part) for part in key) for key in keys)
-    return [Difference(table.name, kind, f"{count} {what}", named)]
+    return [Difference(table.name, kind, count(rows_found, one, many), named)]

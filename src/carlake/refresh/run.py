@@ -63,7 +63,7 @@ def run(
     files = known = spared = records = forgotten = 0
     landed_bytes = 0
 
-    def count(size: int) -> None:
+    def counted(size: int) -> None:
         nonlocal landed_bytes
         landed_bytes += size
         progress(BRONZE, landed_bytes)
@@ -75,7 +75,7 @@ def run(
         with context.engine.session():
             context.parsed.clear()
             try:
-                batch = land(context, part, count, shared=archive is not None)
+                batch = land(context, part, counted, shared=archive is not None)
             except Exception as error:  # noqa: BLE001  (a full disk or a lost catalog: said, and the run ends orderly)
                 failed = Step(BRONZE, "failed", why="landing", started_at=context.clock(), error=cause(error))
                 noted(context, failed)
@@ -252,7 +252,9 @@ def _row(context: Context, report: RunReport, step: Step) -> dict[str, object]:
     error = step.error
     if bronze and report.problems:
         named = "; ".join(f"{problem.uri} {problem.why}" for problem in report.problems[:20])
-        error = "\n".join(filter(None, [error, f"{count(len(report.problems), 'object')} could not be taken in: {named}"]))
+        error = "\n".join(
+            filter(None, [error, f"{count(len(report.problems), 'object')} could not be taken in: {named}"])
+        )
     return {
         "run_id": report.run_id,
         "trigger": report.trigger,

@@ -154,14 +154,15 @@ def _orphans(lake: Inspection) -> Iterator[Found]:
         file = lake.best(name)
         if file is None:
             continue
-        known, size, count = table.known_files(file), 0, 0
+        known, size, files = table.known_files(file), 0, 0
         oldest = lake.now.timestamp() - ORPHAN_SECONDS
         for path in named_below(table.folder, "*"):
             is_file = not isinstance(path, Path) or path.is_file()
             if path not in known and is_file and modified_at(path) < oldest:
-                count, size = count + 1, size + size_of(path)
-        if count:
-            yield name, f"{count} file(s) of {size} bytes belong to no snapshot"
+                files, size = files + 1, size + size_of(path)
+        if files:
+            what = count(files, "file"), count(size, "byte"), "belongs" if files == 1 else "belong"
+            yield name, "{} of {} {} to no snapshot".format(*what)
 
 
 CHECKS = (

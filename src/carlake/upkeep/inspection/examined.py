@@ -15,6 +15,7 @@ from carlake.errors import LakeError
 from carlake.storage.store_paths import AnyPath, is_whole, parquet, size_of
 from carlake.upkeep.inspection.lineage import MetadataFile, metadata_paths, read_metadata, readable
 from carlake.upkeep.inspection.place import Place, PlacedIO
+from carlake.words import count, number
 
 
 @dataclass
@@ -128,7 +129,7 @@ class ExaminedTable:
             try:
                 length = size_of(path)
                 if length != manifest.manifest_length and not self.place.moved:
-                    raise ValueError(f"is {length} bytes long and not {manifest.manifest_length}")
+                    raise ValueError(f"is {count(length, 'byte')} long and not {number(manifest.manifest_length)}")
                 if is_whole(path) is False:
                     raise ValueError("its content is not what was written under this name")
                 entries = manifest.fetch_manifest_entry(self.io, discard_deleted=False)
@@ -184,7 +185,7 @@ def file_trouble(path: AnyPath, file: DataFile | None, *, deep: bool) -> str:
     except OSError as error:
         return "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror or error}"
     if file is not None and size != file.file_size_in_bytes:
-        return f"is {size} bytes long and not {file.file_size_in_bytes}"
+        return f"is {count(size, 'byte')} long and not {number(file.file_size_in_bytes)}"
     if not deep:
         return ""
     try:
@@ -197,7 +198,7 @@ def file_trouble(path: AnyPath, file: DataFile | None, *, deep: bool) -> str:
     except Exception as error:  # noqa: BLE001  (whatever a damaged file makes the reader say)
         return _why(path, error)
     if file is not None and rows != file.record_count:
-        return f"holds {rows} rows and not {file.record_count}"
+        return f"holds {count(rows, 'row')} and not {number(file.record_count)}"
     return ""
 
 

@@ -27,6 +27,7 @@ from carlake.upkeep.maintenance import (
 )
 from carlake.upkeep.maintenance.due import Done, Due, Found, MoreTime
 from carlake.upkeep.maintenance.files import TableFiles
+from carlake.words import count, number
 
 if TYPE_CHECKING:
     from carlake.opened import OpenLake
@@ -111,7 +112,8 @@ def expire(upkeep: Upkeep, table: Table, every: bool = False) -> Iterator[Found]
         upkeep.expired.add(table.name)
         return Done("expire", table.name, snapshots=len(ids))
 
-    why = f"{len(iceberg.metadata.snapshots)} snapshots, of which {len(going)} are needed by no reader and no release"
+    needed = f"{number(len(going))} {'is' if len(going) == 1 else 'are'} needed by no reader and no release"
+    why = f"{count(len(iceberg.metadata.snapshots), 'snapshot')}, of which {needed}"
     yield Found(Due("expire", table.name, why, snapshots=len(going)), do)
 
 
@@ -151,7 +153,7 @@ def compact(upkeep: Upkeep, table: Table) -> Iterator[Found]:
         return Done("compact", table.name, files=merged.files_before, files_written=merged.files_after)
 
     files = sum(len(merge.files) for merge in chosen)
-    why = f"{files} small files in {len(chosen)} partition{'s' if len(chosen) > 1 else ''}"
+    why = f"{count(files, 'small file')} in {count(len(chosen), 'partition')}"
     yield Found(Due("compact", table.name, why, files=files, size=sum(merge.size for merge in chosen)), do)
 
 
@@ -289,7 +291,8 @@ def retain_archive(upkeep: Upkeep) -> Iterator[Found]:
         f"objects archived before {before:%Y-%m-%d} ({days} days) that bronze knows; bronze cannot be made anew of them"
     )
     if found.unknown:
-        why += f". {len(found.unknown)} that bronze does not know stay, for one {found.unknown[0]}"
+        stay = "stays" if len(found.unknown) == 1 else "stay, for one"
+        why += f". {count(len(found.unknown), 'object')} that bronze does not know {stay}: {found.unknown[0]}"
     yield Found(Due("retain archive", "", why, files=found.files, size=found.size), do)
 
 

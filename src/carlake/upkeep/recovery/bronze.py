@@ -35,7 +35,8 @@ from carlake.upkeep.checks.landing import bronze_files, outside, withdrawn
 from carlake.upkeep.inspection.examined import file_trouble
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.upkeep.inspection.ledger import HeldObject, objects_in, source_ids, together
-from carlake.upkeep.recovery.tables import Lost, publish_afresh, write_rows
+from carlake.upkeep.recovery.tables import Lost, Toll, publish_afresh, write_rows
+from carlake.words import count
 
 SALVAGED = "salvaged-"
 """How the names of objects begin that hold what was left of another."""
@@ -53,6 +54,9 @@ class Assembly:
     again    objects that the archive has, which are landed again
     partial  objects of which only a part is left, and where it lies
     lost     data files that cannot be read, with why
+    records  how many the data files of the newest snapshot held, as its manifests say
+    lost_records  how many of these the files in `lost` held
+    here     how many are in `keep`, `whole` and `bring`
     """
 
     keep: dict[AnyPath, DataFile | None] = field(default_factory=dict)
@@ -62,6 +66,9 @@ class Assembly:
     again: set[str] = field(default_factory=set)
     partial: dict[str, HeldObject] = field(default_factory=dict)
     lost: list[tuple[AnyPath, str]] = field(default_factory=list)
+    records: int = 0
+    lost_records: int = 0
+    here: int = 0
 
 
 def assemble(lake: Inspection) -> Assembly:
@@ -102,6 +109,11 @@ def assemble(lake: Inspection) -> Assembly:
         else:
             found.partial[source_id] = together_loosely([*filter(None, (held.get(source_id), there))])[source_id]
     unreadable = {path for path, _ in found.lost}
+    described = {path: file.record_count for path, file in listed.items() if file is not None}
+    found.records = sum(described.values())
+    found.lost_records = sum(rows for path, rows in described.items() if path in unreadable)
+    found.here = sum(len(held[source_id].rows) for source_id in found.whole)
+    found.here += sum(len(others[source_id].rows) for source_id in found.bring)
     for path in listed.keys() - unreadable:
         inside = {source_id for source_id, one in held.items() if path in one.files}
         if inside <= found.whole:
@@ -170,17 +182,22 @@ def _may_lack_its_end(one: HeldObject, all_of_them: Mapping[str, HeldObject]) ->
     return not any(other.files & one.files for other in all_of_them.values() if other is not one)
 
 
-def put_together(context: Context, lake: Inspection, landing: str) -> list[Lost]:
-    """Commit bronze's next snapshot, if it must differ; gives what is lost beyond what the archive can bring back.
+def put_together(context: Context, lake: Inspection, landing: str) -> Toll:
+    """Commit bronze's next snapshot, if it must differ; gives what is damaged, and how much of it is yet to come.
 
     landing  where the remains of objects are put, to be landed by the next run
     Raises CommitRefusedError when main moved meanwhile: look again, and put together again.
     """
     table = context.tables[BRONZE]
     found = assemble(lake)
-    lost = [Lost(f"data file {path}", why) for path, why in found.lost]
+    toll = Toll([Lost(f"data file {path}", why) for path, why in found.lost], held=found.lost_records)
+    salvaged = 0
     for source_id, one in found.partial.items():
-        lost.append(_salvage(context, lake, source_id, one, landing))
+        records, lost = _salvage(context, lake, source_id, one, landing)
+        salvaged += records
+        toll.lost.append(lost)
+    if found.lost:
+        toll.missing = max(found.records - found.here - salvaged, 0)
     iceberg = context.load(BRONZE)
     if any(column.name not in {one.name for one in iceberg.schema().fields} for column in table.columns):
         context.evolve(BRONZE)
@@ -190,7 +207,7 @@ def put_together(context: Context, lake: Inspection, landing: str) -> list[Lost]
     if rows is not None:
         files += write_rows(context, table, rows)
     publish_afresh(context, table, files, Bookmark(None, table.definition, None, table.parts))
-    return lost
+    return toll
 
 
 def _without_records(context: Context, lake: Inspection, found: Assembly) -> set[str]:
@@ -270,8 +287,11 @@ def _read(context: Context, paths: Iterable[AnyPath]) -> str:
     return read_files(table, [str(path) for path in named], context.load(BRONZE).schema())
 
 
-def _salvage(context: Context, lake: Inspection, source_id: str, one: HeldObject, landing: str) -> Lost:
-    """Put what is left of an object into landing as an object of its own; the name is the same at every try."""
+def _salvage(context: Context, lake: Inspection, source_id: str, one: HeldObject, landing: str) -> tuple[int, Lost]:
+    """Put what is left of an object into landing as an object of its own; the name is the same at every try.
+
+    Gives how many records that are.
+    """
     rows = context.engine.rows(
         f"SELECT DISTINCT ON (source_row) source_row, raw, raw_bytes FROM ({_read(context, one.files)}) "
         f"WHERE source_id = {quoted(source_id)} AND (raw IS NOT NULL OR raw_bytes IS NOT NULL) ORDER BY source_row"
@@ -280,8 +300,12 @@ def _salvage(context: Context, lake: Inspection, source_id: str, one: HeldObject
     name = f"{SALVAGED}{source_id[:16]}.ndjson"
     if records:
         put_into(landing, name, b"".join(bytes(record) + b"\n" for record in records if isinstance(record, bytes)))
-    why = f"only {len(records)} record(s) of it can be read, and neither the archive nor another data file has the rest"
-    return Lost(f"object {one.uri} ({source_id})", f"{why}; what is left was landed as {name}")
+    what = f"object {one.uri} ({source_id})"
+    if not records:
+        return 0, Lost(what, "no record of it can be read, and neither the archive nor another data file has it")
+    can = count(len(records), "record of it can be read", "records of it can be read")
+    why = f"only {can}, and neither the archive nor another data file has the rest"
+    return len(records), Lost(what, f"{why}; what is left was landed as {name}")
 
 
 def _described(context: Context, path: AnyPath) -> DataFile:

@@ -70,7 +70,9 @@ class ArchivePlan:
         """What of bronze does not come from the archive, in words."""
         found = []
         if self.kept:
-            found.append(f"{count(self.kept, 'object is', 'objects are')} not in the archive: bronze kept the rows that it had.")
+            found.append(
+                f"{count(self.kept, 'object is', 'objects are')} not in the archive: bronze kept the rows that it had."
+            )
         if self.closed:
             found.append(
                 f"{count(self.closed, 'object has', 'objects have')} records that were forgotten or removed by retention: "
@@ -166,7 +168,7 @@ def _ledger(context: Context) -> tuple[dict[str, Held], set[str]]:
     rows = engine.scan(BRONZE, head_of(context.find(BRONZE)))
     held: dict[str, Held] = {}
     closed: set[str] = set()
-    for source_id, uri, size, modified, ingested, count, emptied in engine.rows(
+    for source_id, uri, size, modified, ingested, rows_held, emptied in engine.rows(
         "SELECT source_id, min(source_uri), min(source_size), min(source_modified_at), min(ingested_at), "
         "count(DISTINCT source_row), "
         f"count(*) FILTER (record_hash IS NULL OR record_hash = '{FORGOTTEN_HASH}') FROM {rows} GROUP BY source_id"
@@ -177,7 +179,7 @@ def _ledger(context: Context) -> tuple[dict[str, Held], set[str]]:
             assert isinstance(modified, datetime)
             assert isinstance(ingested, datetime)
             source = Source(str(uri), str(source_id), int(str(size)), modified)
-            held[source.source_id] = Held(source, ingested, int(str(count)))
+            held[source.source_id] = Held(source, ingested, int(str(rows_held)))
     return held, closed
 
 
@@ -190,20 +192,21 @@ def _write(
     relations: list[Relation] = []
     ids: list[str] = []
     damaged: list[str] = []
-    done = count = 0
+    done = read_rows = 0
     for read, of, problems in _read(context, plan):
         damaged += problems
         ids += [held.source.source_id for held in of]
         done += sum(held.source.size_bytes for held in of)
-        count += sum(engine.count(each) for each in read)
+        read_rows += sum(engine.count(each) for each in read)
         progress(BRONZE, done)
         relations += read
         if len(relations) >= _RELATIONS:
             relations = [engine.keep(" UNION ALL ".join(f"SELECT * FROM {each}" for each in relations))]
     if damaged:
         more = f", and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
-        what = "are not, or not wholly, what was landed: bronze kept the rows that it had of them"
-        remade.notes.append(f"{len(damaged)} file(s) of the archive {what}: {', '.join(damaged[:_NAMED])}{more}.")
+        what = count(len(damaged), "file of the archive is", "files of the archive are")
+        kept = "not, or not wholly, what was landed: bronze kept the rows that it had"
+        remade.notes.append(f"{what} {kept}: {', '.join(damaged[:_NAMED])}{more}.")
     if not relations:
         return
     again = engine.table(pa.table({"again": pa.array(ids, pa.string())}))
@@ -212,7 +215,7 @@ def _write(
         own = engine.scan(BRONZE, base)
         added = engine.view(f"SELECT {names} FROM {own} AS s ANTI JOIN {again} ON source_id = again UNION ALL {anew}")
         properties = context.properties(
-            table, "rebuild", Bookmark(None, table.definition, None, table.parts), why="archive", rows_in=count
+            table, "rebuild", Bookmark(None, table.definition, None, table.parts), why="archive", rows_in=read_rows
         )
         try:
             staged = engine.stage(table, base, None, added, properties, everything=True)
@@ -227,7 +230,7 @@ def _write(
     remade.step = Step(
         BRONZE,
         "succeeded",
-        rows_in=count,
+        rows_in=read_rows,
         rows_out=staged.rows_added,
         rows_removed=staged.rows_removed,
         snapshot_id=staged.snapshot_id,

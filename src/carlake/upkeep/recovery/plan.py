@@ -118,7 +118,9 @@ def plan(lake: Inspection) -> RecoveryPlan:
         steps += _table(lake, name, damaged)
     if left := leftovers(lake):
         steps.append(
-            RecoveryStep("sweep", lake.location, f"remove {count(len(left), 'leftover')}", "processes died and left them")
+            RecoveryStep(
+                "sweep", lake.location, f"remove {count(len(left), 'leftover')}", "processes died and left them"
+            )
         )
     steps.append(
         RecoveryStep(
@@ -167,7 +169,7 @@ def _catalog(lake: Inspection) -> list[RecoveryStep]:
         tables = sum(lake.best(name) is not None for name in lake.tables)
         aside = "; the old file is set aside, not deleted" if state.state == "damaged" else ""
         what = f"make it anew from the metadata of {count(tables, 'table')}{aside}"
-        return [RecoveryStep("catalog", str(lake.root / "catalog.db"), what, state.why)]
+        return [RecoveryStep("catalog", str(lake.root / "catalog.db"), what, f"it {state.why}")]
     steps = []
     for name, table in lake.tables.items():
         best = lake.best(name)

@@ -13,12 +13,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 from pyiceberg.manifest import DataFile
 
 from carlake import lake as lakes
 from carlake.catalogs.by_name import file_io_properties
 from carlake.errors import CommitRefusedError, LakeError
 from carlake.landing.archived import archived, is_named_rightly, renamed_rightly
+from carlake.refresh.plan import head_of
 from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
 from carlake.upkeep.checks.landing import held_ids, leftovers
 from carlake.upkeep.inspection.lake import Inspection
@@ -26,7 +28,8 @@ from carlake.upkeep.recovery.bronze import put_together, take_in
 from carlake.upkeep.recovery.catalog import location_of, make_anew, point
 from carlake.upkeep.recovery.plan import RecoveryPlan, RecoveryStep, is_copy, plan
 from carlake.upkeep.recovery.relocate import relocate
-from carlake.upkeep.recovery.tables import Lost, expire, keep_readable, remake
+from carlake.upkeep.recovery.tables import Lost, Toll, expire, keep_readable, remake
+from carlake.words import count, number
 
 if TYPE_CHECKING:
     from carlake.lakehouse import Lakehouse
@@ -48,6 +51,7 @@ class Recovery:
     """What a recovery did.
 
     steps         those that were done
+    damaged       files that cannot be read; what they held is made again, or is in `lost`
     lost          what could not be brought back
     aside         files that were set aside
     verification  the check at the end
@@ -55,6 +59,7 @@ class Recovery:
 
     lake: str
     steps: tuple[RecoveryStep, ...]
+    damaged: tuple[Lost, ...]
     lost: tuple[Lost, ...]
     aside: tuple[str, ...]
     verification: Verification
@@ -71,7 +76,7 @@ def recover(look: Look, open_house: Open, say: Say = lambda step: None) -> Recov
     Raises LakeError where something has to be mended by a person before.
     """
     done: list[RecoveryStep] = []
-    lost: list[Lost] = []
+    toll = Toll()
     aside: list[str] = []
     more: tuple[RecoveryStep, ...] = ()
     verification = None
@@ -92,7 +97,7 @@ def recover(look: Look, open_house: Open, say: Say = lambda step: None) -> Recov
                 if step.action in _FILE_ACTIONS or step.action == "verify":
                     continue
                 say(step)
-                lost += _do(house, look, step)
+                _do(house, look, step, toll)
                 done.append(step)
             say(planned.steps[-1])
             verification = house.verify()
@@ -100,7 +105,11 @@ def recover(look: Look, open_house: Open, say: Say = lambda step: None) -> Recov
         if not more:
             break
     assert verification is not None
-    return Recovery(look().location, tuple(done), tuple(_once(lost)), tuple(aside), verification)
+    if toll.missing:
+        held = count(toll.held, "record")
+        what = f"{number(toll.missing)} of the {held} in the damaged data files of {BRONZE}"
+        toll.lost.append(Lost(what, "neither the archive nor another data file has them"))
+    return Recovery(look().location, tuple(done), tuple(toll.damaged), tuple(toll.lost), tuple(aside), verification)
 
 
 def refuse_blocked(planned: RecoveryPlan) -> None:
@@ -131,10 +140,6 @@ def _in_order(steps: list[RecoveryStep]) -> list[RecoveryStep]:
     """Bronze first, then what is made from it, then what is landed again."""
     order = ("bronze", "rows", "remake", "expire", "sweep", "run", "archive", "outside")
     return sorted(steps, key=lambda step: order.index(step.action) if step.action in order else len(order))
-
-
-def _once(lost: list[Lost]) -> list[Lost]:
-    return list({item.what: item for item in lost}.values())
 
 
 # -- what lies outside of the tables -----------------------------------------------------------------------------------
@@ -200,42 +205,48 @@ def _part_from_links(lake: Inspection) -> None:
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 
-def _do(house: Lakehouse, look: Look, step: RecoveryStep) -> list[Lost]:
-    """Execute one step; gives what is lost for good."""
+def _do(house: Lakehouse, look: Look, step: RecoveryStep, toll: Toll) -> None:
+    """Execute one step; adds what it finds damaged or lost to the toll."""
     if step.action == "sweep":
         for path in leftovers(look()):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
-        return []
+        return
     if step.action == "run":
         house.run()
-        return []
+        return
     if step.action == "archive":
-        return _land_archive(house, look())
+        lost, came = _land_archive(house, look())
+        toll.add(Toll(lost=lost))
+        toll.missing = max(toll.missing - came, 0)
+        return
     for _ in range(_REFUSALS):
         try:
-            return _commit(house, look(), step)
+            toll.add(_commit(house, look(), step))
+            return
         except CommitRefusedError:
             house.reopen()
     raise LakeError(f"Table {step.target} was written by others {_REFUSALS} times in a row.", "Stop what writes.")
 
 
-def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep) -> list[Lost]:
+def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep) -> Toll:
     context = house.context(trigger="recover")
-    lost: list[Lost] = []
+    toll = Toll()
     with context.engine.session():
         if step.action == "bronze":
-            lost = put_together(context, lake, house.landing)
+            toll = put_together(context, lake, house.landing)
         elif step.action == "outside":
             if take_in(context, lake):
                 house.run()
         elif step.action == "remake":
-            lost = remake(context, context.tables[step.target], _good_files(lake, step.target)[0])
+            good, toll.damaged = _good_files(lake, step.target)
+            toll.lost = remake(context, context.tables[step.target], good)
         elif step.action == "rows":
-            good, lost = _good_files(lake, step.target)
+            good, toll.damaged = _good_files(lake, step.target)
             keep_readable(context, context.tables[step.target], good)
+            toll.lost = _rows_lost(lake, step.target, good, toll.damaged)
         elif step.action == "expire":
             _expire(context.find(step.target), lake, step.target, lambda going: expire(context, step.target, going))
-    return lost
+    return toll
 
 
 def _good_files(lake: Inspection, name: str) -> tuple[list[DataFile], list[Lost]]:
@@ -246,9 +257,21 @@ def _good_files(lake: Inspection, name: str) -> tuple[list[DataFile], list[Lost]
         return [], []
     files = table.snapshot_files(snapshot)
     bad = dict(table.damaged(files.data, deep=True))
-    lost = [Lost(f"data file {path}", why) for path, why in bad.items()]
-    lost += [Lost(f"manifest {path}", why) for path, why in files.broken]
-    return [file for file in files.data if lake.place.path(file.file_path) not in bad], lost
+    damaged = [Lost(f"data file {path}", why) for path, why in bad.items()]
+    damaged += [Lost(f"manifest {path}", why) for path, why in files.broken]
+    return [file for file in files.data if lake.place.path(file.file_path) not in bad], damaged
+
+
+def _rows_lost(lake: Inspection, name: str, good: list[DataFile], damaged: list[Lost]) -> list[Lost]:
+    """The rows of a table that is made from no other, beside those in its good files."""
+    table = lake.tables[name]
+    snapshot = table.snapshot(lake.best(name))
+    if snapshot is None or not damaged:
+        return []
+    told = snapshot.summary.additional_properties.get("total-records") if snapshot.summary else None
+    rows = int(told) - sum(file.record_count for file in good) if told else None
+    what = f"rows of {name}" if rows is None else f"{count(rows, 'row')} of {name}"
+    return [Lost(what, "nothing else has them")] if rows != 0 else []
 
 
 def _expire(iceberg: object, lake: Inspection, name: str, forget: Callable[[list[int]], None]) -> None:
@@ -258,10 +281,15 @@ def _expire(iceberg: object, lake: Inspection, name: str, forget: Callable[[list
         forget([snapshot.snapshot_id for snapshot, _ in table.broken_snapshots(file)])
 
 
-def _land_archive(house: Lakehouse, lake: Inspection) -> list[Lost]:
-    """Land the archived objects that bronze does not hold, from where they lie; gives those that are damaged."""
+def _land_archive(house: Lakehouse, lake: Inspection) -> tuple[list[Lost], int]:
+    """Land the archived objects that bronze does not hold, from where they lie.
+
+    Gives those that are damaged, and how many records came of those that are not.
+    """
     held = held_ids(lake) or set()
-    missing, lost = [], []
+    missing: list[str] = []
+    whole: list[str] = []
+    lost: list[Lost] = []
     for source_id, places in archived(lake.archive):
         if source_id in held:
             continue
@@ -271,7 +299,19 @@ def _land_archive(house: Lakehouse, lake: Inspection) -> list[Lost]:
             uri = renamed_rightly(places[0])
             why = f"its copy in the archive is damaged; what that holds was landed from {uri}"
             lost.append(Lost(f"object {places[0].uri.rpartition('/')[2]} ({source_id})", why))
+        else:
+            whole.append(source_id)
         missing.append(uri)
     if missing:
         house.run(missing)
-    return lost
+    return lost, _records_of(house, whole) if whole else 0
+
+
+def _records_of(house: Lakehouse, source_ids: list[str]) -> int:
+    """How many records bronze holds of objects."""
+    context = house.context(trigger="recover")
+    with context.engine.session():
+        rows = context.engine.scan(BRONZE, head_of(context.find(BRONZE)))
+        wanted = context.engine.table(pa.table({"wanted": pa.array(source_ids, pa.string())}))
+        held = context.engine.view(f"SELECT * FROM {rows} AS s SEMI JOIN {wanted} ON source_id = wanted")
+        return context.engine.count(held)

@@ -31,13 +31,35 @@ from carlake.tables.table import Table
 KIND = "recover"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Lost:
-    """What a recovery could not bring back: which object or file, and what is known of it."""
+    """What a recovery found damaged, or could not bring back: which file, object or rows, and what is known of it."""
 
     what: str
     why: str
-    files: tuple[str, ...] = field(default=())
+
+
+@dataclass
+class Toll:
+    """What the steps of a recovery found.
+
+    damaged  files that cannot be read; what they held may have come back from elsewhere
+    lost     what could not be brought back
+    held     records that bronze's damaged data files held
+    missing  records of these that have not come back yet
+    """
+
+    damaged: list[Lost] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)
+    held: int = 0
+    missing: int = 0
+
+    def add(self, other: Toll) -> None:
+        """Take in what another step found."""
+        self.damaged += [one for one in other.damaged if one not in self.damaged]
+        self.lost += [one for one in other.lost if one not in self.lost]
+        self.held += other.held
+        self.missing += other.missing
 
 
 def stage_afresh(
