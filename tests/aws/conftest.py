@@ -49,7 +49,8 @@ def package() -> Iterator[Package]:
 
 # Minutes of the package in its runtime and of whole deployments: `make test-aws`.
 _LONG = frozenset(
-    f"test_{name}.py" for name in ("deploy_apply", "deploy_check", "operators", "package", "runtime", "spark_job")
+    f"test_{name}.py"
+    for name in ("deploy_apply", "deploy_check", "deploy_check_own", "operators", "package", "runtime", "spark_job")
 )
 
 

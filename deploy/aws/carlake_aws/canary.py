@@ -18,7 +18,7 @@ from carlake_aws.names import Names
 
 TABLES = (BRONZE, SILVER, *GOLD)
 """Every table that the event reaches: it tells of a trip, and it speeds."""
-FOLDER = "carlake-check"
+FOLDER, _CAR = "carlake-check", "CARLAKE-CHECK-"
 
 Rows = dict[str, int]
 
@@ -33,11 +33,15 @@ class Canary:
     @classmethod
     def new(cls) -> Canary:
         """Another one each time: it may be landed while others are checked."""
-        return cls(f"CARLAKE-CHECK-{uuid4().hex[:12].upper()}", datetime.now(UTC))
+        return cls(f"{_CAR}{uuid4().hex[:12].upper()}", datetime.now(UTC))
 
     def key(self, names: Names) -> str:
         """Where it lands."""
         return f"{names.landing}{FOLDER}/{self.car}.json"
+
+    def uri(self, names: Names) -> str:
+        """Where it lands, as bronze says it."""
+        return f"s3://{names.bucket('landing')}/{self.key(names)}"
 
     @property
     def body(self) -> bytes:
@@ -70,28 +74,69 @@ class Tables:
         """How many rows each table has of it, in SQL that Athena and DuckDB both take. Raises CarlakeError."""
         car = self._house.identities(canary.car)[0]
         parts = (
-            f"SELECT '{table}' AS table_name, count(*) AS row_count FROM {table} WHERE car_chassis = '{car}'"
+            f"SELECT '{table}' AS table_name, count(*) AS row_count FROM {table} WHERE "
+            + (self._landed_as(canary) if table == BRONZE else f"car_chassis = '{car}'")
             for table in TABLES
         )
         return "\nUNION ALL\n".join(parts)
+
+    def _landed_as(self, canary: Canary) -> str:
+        """How bronze's rows of it are known: by what they say, or where that is not understood, by where it landed."""
+        car, uri = self._house.identities(canary.car)[0], canary.uri(self._names)
+        return f"(car_chassis = '{car}' OR event_id = '{canary.car}' OR source_uri = '{uri}')"
 
     def rows(self, canary: Canary) -> Rows:
         """How many rows each table has of it. Raises CarlakeError."""
         found = self._house.query(self.question(canary)).to_pylist()
         return {str(row["table_name"]): int(row["row_count"]) for row in found}
 
+    def behind(self) -> list[str]:
+        """The tables that do not hold yet what their source has. Raises CarlakeError."""
+        return [table for table, refresh in self._house.plan().refreshes if refresh is not None]
+
+    @property
+    def has_pseudonyms(self) -> bool:
+        """Whether personal data is rewritten on the way in."""
+        return self._house.pseudonyms is not None
+
+    @property
+    def stays_in_landing(self) -> bool:
+        """Whether what is taken in stays where it landed."""
+        return self._house.settings.after_landing == "leave"
+
     def remove(self, canary: Canary, s3: Any) -> None:
         """Take it out of every table, and of the archive, wherever it has come to. May be repeated.
 
         Raises CarlakeError, botocore's errors.
         """
-        car = self._house.identities(canary.car)[0]
-        found = f"SELECT DISTINCT source_id, source_uri, ingested_at FROM {BRONZE} WHERE car_chassis = '{car}'"
-        for row in self._house.query(found).to_pylist():
+        self._remove(self._landed_as(canary), s3)
+
+    def remove_older(self, before: datetime, s3: Any) -> int:
+        """Remove the events that checks before that moment have left, each a broken-off one's. Gives how many there were.
+
+        Raises CarlakeError, botocore's errors.
+        """
+        bucket, folder = self._names.bucket("landing"), f"{self._names.landing}{FOLDER}/"
+        found = set()
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder):
+            for one in page.get("Contents", ()):
+                if one["LastModified"] < before:
+                    found.add(one["Key"].removeprefix(folder).removesuffix(".json"))
+                    _delete(s3, bucket, one["Key"])
+        moment = f"TIMESTAMPTZ '{before:%Y-%m-%d %H:%M:%S}+00'"
+        theirs = f"event_id LIKE '{_CAR}%' OR source_uri LIKE '%/{FOLDER}/{_CAR}%'"
+        return len(found | self._remove(f"({theirs}) AND ingested_at < {moment}", s3))
+
+    def _remove(self, known_by: str, s3: Any) -> set[str]:
+        """Take back what bronze has of this; gives the events' names."""
+        columns = "source_id, source_uri, ingested_at, coalesce(event_id, source_uri) AS name"
+        rows = self._house.query(f"SELECT DISTINCT {columns} FROM {BRONZE} WHERE {known_by}").to_pylist()
+        for row in rows:
             self._house.withdraw(str(row["source_uri"]))
             # The listing may have archived it meanwhile, by the day on which it was taken in.
             for prefix in (f"{row['ingested_at']:%Y-%m-%d}/{row['source_id']}/", f"{row['source_id']}/"):
                 _delete(s3, self._names.bucket("archive"), prefix)
+        return {str(row["name"]).rpartition("/")[2].removesuffix(".json") for row in rows}
 
     def left(self, canary: Canary, s3: Any) -> list[str]:
         """Where something of it still is: tables, and objects that are not merely hidden."""

@@ -1,7 +1,8 @@
 """`carlake deploy check`: each part looked at, and each path gone by one event, with the credentials of whoever asks.
 
 Every step says that it is well, or what is wrong and what to do; a step that cannot be tried since another failed says so.
-Whatever happens, the event is removed again, and looked for afterwards.
+Whatever goes wrong, the event is removed again, and looked for afterwards. Where a check itself is broken off, it takes the
+event out of landing if it still can, and the next one removes what is left.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal
 
 from carlake.errors import CarlakeError
+from carlake.tables.declare import BRONZE
 from carlake_aws.account import Account, signed_in
-from carlake_aws.backfilling import code_of_backfill
 from carlake_aws.canary import Canary, Tables, tables, take_back
-from carlake_aws.duties import BACKFILL, INTAKE, MAINTENANCE
-from carlake_aws.errors import DeployError
-from carlake_aws.names import BUCKETS, Names
+from carlake_aws.duties import INTAKE, MAINTENANCE
+from carlake_aws.errors import WrongError
+from carlake_aws.names import Names
 from carlake_aws.parameters import Parameters
+from carlake_aws.parts import Parts
 
 Outcome = Literal["ok", "failed", "not tried"]
 Step = Callable[[], str]
@@ -30,6 +33,9 @@ SECONDS = 120.0
 _BETWEEN = 1.0
 _ATHENA_SECONDS = 60.0
 _MAINTENANCE_SECONDS = 30.0
+_HANDS_SECONDS = 30.0
+_ANOTHERS = timedelta(minutes=15)
+"""An event that is so much older than the check's own is no other check's that is under way."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +48,6 @@ class Line:
     advice: str = ""
 
 
-class WrongError(DeployError):
-    """What a step found wrong, and what to do."""
-
-
 class Check:
     """One check. `lines` yields each step as it is done."""
 
@@ -53,8 +55,6 @@ class Check:
         self._parameters, self._seconds, self._between = parameters, seconds, between
         self._failed: set[str] = set()
         self._canary = Canary.new()
-        self._dead_before = 0
-        self._queue = self._dead = self._code = ""
         self._landed = False
 
     def lines(self) -> Iterator[Line]:
@@ -62,16 +62,17 @@ class Check:
         yield (line := self._tried("credentials", self._sign_in))
         if line.outcome != "ok":
             return
-        yield self._tried("key", self._look_at_key)
-        yield self._tried("buckets", self._look_at_buckets)
-        yield self._tried("notification", self._look_at_notification, "buckets")
-        yield self._tried("queue", self._look_at_queue)
-        yield self._tried("functions", self._look_at_functions)
-        yield self._tried("link", self._look_at_link, "functions", "queue")
-        yield self._tried("schedules", self._look_at_schedules)
-        yield self._tried("workgroup", self._look_at_workgroup)
+        parts = self._parts
+        yield self._tried("key", parts.key)
+        yield self._tried("buckets", parts.buckets)
+        yield self._tried("notification", parts.notification, "buckets")
+        yield self._tried("queue", parts.queue)
+        yield self._tried("functions", parts.functions)
+        yield self._tried("link", parts.link, "functions", "queue")
+        yield self._tried("schedules", parts.schedules)
+        yield self._tried("workgroup", parts.workgroup)
         if self._parameters.runs_spark:
-            yield self._tried("backfill", self._look_at_backfill, "functions")
+            yield self._tried("backfill", parts.backfill, "functions")
         with ExitStack() as stack:
             opened: list[Tables] = []
 
@@ -80,11 +81,11 @@ class Check:
                 return f"{len(opened[0].rows(self._canary))} tables in {self._parameters.database}"
 
             # Where the way is known to be broken, nobody has to wait to see it.
+            stack.callback(self._take_back)
             yield self._tried("land", self._land, "key", "buckets", "notification", "queue", "functions", "link")
-            arrives = self._tried("arrive", lambda: self._arrive(open_tables, opened), "land")
-            yield arrives
+            yield self._tried("arrive", lambda: self._arrive(open_tables, opened), "land")
             yield self._tried("athena", lambda: self._ask_athena(opened), "arrive", "workgroup")
-            yield self._tried("archive", self._archive, "arrive", "functions")
+            yield self._tried("archive", lambda: self._archive(opened), "arrive", "functions")
             yield self._tried("maintain", self._maintain, "archive")
             if self._landed:
                 yield self._tried("remove", lambda: self._remove(opened, open_tables))
@@ -94,113 +95,8 @@ class Check:
     def _sign_in(self) -> str:
         self._account: Account = signed_in(self._parameters.region)
         self._names: Names = self._account.names(self._parameters)
+        self._parts = Parts(self._account, self._names, self._parameters)
         return f"{self._account.caller}, account {self._account.number}, {self._account.region}"
-
-    def _look_at_key(self) -> str:
-        asked = self._parameters.existing_key or f"alias/{self._parameters.name}"
-        found = self._account.client("kms").describe_key(KeyId=asked)["KeyMetadata"]
-        if found["KeyState"] != "Enabled":
-            raise WrongError(
-                f"The key {found['Arn']} is {found['KeyState']}.", "Enable it: nothing can be read without."
-            )
-        return str(found["Arn"])
-
-    def _look_at_buckets(self) -> str:
-        s3 = self._account.client("s3")
-        for kind in BUCKETS:
-            s3.head_bucket(Bucket=self._names.bucket(kind))
-        return f"{len(BUCKETS)}: {', '.join(BUCKETS)}"
-
-    def _look_at_notification(self) -> str:
-        bucket, queue = self._names.bucket("landing"), self._names.arn("sqs", self._names.queue)
-        landing = self._names.landing
-        found = self._account.client("s3").get_bucket_notification_configuration(Bucket=bucket)
-        for one in found.get("QueueConfigurations", ()):
-            rules = one.get("Filter", {}).get("Key", {}).get("FilterRules", ())
-            prefixes = [rule["Value"] for rule in rules if rule["Name"].lower() == "prefix"]
-            told = one["QueueArn"] == queue and any(event.startswith("s3:ObjectCreated:") for event in one["Events"])
-            if told and all(landing.startswith(prefix) for prefix in prefixes):
-                return f"{bucket} tells {self._names.queue} of what lands below {landing}"
-        raise WrongError(
-            f"{bucket} does not tell {self._names.queue} of objects that land below {landing}.",
-            "`carlake deploy apply` sets it. For a bucket that was there before: events s3:ObjectCreated:*, prefix "
-            f"{landing}, to {queue}, by hand.",
-        )
-
-    def _look_at_queue(self) -> str:
-        sqs = self._account.client("sqs")
-        self._queue = sqs.get_queue_url(QueueName=self._names.queue)["QueueUrl"]
-        self._dead = sqs.get_queue_url(QueueName=self._names.dead_letters)["QueueUrl"]
-        given = sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["All"])["Attributes"]
-        redrive = json.loads(given.get("RedrivePolicy", "{}"))
-        if redrive.get("deadLetterTargetArn") != self._names.arn("sqs", self._names.dead_letters):
-            raise WrongError(
-                f"{self._names.queue} has no dead-letter queue {self._names.dead_letters}: a message that always fails "
-                "would go round for ever.",
-                "`carlake deploy apply` sets it.",
-            )
-        self._dead_before = self._count(self._dead)
-        waiting = self._count(self._queue)
-        return f"{waiting} waiting, {self._dead_before} dead" + (
-            ": see the runbook, dead letters" if self._dead_before else ""
-        )
-
-    def _look_at_functions(self) -> str:
-        codes = {}
-        for duty in (INTAKE, MAINTENANCE):
-            name = self._names.name(duty)
-            found = self._account.client("lambda").get_function_configuration(FunctionName=name)
-            if found.get("State", "Active") not in ("Active", "Inactive") or found.get("LastUpdateStatus") == "Failed":
-                why = found.get("StateReason") or found.get("LastUpdateStatusReason") or "AWS does not say why"
-                raise WrongError(f"{name} is {found.get('State')}: {why}.", "`carlake deploy apply` makes it again.")
-            codes[duty] = found.get("Environment", {}).get("Variables", {}).get("CARLAKE_CODE", "")
-        if len(set(codes.values())) != 1:
-            raise WrongError(f"The functions run different code: {codes}.", "`carlake deploy apply` makes them one.")
-        self._code = codes[INTAKE]
-        return f"both run code {self._code}"
-
-    def _look_at_backfill(self) -> str:
-        name = self._names.name(BACKFILL)
-        code = code_of_backfill(self._account, self._names)
-        if code is None:
-            raise WrongError(f"{name} is not there.", "`carlake deploy apply` makes it.")
-        if code != self._code:
-            raise WrongError(
-                f"{name} runs code {code or 'of no name'}, the functions run {self._code}.",
-                "`carlake deploy apply` makes them one.",
-            )
-        return f"{name} ({self._parameters.backfill}) runs code {code}; it is not started, since that costs"
-
-    def _look_at_link(self) -> str:
-        name = self._names.name(INTAKE)
-        found = self._account.client("lambda").list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
-        own = [one for one in found if one["EventSourceArn"] == self._names.arn("sqs", self._names.queue)]
-        if not own or own[0].get("State", "Enabled") not in ("Enabled", "Enabling", "Updating"):
-            state = own[0].get("State") if own else "not there"
-            raise WrongError(
-                f"The link from {self._names.queue} to {name} is {state}: nothing calls the function.",
-                f"Enable it: aws lambda update-event-source-mapping --uuid {own[0]['UUID']} --enabled"
-                if own
-                else "`carlake deploy apply` makes it.",
-            )
-        return f"{self._names.queue} calls {name}"
-
-    def _look_at_schedules(self) -> str:
-        group = self._parameters.name
-        found = self._account.client("scheduler").list_schedules(GroupName=group)["Schedules"]
-        states = {one["Name"]: one["State"] for one in found}
-        wanted = [self._names.name(what) for what in ("list", "maintain", "refresh")]
-        if missing := [name for name in wanted if states.get(name) != "ENABLED"]:
-            raise WrongError(
-                f"Schedules that do not run: {', '.join(missing)}.", "`carlake deploy apply` makes and enables them."
-            )
-        return ", ".join(wanted)
-
-    def _look_at_workgroup(self) -> str:
-        found = self._account.client("athena").get_work_group(WorkGroup=self._parameters.name)["WorkGroup"]
-        if found.get("State", "ENABLED") != "ENABLED":
-            raise WrongError(f"The workgroup {self._parameters.name} is {found['State']}.", "Enable it.")
-        return f"{self._parameters.name}, results in {self._names.uri('results')}"
 
     # -- one event, all the way ----------------------------------------------------------------------------------------
 
@@ -219,8 +115,12 @@ class Check:
                 if not opened:
                     open_tables()
                 rows = opened[0].rows(self._canary)
+                took = f"within {time.monotonic() - started:.0f} s"
                 if all(rows.values()):
-                    return f"in all {len(rows)} tables within {time.monotonic() - started:.0f} s"
+                    return f"in all {len(rows)} tables {took}"
+                if rows[BRONZE] and not opened[0].behind():
+                    none = ", ".join(table for table, count in rows.items() if not count)
+                    return f"taken in {took}; by this lake's own contracts and rules there is no row of it in {none}"
                 last = f"rows: {', '.join(f'{table} {count}' for table, count in rows.items())}"
             except CarlakeError as error:
                 last = error.what
@@ -232,9 +132,10 @@ class Check:
     def _lost(self, last: str) -> WrongError:
         """Where the event is, as far as queues and logs tell."""
         what = f"The event is not in every table after {self._seconds:.0f} s ({last})."
-        if self._count(self._dead) > self._dead_before:
+        parts = self._parts
+        if parts.count(parts.dead_url) > parts.dead_before:
             where = "Its message is a dead letter by now: the function failed each time"
-        elif waiting := self._count(self._queue):
+        elif waiting := parts.count(parts.queue_url):
             where = f"{waiting} messages are in the queue: the function fails, is throttled, or is not called"
         else:
             where = "The queue is empty, so the message was taken, or never came"
@@ -287,18 +188,27 @@ class Check:
             )
         return f"the same rows in all {len(got)} tables"
 
-    def _archive(self) -> str:
+    def _archive(self, opened: list[Tables]) -> str:
         """Let maintenance list landing, as its schedule does: the event has to move into the archive."""
+        hidden, stays = opened[0].has_pseudonyms, opened[0].stays_in_landing
+        if hidden:
+            self._take_back()
         told = self._maintained("list")
         bucket, key = self._names.bucket("landing"), self._canary.key(self._names)
         listed = self._account.client("s3").list_objects_v2(Bucket=bucket, Prefix=key)
-        if listed.get("KeyCount") and not told.get("left"):
+        if listed.get("KeyCount") and not told.get("left") and not stays:
             raise WrongError(
                 f"The listing went well, and the event still lies at s3://{bucket}/{key}.",
                 f"Read its log, {self._names.log_group(MAINTENANCE)}.",
             )
-        found, left = told.get("found", 0), told.get("left", 0)
-        return f"{found} objects in landing listed" + (f", {left} left for the next time" if left else "")
+        found, left, unreadable = (told.get(name, 0) for name in ("found", "left", "unreadable"))
+        parts = [f"{found} objects in landing listed"]
+        parts += [f"{left} left for the next time"] if left else []
+        parts += [f"{unreadable} cannot be taken in, see its log"] if unreadable else []
+        parts += ["they stay there, as the lake's settings say"] if stays else []
+        # An operator may take from the archive what bears a check's name, and there it would bear a pseudonym.
+        parts += ["the event was taken out before, since with pseudonyms it could not be found there"] if hidden else []
+        return "; ".join(parts)
 
     def _maintain(self) -> str:
         done = self._maintained("maintain").get("done", ())
@@ -325,19 +235,34 @@ class Check:
         found: dict[str, Any] = athena.get_query_execution(QueryExecutionId=asked)["QueryExecution"]["Status"]
         return found
 
+    def _take_back(self) -> None:
+        """Take the event out of landing: whatever ends the check, what is not there is not landed again."""
+        if self._landed:
+            take_back(self._canary, self._names, self._account.client("s3"))
+
     def _remove(self, opened: list[Tables], open_tables: Step) -> str:
         s3 = self._account.client("s3")
-        take_back(self._canary, self._names, s3)
+        self._take_back()
         if not opened:
             open_tables()
+        self._await_other_hands()
         for _ in range(2):  # a message that comes a second time may have landed it again
             opened[0].remove(self._canary, s3)
-            take_back(self._canary, self._names, s3)
+            self._take_back()
             if not (left := opened[0].left(self._canary, s3)):
-                return "no row and no object of it is left; older snapshots keep it until they expire"
+                others = opened[0].remove_older(self._canary.at - _ANOTHERS, s3)
+                swept = f"; so are {others} that broken-off checks had left" if others else ""
+                return f"no row and no object of it is left{swept}; older snapshots keep it until they expire"
         raise WrongError(
-            f"The event is still in {', '.join(left)}.", f"Its car is {self._canary.car}: give the command again."
+            f"The event is still in {', '.join(left)}.",
+            f"Its car is {self._canary.car}. A check in a quarter of an hour or later removes it.",
         )
+
+    def _await_other_hands(self) -> None:
+        """Wait for a function that has the event, where it did not arrive: else it would be committed after all."""
+        parts, until = self._parts, time.monotonic() + _HANDS_SECONDS
+        while "arrive" in self._failed and parts.counts(parts.queue_url)[1] and time.monotonic() < until:
+            time.sleep(self._between)
 
     # -- how a step is done --------------------------------------------------------------------------------------------
 
@@ -355,15 +280,11 @@ class Check:
             line = Line(step, "failed", f"{error}", _advice(error))
         except BotoCoreError as error:
             line = Line(step, "failed", f"{error}", "Can AWS be reached from here?")
+        except Exception as error:  # noqa: BLE001  (the event is to be removed whatever comes)
+            what = f"{type(error).__name__}: {error}"
+            line = Line(step, "failed", what, "This is a fault of carlake's: please report it.")
         self._failed.add(step)
         return line
-
-    def _count(self, url: str) -> int:
-        if not url:
-            return 0
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = self._account.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-        return sum(int(found[name]) for name in names)
 
 
 def _advice(error: Any) -> str:

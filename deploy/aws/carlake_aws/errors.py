@@ -15,3 +15,7 @@ class NoCredentialsError(DeployError):
 
 class NotReachedError(DeployError):
     """There is no way to AWS from here: neither an answer nor a refusal."""
+
+
+class WrongError(DeployError):
+    """What a check found wrong, and what to do."""
