@@ -17,8 +17,7 @@ from carlake_aws.changes import Change, compared
 from carlake_aws.contents import WORDS, contents
 from carlake_aws.costs import backfills, calls_per_day, costs
 from carlake_aws.errors import DeployError, NotReachedError
-from carlake_aws.parameters import Parameters, ParametersError
-from carlake_aws.parameters import read as parameters_of
+from carlake_aws.parameters import Parameters
 from carlake_aws.planned import Plan, planned
 from carlake_aws.prices import SHIPPED, read
 from carlake_aws.templates import resources
@@ -177,21 +176,6 @@ def test_a_machine_that_lacks_the_functions_python_is_told(capsys: pytest.Captur
     plan = Plan("carlake-prod", "eu-west-1", "", "There are no credentials of AWS.", "", (), (), None)
     show_plan(Invocation(Shared()), plan, "3.13")
     assert "Python 3.13 is not on this machine" in " ".join(capsys.readouterr().out.split())
-
-
-@pytest.mark.parametrize(
-    ("line", "told"),
-    [
-        ('regoin = "eu-west-1"', "regoin: there is no such parameter. Did you mean region? There are: prefix,"),
-        ('alarm_emails = "me@example.com"', "alarm_emails: it must be a list"),
-    ],
-)
-def test_a_wrong_line_of_the_parameters_says_what_would_be_right(line: str, told: str, tmp_path: Path) -> None:
-    file = tmp_path / "parameters.toml"
-    file.write_text(line)
-    with pytest.raises(ParametersError) as caught:
-        parameters_of(file)
-    assert f"{file}: {told}" in str(caught.value)
 
 
 def _without_an_account(folder: Path) -> dict[str, str]:

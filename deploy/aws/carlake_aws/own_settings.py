@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tomllib
 from collections.abc import Mapping
@@ -33,10 +34,16 @@ def contents(file: Path) -> dict[str, Path]:
 
     file  a `carlake.toml`; the contracts and rules that it names lie beside or below it, and are checked as a run would
 
-    Raises OwnSettingsError for a key that is not the file's to set, a secret, or a file that lies elsewhere; SettingsError
-    and ContractError as a run does.
+    Raises OwnSettingsError for a file that is not there, a key that is not the file's to set, a secret, or a file that lies
+    elsewhere; SettingsError and ContractError as a run does.
     """
+    if not file.is_file():
+        raise OwnSettingsError(
+            f"{file} is not there, and the parameter settings names it.",
+            "Give its path, relative to the file of parameters, or take the parameter out.",
+        )
     settings = Settings.load(file=file, environ={})
+    paths = {key: tuple(map(_without_dots, getattr(settings, key))) for key in PATH_KEYS}
     named = tomllib.loads(file.read_bytes().decode("utf-8-sig"))
     for key in named:
         if key in THE_DEPLOYMENTS:
@@ -49,12 +56,12 @@ def contents(file: Path) -> dict[str, Path]:
                 f"{file} sets {key!r}, which may hold a secret or a path of one machine.",
                 "Take it out: a package holds none of these.",
             )
-    contracts = load_contracts(settings.contracts, off=settings.contracts_off)
-    load_rules(settings.rules, extra_columns=contracts.extra_columns)
+    contracts = load_contracts(paths["contracts"], off=settings.contracts_off)
+    load_rules(paths["rules"], extra_columns=contracts.extra_columns)
     root = file.absolute().parent.resolve()
     made = {f"{FOLDER}/{FILE}": file}
     for key in PATH_KEYS:
-        for found in files(getattr(settings, key)):
+        for found in files(paths[key]):
             if not found.resolve().is_relative_to(root):
                 raise OwnSettingsError(
                     f"{file} names {found} ({key}), which lies elsewhere.",
@@ -68,6 +75,12 @@ def contents(file: Path) -> dict[str, Path]:
                     f"Name it by its path from {root}.",
                 )
     return made
+
+
+def _without_dots(path: Path) -> Path:
+    """`a/b/../c` as `a/c`, unless a link on the way makes that another file."""
+    plain = Path(os.path.normpath(path))
+    return plain if plain.resolve() == path.resolve() else path
 
 
 def place(own: Mapping[str, Path], folder: Path) -> None:

@@ -3,75 +3,31 @@
 from __future__ import annotations
 
 import difflib
-import re
+import json
+import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from carlake_aws.forms import EMAIL, NAME, ROLE, Bucket, Database, Folder, Key, Region, Secret, region_of
 
 LAMBDA_SECONDS = 900
 """The longest that AWS lets a function run."""
-
-
-def _like(pattern: str, wrong: str, *, needed: bool = False) -> AfterValidator:
-    """A text of this form; one that is not `needed` may be empty."""
-
-    def check(value: str) -> str:
-        if (value or needed) and not re.fullmatch(pattern, value):
-            raise ValueError(wrong)
-        return value
-
-    return AfterValidator(check)
-
-
-_NAME = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
-_ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(role|user|root)\S*")
 
 
 class ParametersError(ValueError):
     """The file of parameters is not right; the text says where and what would be."""
 
 
-Region = Annotated[str, _like(r"[a-z]{2}(-[a-z]+)+-\d", "it is no region, such as eu-west-1", needed=True)]
-Bucket = Annotated[str, _like(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "it is no name of a bucket")]
-Database = Annotated[
-    str,
-    _like(
-        r"[a-z][a-z0-9_]{0,127}",
-        "a database that Athena reads has lower-case letters, digits and _, and begins with a letter",
-    ),
-]
-Key = Annotated[
-    str,
-    _like(
-        r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+",
-        "it is no ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/ID); an alias will not do",
-    ),
-]
-Secret = Annotated[
-    str,
-    _like(
-        r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+",
-        "it is no ARN of a secret (arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-SUFFIX)",
-    ),
-]
-# It stands in policies, where *, ? and $ mean more than themselves, and below it nobody else's may lie.
-Folder = Annotated[
-    str,
-    _like(
-        r"(?=.{1,200}\Z)[A-Za-z0-9_=-][A-Za-z0-9._=-]*(/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*",
-        "it is no folder, such as in or raw/cars: letters, digits and ._=- between single slashes, none at the "
-        "ends; a whole bucket is none either",
-        needed=True,
-    ),
-]
+Texts = Annotated[tuple[str, ...], Field(strict=False)]  # TOML has lists, and no tuples
 
 
 class Parameters(BaseModel):
     """One deployment. `prefix` and `environment` stand in every name, so that several fit into one account."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     prefix: Annotated[str, Field(max_length=12)] = Field(default="carlake", description="Begins every name.")
     environment: Annotated[str, Field(max_length=8)] = Field(default="prod", description="Second part of every name.")
@@ -158,19 +114,19 @@ class Parameters(BaseModel):
         "pseudonyms under it. Set it before anything is landed.",
     )
 
-    readers: tuple[str, ...] = Field(
+    readers: Texts = Field(
         default=(), description="ARNs of roles that may take on the query role; none: the account's own."
     )
-    operators: tuple[str, ...] = Field(
+    operators: Texts = Field(
         default=(),
         description="ARNs of roles that may take on the role to check and to recover with; none: the account's own.",
     )
-    alarm_emails: tuple[str, ...] = Field(default=(), description="Addresses that alarms are sent to.")
+    alarm_emails: Texts = Field(default=(), description="Addresses that alarms are sent to.")
 
     @field_validator("prefix", "environment")
     @classmethod
     def _part_of_names(cls, value: str) -> str:
-        if not _NAME.fullmatch(value):
+        if not NAME.fullmatch(value):
             raise ValueError(
                 "lower-case letters, digits and hyphens, beginning with a letter: it is part of buckets' names"
             )
@@ -180,8 +136,16 @@ class Parameters(BaseModel):
     @classmethod
     def _arns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for arn in value:
-            if not _ROLE.fullmatch(arn):
+            if not ROLE.fullmatch(arn):
                 raise ValueError(f"{arn!r} is no ARN of a role, a user or an account")
+        return value
+
+    @field_validator("alarm_emails")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            if not EMAIL.fullmatch(address):
+                raise ValueError(f"{address!r} is no e-mail address, such as me@example.com")
         return value
 
     @model_validator(mode="after")
@@ -190,6 +154,13 @@ class Parameters(BaseModel):
             raise ValueError(
                 "prefix and environment are longer than 19 characters together: names of buckets end at 63"
             )
+        for key in ("existing_key", "pseudonym_secret"):
+            arn = getattr(self, key)
+            if arn and region_of(arn) != self.region:
+                raise ValueError(
+                    f"{key}: it is in {region_of(arn)}, and the deployment in {self.region}: name one there, or set the "
+                    f"parameter region to {region_of(arn)}"
+                )
         return self
 
     @property
@@ -220,28 +191,54 @@ def read(path: Path | None) -> Parameters:
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
         if isinstance(given.get("settings"), str) and given["settings"]:
-            given["settings"] = str(path.absolute().parent / given["settings"])
+            given["settings"] = os.path.normpath(path.absolute().parent / given["settings"])
         return Parameters(**given)
     except OSError as error:
         raise ParametersError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ParametersError(f"{path} is not valid TOML: {error}.") from None
     except ValidationError as error:
-        lines = []
-        for item in error.errors(include_url=False, include_context=False):
-            key = str(item["loc"][0]) if item["loc"] else "the parameters"
-            lines.append(f"{path}: {key}: {_wrong(key, item['type'], item['msg'])}")
-        raise ParametersError("\n".join(lines)) from None
+        raise ParametersError("\n".join(_refused(path, item) for item in error.errors(include_url=False))) from None
 
 
-def _wrong(key: str, kind: str, message: str) -> str:
+def _refused(path: Path, item: Any) -> str:
+    """One finding of pydantic's as a sentence: which file, which parameter, what is wrong with it."""
+    where = ": ".join([str(path), *(str(key) for key in item["loc"][:1])])
+    text = f"{where}: {_wrong(item)}"
+    return text if text.endswith((".", "?")) else f"{text}."
+
+
+def _wrong(item: Any) -> str:
+    kind, key = item["type"], str(item["loc"][0]) if item["loc"] else ""
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(key, Parameters.model_fields, n=1, cutoff=0.6)
-        meant = f"Did you mean {near[0]}? " if near else ""
-        return f"there is no such parameter. {meant}There are: {', '.join(Parameters.model_fields)}"
+        return "there is no such parameter." + (f" Did you mean {near[0]}?" if near else "")
+    if kind == "value_error":
+        return str(item["ctx"]["error"])
     if kind == "tuple_type":
         return 'it must be a list, such as ["one", "two"]'
-    return message.removeprefix("Value error, ")
+    given = json.dumps(item["input"], default=str, ensure_ascii=False)
+    if kind == "string_type":
+        return f"it has {given}, and must be text, in quotes"
+    quotes = ", without quotes" if isinstance(item["input"], str) and kind in ("int_type", "float_type") else ""
+    return f"it is {given}, and must be {_allowed(key)}{quotes}"
+
+
+def _allowed(key: str) -> str:
+    """What a number, a text of some length or one of some words may be, as its field declares it."""
+    field = Parameters.model_fields[key]
+    bounds = {name: getattr(one, name) for one in field.metadata for name in _BOUNDS if hasattr(one, name)}
+    if field.annotation is str:
+        return f"a text of at most {bounds['max_length']} characters"
+    if field.annotation not in (int, float):
+        return f"one of {', '.join(map(json.dumps, get_args(field.annotation)))}"
+    what = "a whole number" if field.annotation is int else "a number"
+    if "ge" in bounds and "le" in bounds:
+        return f"{what} from {bounds['ge']:,} to {bounds['le']:,}"
+    return f"{what} " + " and ".join(f"{_BOUNDS[name]} {limit:,}" for name, limit in bounds.items())
+
+
+_BOUNDS = {"ge": "of at least", "gt": "above", "le": "of at most", "max_length": "of at most"}
 
 
 def documented() -> str:

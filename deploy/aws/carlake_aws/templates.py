@@ -12,8 +12,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from carlake.errors import CarlakeError
 from carlake_aws import node
 from carlake_aws.names import STACKS
+from carlake_aws.own_settings import contents
 from carlake_aws.parameters import Parameters, ParametersError, read
 
 
@@ -70,9 +72,11 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         parameters = read(Path(arguments[1]) if len(arguments) == 2 else None)
+        if parameters.settings_file is not None:
+            contents(parameters.settings_file)
         for file in publish(parameters, Path(arguments[0])):
             sys.stdout.write(f"{file}\n")
-    except (ParametersError, FindingsError) as error:
+    except (ParametersError, FindingsError, CarlakeError) as error:
         sys.stderr.write(f"Error: {error}\n")
         return 1
     return 0

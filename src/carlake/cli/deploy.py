@@ -244,6 +244,41 @@ def check(
         raise typer.Exit(1)
 
 
+@deploy.command("environment", cls=Command)
+@command
+def environment(
+    invocation: Invocation,
+    given: Given = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-file",
+            metavar="FILE",
+            help="Where the key of pseudonyms lies, or is to be put. [NAME.key]",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """The variables by which carlake works on this lake from your own machine.
+
+    Region, lake, namespace, catalog, landing, archive, the settings file; and where the key of pseudonyms lies, never the key.
+    Which account it is in is asked of AWS, with your own credentials.
+
+      eval "$(carlake deploy environment --parameters parameters.toml)"
+    """
+    from carlake.cli.deploy_screens import environment_document, show_environment
+
+    own = _parameters(given, synthesizes=False)
+    from carlake_aws.account import signed_in
+    from carlake_aws.lake_settings import Environment
+
+    found = Environment.of(signed_in(own.region).names(own), key_file or Path(f"{own.name}.key"))
+    if invocation.json:
+        invocation.document(environment_document(found))
+    else:
+        show_environment(found)
+
+
 @deploy.command("destroy", cls=Command)
 @command
 def destroy(
@@ -267,7 +302,7 @@ def destroy(
 
     With --with-data NAME they go, too: every version of every object, the tables in the catalog, and in 30 days the key.
     """
-    own = _parameters(given)
+    own = _parameters(given, packages=False)  # what is to go needs no package
     if with_data is not None and with_data != own.name:
         raise typer.BadParameter(f"--with-data takes the deployment's name, typed: {own.name}.")
     from carlake_aws.destroyed import Destruction
@@ -300,14 +335,20 @@ def _show_removal(invocation: Invocation, removal: object) -> None:
             screen.line("  ", (f"{heading if number == 0 else '':6}", style), one)
 
 
-def _parameters(given: Path | None, *, synthesizes: bool = True) -> Parameters:
+def _parameters(given: Path | None, *, synthesizes: bool = True, packages: bool = True) -> Parameters:
+    """The parameters; what they would package is looked at, too, unless nothing depends on it. Raises CarlakeError."""
     _needed(synthesizes=synthesizes)
     from carlake_aws.parameters import ParametersError, read
 
     try:
-        return read(given)
+        own = read(given)
     except ParametersError as error:
         raise SettingsError(str(error), "`carlake deploy parameters` lists all of them.") from None
+    if packages and own.settings_file is not None:
+        from carlake_aws.own_settings import contents
+
+        contents(own.settings_file)
+    return own
 
 
 def _needed(*, synthesizes: bool = True) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from carlake.cli.screen import BAD, GOOD, QUIET, STRONG, WARN, Column
 
 if TYPE_CHECKING:
     from carlake_aws.changes import Change
     from carlake_aws.check import Line
     from carlake_aws.costs import Bill, Costs
+    from carlake_aws.lake_settings import Environment
     from carlake_aws.planned import Plan
 
     from carlake.cli.invocation import Invocation
@@ -156,6 +159,26 @@ def show_costs(invocation: Invocation, costs: Costs) -> None:
     screen.line()
     ratio = costs.replaced.usd / costs.lake.usd
     screen.line(("  ", GOOD), f"What it replaces costs {ratio:.1f} times as much. ", (costs.read, QUIET))
+
+
+def environment_document(environment: Environment) -> dict[str, Any]:
+    """The variables, and how the key of pseudonyms is had."""
+    file = environment.key_file
+    key = {"file": file, "there": file.is_file(), "fetch": environment.fetch} if file else None
+    return {"variables": environment.variables, "pseudonym_key": key}
+
+
+def show_environment(environment: Environment) -> None:
+    """Lines for a shell, and nothing else of standard output: it runs them, and some shells would run a comment, too."""
+    for line in environment.exports():
+        typer.echo(line)
+    file = environment.key_file
+    if file is not None and not file.is_file():
+        typer.echo(
+            f"# Personal data is landed as pseudonyms. CARLAKE_PSEUDONYM_KEY_FILE names the file of their key, {file}, which "
+            f"is not there. Who may read the secret puts it there, and keeps it from others:\n{environment.fetch}",
+            err=True,
+        )
 
 
 def show_line(invocation: Invocation, line: Line) -> None:

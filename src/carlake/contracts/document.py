@@ -198,7 +198,7 @@ def files(paths: Sequence[str | Path]) -> list[Path]:
         elif path.exists():
             found.append(path)
         else:
-            raise ContractError(f"{path} does not exist", "Check the path in the settings.")
+            raise ContractError(f"{path} does not exist.", "Check the path in the settings.")
     return found
 
 
