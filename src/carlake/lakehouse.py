@@ -220,12 +220,14 @@ class Lakehouse(Mending):
         snapshot: int | None = None,
         as_of_run: str | None = None,
         timeout_seconds: float | None = None,
+        note: Callable[[str], None] = lambda text: None,
     ) -> pa.Table:
         """Read any table by its bare name. The query may not write and reaches neither files nor the network.
 
         as_of     read every table as it was at this moment
         snapshot  read the one table that has this snapshot at it
         as_of_run read all tables as one release: as they were together at the end of this run
+        note      hears what the rows do not say: that a table had no snapshot yet
         Raises QueryError, NotFoundError.
         """
         from carlake.look.query import query
@@ -243,6 +245,7 @@ class Lakehouse(Mending):
             timeout_seconds=timeout_seconds or self.settings.query_timeout_seconds,
             memory_limit_bytes=int(self.settings.memory_limit),
             scratch=self.lake.scratch,
+            note=note,
         )
 
     def runs(self, run_id: str | None = None, *, limit: int = 50) -> pa.Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -73,14 +74,30 @@ def test_runs_and_one_run(carlake: Callable, lake: Path) -> None:
     run_id = rows[0]["run_id"]
     assert run_id in carlake("runs", "--lake", lake).out
     one = carlake("runs", run_id[:18], "--lake", lake, "--json").json
-    assert (one["run_id"], one["succeeded"], one["total"]) == (run_id, 6, 6)
+    assert (one["run_id"], one["status"], one["succeeded"], one["total"]) == (run_id, "succeeded", 6, 6)
     # In the order in which they were done: quarantine, which no table reads, last.
     assert [step["table"] for step in one["tables"]] == sorted(
         TABLES[:6], key=lambda name: name == "quarantine_car_data"
     )
     said = carlake("runs", "last", "--lake", lake).out
-    assert "6/6 tables succeeded" in said and f"Written by carlake {VERSION}" in said
+    assert (
+        said.startswith(f"Run {run_id}")
+        and " succeeded: 6/6 tables succeeded\n" in said
+        and f"Written by carlake {VERSION}" in said
+    )
     assert {step["version"] for step in one["tables"]} == {VERSION}
+
+
+def test_a_run_that_left_an_object_in_landing_is_partial_in_its_headline(carlake: Callable, fresh: Path) -> None:
+    (fresh / "landing" / "a.json").write_text('{"x": 1}')
+    os.mkfifo(fresh / "landing" / "pipe")
+    ran = carlake("run", "--lake", fresh)
+    assert ran.code == 1 and "Remove it, or put the file itself there: only regular files are taken in." in " ".join(
+        ran.out.split()
+    )
+    said = carlake("runs", "last", "--lake", fresh).out
+    assert re.match(r"Run \S+  \S+ \S+  partial: (\d)/\1 tables succeeded\n", said)
+    assert carlake("runs", "last", "--lake", fresh, "--json").json["status"] == "partial"
 
 
 def test_runs_of_an_empty_lake(carlake: Callable, fresh: Path) -> None:
@@ -184,6 +201,27 @@ def test_verify_names_what_is_wrong_and_ends_with_1(carlake: Callable, fresh: Pa
     document = carlake("verify", "--lake", fresh, "--json")
     assert document.code == 1 and document.json["ok"] is False
     assert document.json["problems"][0]["table"] == "bronze_car_data"
+
+
+@pytest.mark.parametrize("table", ["bronze_car_data", "silver_car_telemetry"])
+def test_verify_adds_nothing_up_that_it_could_not_read(carlake: Callable, fresh: Path, table: str) -> None:
+    assert carlake("simulate", "--lake", fresh, "--events", 5).code == 0 and carlake("run", "--lake", fresh).code == 0
+    for path in (fresh / "warehouse" / "carlake" / table / "data").rglob("*.parquet"):
+        path.unlink()
+    said = carlake("verify", "--lake", fresh)
+    assert said.code == 1 and " accepted + " not in said.out
+    counted = re.search(r"^  Records were not counted: (.*) could not be read or judged\.$", said.out, re.MULTILINE)
+    assert counted is not None and table in counted[1].split(", ")
+
+
+def test_a_query_as_of_a_time_before_the_first_snapshot_says_so(carlake: Callable, lake: Path) -> None:
+    said = carlake("query", "--as-of", "2020-01-01", "FROM silver_car_telemetry", "--lake", lake, "--format", "csv")
+    assert said.code == 0 and len(said.out.splitlines()) == 1
+    had = (
+        r"Table silver_car_telemetry had no snapshot yet at 2020-01-01T00:00:00\+00:00; its first is of 20\d\d-\S+\.\n"
+    )
+    assert re.fullmatch(had, said.err)
+    assert carlake("query", "FROM silver_car_telemetry", "--lake", lake, "--format", "csv").err == ""
 
 
 def test_a_copied_lake_is_refused_and_says_what_to_do(carlake: Callable, lake: Path, tmp_path: Path) -> None:

@@ -22,6 +22,10 @@ from carlake.cli.invocation import Invocation, Shared
         ("query SELECT_1_FROM_golds", "There is no"),
         ("contracts show car_evnt", "There is no contract 'car_evnt'."),
         ("connect spork", "spork"),
+        (
+            "connect",
+            "Name the tool that shall read the tables: pyiceberg, pandas, polars, duckdb, spark, trino or athena.",
+        ),
         ("run no/such/file", "no/such/file"),
         ("runs nope", "There is no run 'nope'."),
         ("trace nope", "nope"),

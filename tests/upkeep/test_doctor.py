@@ -106,7 +106,7 @@ def _remove_link(root: Path) -> None:
 
 def _waits(root: Path) -> str:
     put(root / "landing" / "waits.json", '{"waits": 1}')
-    return "wait for more than an hour"
+    return "waits for more than an hour"
 
 
 def _orphan(root: Path) -> str:

@@ -9,7 +9,9 @@ import typer
 
 from carlake.cli.help import Command
 from carlake.cli.invocation import Invocation, command
-from carlake.cli.names import complete_tools
+from carlake.cli.names import TOOLS, complete_tools
+
+_TOOLS = f"{', '.join(TOOLS[:-1])} or {TOOLS[-1]}"
 
 
 def register(app: typer.Typer) -> None:
@@ -21,13 +23,14 @@ def register(app: typer.Typer) -> None:
 def connect(
     invocation: Invocation,
     tool: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="TOOL",
-            help="pyiceberg, pandas, polars, duckdb, spark, trino or athena.",
+            help=f"{_TOOLS}.",
+            show_default=False,
             autocompletion=complete_tools,
         ),
-    ],
+    ] = None,
     as_of_run: Annotated[
         str | None,
         typer.Option("--as-of-run", metavar="RUN", help="The release that the text reads, too. [the newest]"),
@@ -40,6 +43,8 @@ def connect(
 
       carlake connect duckdb
     """
+    if tool is None:
+        raise typer.BadParameter(f"Name the tool that shall read the tables: {_TOOLS}.")
     with invocation.open() as house:
         connection = house.connect(tool, as_of_run=as_of_run)
     if invocation.json:

@@ -300,12 +300,15 @@ def show_runs(invocation: Invocation, rows: Sequence[Mapping[str, Any]]) -> None
 
 def show_one_run(screen: Screen, run_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """One run, table by table."""
-    done = sum(1 for row in rows if row["status"] in DONE)
+    from carlake.look.runs import run_status
+
+    done, status = sum(1 for row in rows if row["status"] in DONE), run_status(rows)
     screen.line(
         ("Run ", STRONG),
         (run_id, STRONG),
         f"  {time(rows[0]['started_at'])}  ",
-        (f"{done}/{len(rows)} tables succeeded", GOOD if done == len(rows) else BAD),
+        (status, STATUS_STYLE[status]),
+        f": {done}/{len(rows)} tables succeeded",
     )
     screen.line()
     screen.table(
@@ -344,11 +347,14 @@ def show_verification(invocation: Invocation, found: Verification) -> None:
     """Whether all is right; every difference by name."""
     screen = invocation.screen
     screen.line(verified_line(found))
-    screen.line(
-        f"  {count(found.files, 'file')}, {count(found.records, 'record')} = {number(found.accepted)} accepted + "
-        f"{number(found.quarantined)} quarantined + {count(found.duplicates, 'duplicate')}"
-        + (f" + {number(found.forgotten)} forgotten" if found.forgotten else "")
-    )
+    if found.uncounted:
+        screen.line(f"  Records were not counted: {', '.join(found.uncounted)} could not be read or judged.")
+    else:
+        screen.line(
+            f"  {count(found.files, 'file')}, {count(found.records, 'record')} = {number(found.accepted)} accepted + "
+            f"{number(found.quarantined)} quarantined + {count(found.duplicates, 'duplicate')}"
+            + (f" + {number(found.forgotten)} forgotten" if found.forgotten else "")
+        )
     if found.pending:
         screen.line("  ", (f"{count(found.pending, 'object')} waiting in landing, not counted", QUIET))
     if found.behind:

@@ -169,6 +169,7 @@ def runs(
     Runs that changed nothing are not written down.
     """
     from carlake.cli.lake_screens import show_one_run, show_runs
+    from carlake.look.runs import run_status
     from carlake.refresh.report import DONE
 
     if log or follow:
@@ -189,7 +190,10 @@ def runs(
         run_id = str(rows[0]["run_id"])
         done = sum(1 for row in rows if row["status"] in DONE)
         if invocation.json:
-            invocation.document({"run_id": run_id, "succeeded": done, "total": len(rows), "tables": rows})
+            status = run_status(rows)
+            invocation.document(
+                {"run_id": run_id, "status": status, "succeeded": done, "total": len(rows), "tables": rows}
+            )
         show_one_run(invocation.screen, run_id, rows)
 
 
@@ -271,11 +275,15 @@ def query(
     if output is not None and wanted != "parquet" and output.is_dir():
         raise typer.BadParameter(f"--output {output} is a folder; name a file in it.")
     with invocation.open() as house:
+        notes: list[str] = []
         with invocation.working("Querying"):
-            rows = house.query(text, as_of=as_of, snapshot=snapshot, as_of_run=as_of_run, timeout_seconds=timeout)
+            rows = house.query(
+                text, as_of=as_of, snapshot=snapshot, as_of_run=as_of_run, timeout_seconds=timeout, note=notes.append
+            )
         from carlake.cli.screen import count
         from carlake.look import formats
 
+        sys.stderr.writelines(f"{note}\n" for note in notes)
         if output is not None:
             with output.open("wb") as stream:
                 formats.write(rows, wanted, stream)

@@ -27,6 +27,7 @@ from carlake.errors import NotFoundError
 from carlake.landing.globs import Glob, States, is_glob
 from carlake.landing.landed import shown
 from carlake.landing.objects import (
+    ONLY_REGULAR,
     LandedObject,
     Unreadable,
     UnreadableError,
@@ -45,7 +46,6 @@ MOVING = ".carlake-moving-"
 _MOVING_SECONDS = 60
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_ONLY_REGULAR = "Only regular files are taken in."
 
 
 @dataclass
@@ -243,7 +243,7 @@ class _Lister:
         if stat.S_ISREG(status.st_mode):
             self._add(local_object(path, status))
         else:
-            self._report(path, special(status), _ONLY_REGULAR)
+            self._report(path, special(status), ONLY_REGULAR)
 
     def _report(self, path: str, cause: str, remedy: str) -> None:
         self._add_unreadable(Unreadable(uri_of(path), cause, remedy))

@@ -160,6 +160,9 @@ def path_of(uri: str) -> str | None:
     return None
 
 
+ONLY_REGULAR = "Remove it, or put the file itself there: only regular files are taken in."
+
+
 def special(status: os.stat_result) -> str:
     """What a file is that is neither regular nor a folder."""
     for test, name in (
@@ -217,7 +220,7 @@ def _open_regular(path: str, flags: int) -> int:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise UnreadableError(Unreadable(uri_of(path), special(status), "Only regular files are taken in."))
+        raise UnreadableError(Unreadable(uri_of(path), special(status), ONLY_REGULAR))
     return descriptor
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -44,6 +44,7 @@ def query(
     timeout_seconds: float,
     memory_limit_bytes: int,
     scratch: Path,
+    note: Callable[[str], None] = lambda text: None,
 ) -> pa.Table:
     """The rows of one reading statement; times come as timestamps in UTC.
 
@@ -54,6 +55,7 @@ def query(
     together            read these tables each at its snapshot (None: empty), the others at their newest
     timeout_seconds     the query is stopped after so long
     memory_limit_bytes  beyond it DuckDB spills to a folder of its own in `scratch`
+    note                hears of each table that had no snapshot yet
     Raises QueryError where the query is refused, fails or takes too long; NotFoundError where it names a table, column
     or snapshot that does not exist.
     """
@@ -61,7 +63,7 @@ def query(
     try:
         with QuerySession(memory_limit_bytes, scratch) as session:
             statement = read_statement(session, sql, namespace, tuple(declared))
-            views = views_of(catalog, namespace, declared, statement.tables, as_of, snapshot, together or {})
+            views = views_of(catalog, namespace, declared, statement.tables, as_of, snapshot, together or {}, note)
             session.lock(views, namespace if statement.namespace else None)
             return session.run(statement.sql, timeout_seconds)
     except QueryFailedError as error:
@@ -79,6 +81,7 @@ def views_of(
     as_of: datetime | None,
     snapshot: int | None,
     together: Mapping[str, int | None] = MappingProxyType({}),
+    note: Callable[[str], None] = lambda text: None,
 ) -> list[View]:
     """The tables that a query reads, each at its snapshot."""
     if snapshot is not None:
@@ -97,12 +100,25 @@ def views_of(
                 at = together[name]
             else:
                 at = snapshot_at(iceberg, name, as_of)
+                if at is None and as_of is not None:
+                    note(_not_yet(iceberg, name, as_of))
             data = tuple(live_files(iceberg, at))
         except FileNotFoundError as gone:
             raise _missing(name, gone.filename or str(gone)) from gone
         files = tuple(local_path(file.file_path) for file in data)
         views.append(View(name, read_files(table, files, iceberg.schema()), files, data, iceberg.io))
     return views
+
+
+def _not_yet(iceberg: IcebergTable, name: str, as_of: datetime) -> str:
+    """That a table had no snapshot yet at a moment, and since when it has one."""
+    moment = (as_of if as_of.tzinfo else as_of.replace(tzinfo=UTC)).isoformat(timespec="seconds")
+    kept = min(iceberg.metadata.snapshots, key=lambda one: one.sequence_number or 0, default=None)
+    if kept is None:
+        return f"Table {name} has no snapshot yet."
+    since = datetime.fromtimestamp(kept.timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    first = "its first" if kept.sequence_number == 1 else "the first that is kept"
+    return f"Table {name} had no snapshot yet at {moment}; {first} is of {since}."
 
 
 def _load(catalog: Catalog, namespace: str, name: str) -> IcebergTable | None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from carlake.engines.duckdb.files import quoted
 from carlake.errors import NotFoundError
 from carlake.refresh.context import VERSION_PROPERTY
-from carlake.refresh.report import DONE
+from carlake.refresh.report import DONE, Status
 from carlake.tables.declare import BRONZE, OPS_RUNS
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ NEWEST = "last"
 
 _DONE = f"({', '.join(quoted(status) for status in DONE)})"
 
-# A run's status by its steps', as the run itself reports it: failed where nothing went well or nothing could land,
+# A run's status by its steps' (`run_status` says the same of a run's rows), as the run itself reports it: failed where nothing went well or nothing could land,
 # partial where a table failed or was left, or an object could not be taken in (bronze then says so in `error`).
 _RUNS = f"""SELECT run_id,
        any_value("trigger") AS "trigger",
@@ -56,6 +56,14 @@ def recent_runs(house: Lakehouse, limit: int = 50) -> pa.Table:
     succeeded), error.
     """
     return house.query(f"{_RUNS} ORDER BY {_NEWEST_FIRST} LIMIT {int(limit)}")
+
+
+def run_status(steps: Sequence[Mapping[str, Any]]) -> Status:
+    """A run's status by the rows that `one_run` gives."""
+    failed = [step for step in steps if step["status"] == "failed"]
+    if len(failed) == len(steps) or any(step["table"] == BRONZE for step in failed):
+        return "failed"
+    return "partial" if any(step["status"] not in DONE or step["error"] is not None for step in steps) else "succeeded"
 
 
 def one_run(house: Lakehouse, run_id: str, unknown: Callable[[str], NotFoundError]) -> pa.Table:

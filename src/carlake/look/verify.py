@@ -60,6 +60,7 @@ class Verification:
     retained     rows of silver and quarantine whose records retention has removed from bronze; they are not in `records`
     pending      objects that wait in landing; they are no problem
     behind       tables that have not read all of their source yet; no problem either
+    uncounted    tables that could not be read or judged, so that the records do not add up
     """
 
     files: int = 0
@@ -71,6 +72,7 @@ class Verification:
     retained: int = 0
     pending: int = 0
     behind: tuple[str, ...] = ()
+    uncounted: tuple[str, ...] = ()
     problems: tuple[Difference, ...] = ()
 
     @property
@@ -91,12 +93,14 @@ def verify(house: Lakehouse, *, deep: bool = False) -> Verification:
     engine = context.engine
     problems: list[Difference] = []
     behind: list[str] = []
+    uncounted: list[str] = []
     counts = {"files": 0, "records": 0, "accepted": 0, "forgotten": 0}
     retained: dict[str, int] = {}
     counted = True  # every table has read up to the very snapshot that bronze is counted at
     with engine.session():
         ledger = _bronze(context, problems, counts)
         problems += _archive(house.archive, ledger) if ledger is not None else []
+        uncounted += [BRONZE] if ledger is None else []
         for table in context.tables.values():
             if table.source is None or table.source not in context.tables:
                 continue
@@ -105,17 +109,21 @@ def verify(house: Lakehouse, *, deep: bool = False) -> Verification:
                 if own is None or source is None:
                     missing = Difference(table.name if own is None else table.source, "missing table", _MISSING)
                     problems += [missing] if (own or source) is not None and missing not in problems else []
+                    uncounted += [table.name] if source is not None else []
                     continue
                 counts[table.name] = _rows(own)
                 problems += _doubles(context, table, own)
                 found, accepted = _table(context, table, own, source)
             except Exception as error:  # noqa: BLE001  (a damaged file must not end the check of the others)
                 problems.append(_unreadable(context, (table.name, table.source), error))
+                uncounted.append(table.name)
                 continue
             problems += found
             retained[table.name] = _retained(context, table, own)
             if table.name == SILVER and accepted is not None:
                 counts["accepted"] = accepted
+            elif table.name == SILVER and own.current_snapshot() is not None:
+                uncounted.append(table.name)
             mark = Bookmark.of(own.current_snapshot())
             if quiet_between(source, mark.source if mark else None, head_of(source)) is None:
                 behind.append(table.name)
@@ -144,6 +152,7 @@ def verify(house: Lakehouse, *, deep: bool = False) -> Verification:
         forgotten=counts["forgotten"],
         pending=len(waiting),
         behind=tuple(behind),
+        uncounted=tuple(name for name in uncounted if name in (BRONZE, SILVER, QUARANTINE)),
         problems=tuple(problems),
     )
 

@@ -173,7 +173,7 @@ CHECKS = (
         "Runs are partial and name an object that could not be taken in.",
         "An object in landing cannot be read: rights, a broken link, a pipe. It stays there, and the others go on.",
         "Landing is listed as a run lists it.",
-        "Do what the message says; the next run takes it in.",
+        "Do what the message says. The next run takes in what can be read then.",
         _unreadable,
         ("carlake run",),
     ),
