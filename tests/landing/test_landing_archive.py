@@ -305,6 +305,17 @@ def test_an_archive_copy_that_somebody_takes_away_keeps_the_object_in_landing(
     assert either.landing_files() == {"a.json": "{}"}
 
 
+def test_a_file_with_another_name_elsewhere_is_copied(place: Place) -> None:
+    """Its sender may write to it under that name, long after it was archived."""
+    landed, source_id = place.land("a.json", "as it was sent")
+    elsewhere = place.landing.parent / "spool.json"
+    os.link(place.landing / "a.json", elsewhere)
+    assert archive(landed, source_id, place.archive, DAY).outcome == "moved"
+    elsewhere.write_text("the next one")
+    assert place.landing_files() == {}
+    assert place.archive_files() == {f"2026-01-02/{source_id}/a.json": "as it was sent"}
+
+
 # --- crashes: each state that a crash between two steps leaves, then the same work again -----------------------------
 
 

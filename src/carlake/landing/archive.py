@@ -173,7 +173,7 @@ def _place(landed: LandedObject, source_id: str, path: str, folder: str) -> str:
     for name in free_names(os.path.basename(path)):
         target = os.path.join(folder, name)
         try:
-            if os.path.islink(path) or not _link(path, target):
+            if os.path.islink(path) or _has_other_names(path) or not _link(path, target):
                 _copy(landed, source_id, target)
                 return target
         except FileExistsError:
@@ -185,6 +185,11 @@ def _place(landed: LandedObject, source_id: str, path: str, folder: str) -> str:
         os.unlink(target)
         raise NotAsReadError
     raise AssertionError  # free_names does not end
+
+
+def _has_other_names(path: str) -> bool:
+    """Whether the file can be written under another name, too (a hard link): then the archive needs bytes of its own."""
+    return os.stat(path).st_nlink > 1
 
 
 def _link(path: str, target: str) -> bool:
