@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from carlake_aws.account import signed_in
+from carlake_aws.build import version_of, without_python
 from carlake_aws.changes import Change, compared
 from carlake_aws.contents import WORDS, contents
 from carlake_aws.costs import backfills, calls_per_day, costs
@@ -44,7 +45,7 @@ def test_what_is_made_is_told_in_words(templates: dict[str, Template]) -> None:
     assert storage.counts["AWS::S3::Bucket"] == 7 and storage.resources == len(templates["storage"]["Resources"])
     assert "carlake-prod-landing-123456789012-eu-west-1" in storage.names["AWS::S3::Bucket"]
     unknown = contents("storage", "carlake-prod-storage", templates["storage"], {})
-    assert "carlake-prod-landing-<accountid>-<region>" in unknown.names["AWS::S3::Bucket"]
+    assert "carlake-prod-landing-ACCOUNT-REGION" in unknown.names["AWS::S3::Bucket"]
 
 
 def test_next_to_nothing_all_is_made_and_next_to_itself_nothing_differs(templates: dict[str, Template]) -> None:
@@ -172,10 +173,38 @@ def test_the_command_tells_it_as_one_document_without_an_account(
     assert told["costs"]["replaced"]["usd_a_month"] > told["costs"]["lake"]["usd_a_month"]
 
 
-def test_a_machine_that_lacks_the_functions_python_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def only_this_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[str, str]:
+    """A path with no other interpreter: a version that is missing then, and the sentence about it."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    mine = version_of(None)
+    missing = next(version for version in ("3.13", "3.12") if version != mine)
+    return missing, (
+        f"The functions are to run Python {missing}, and this machine has none to compile their code with. "
+        f'Install Python {missing}, or set the parameter python to "{mine}", which is here.'
+    )
+
+
+def test_a_machine_that_lacks_the_functions_python_is_told_the_same_by_plan_and_package(
+    only_this_python: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    missing, sentence = only_this_python
     plan = Plan("carlake-prod", "eu-west-1", "", "There are no credentials of AWS.", "", (), (), None)
-    show_plan(Invocation(Shared()), plan, "3.13")
-    assert "Python 3.13 is not on this machine" in " ".join(capsys.readouterr().out.split())
+    show_plan(Invocation(Shared()), plan, without_python(missing))
+    told = " ".join(capsys.readouterr().out.split())
+    assert "carlake-prod in eu-west-1 a plan: it changes nothing" in told and f"apply would stop: {sentence}" in told
+    parameters = tmp_path / "parameters.toml"
+    parameters.write_text(f'python = "{missing}"\n')
+    assert call(["deploy", "package", str(tmp_path / "packages"), "--parameters", str(parameters)]) == 1
+    assert sentence in " ".join(capsys.readouterr().err.split())
+
+
+def test_prices_of_another_region_are_said_to_be_its(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    parameters = tmp_path / "parameters.toml"
+    for region, told in (("eu-west-1", True), ("us-east-1", False)):
+        parameters.write_text(f'region = "{region}"\n')
+        assert call(["deploy", "costs", "--parameters", str(parameters)]) == 0
+        assert ("These prices are us-east-1's, not eu-west-1's." in capsys.readouterr().out) is told
 
 
 def _without_an_account(folder: Path) -> dict[str, str]:

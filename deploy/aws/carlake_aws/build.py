@@ -24,6 +24,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from carlake.errors import CarlakeError
 from carlake.version import VERSION
@@ -246,15 +247,22 @@ def interpreter_of(version: str) -> str | None:
     return None
 
 
+def without_python(version: str) -> BuildError:
+    """What is to be said where this machine has no Python of a version."""
+    there = [f'"{one}"' for one in get_args(Parameters.model_fields["python"].annotation) if interpreter_of(one)]
+    instead = f", or set the parameter python to {' or '.join(there)}, which is here" if there else ""
+    return BuildError(
+        f"The functions are to run Python {version}, and this machine has none to compile their code with.",
+        f"Install Python {version}{instead}.",
+    )
+
+
 def _interpreter(python: str | None) -> str:
     """A Python of that version. Raises BuildError where there is none."""
     wanted = version_of(python)
     if (found := interpreter_of(wanted)) is not None:
         return found
-    raise BuildError(
-        f"The functions are to run Python {wanted}, and there is none on this machine to compile the package with.",
-        f"Install Python {wanted}, or set the parameter python to {version_of(None)!r}.",
-    )
+    raise without_python(wanted)
 
 
 def _python(interpreter: str, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:

@@ -74,6 +74,8 @@ _MATTERS = (
     "AWS::Scheduler::Schedule",
 )
 
+_UNKNOWN = {"AWS::AccountId": "ACCOUNT", "AWS::Region": "REGION"}  # as the guides have them
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -118,10 +120,11 @@ def called_by(resource: Mapping[str, Any], facts: Mapping[str, str]) -> str:
 
 
 def in_words(value: Any, facts: Mapping[str, str]) -> str:
-    """A value of a template as a text: what is not known yet stands in angle brackets."""
+    """A value of a template as a text: what is not known yet in capitals, or in angle brackets."""
     if isinstance(value, dict) and set(value) == {"Ref"}:
         reference = str(value["Ref"])
-        return facts.get(reference, f"<{reference.removeprefix('AWS::').lower()}>")
+        unknown = _UNKNOWN.get(reference, f"<{reference.removeprefix('AWS::').lower()}>")
+        return facts.get(reference, unknown)
     if isinstance(value, dict) and set(value) == {"Fn::Join"}:
         mark, parts = value["Fn::Join"]
         return str(mark).join(in_words(part, facts) for part in parts)

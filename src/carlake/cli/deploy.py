@@ -80,7 +80,7 @@ def plan(
 
     own = _parameters(given)
     from carlake_aws import planned
-    from carlake_aws.build import interpreter_of
+    from carlake_aws.build import interpreter_of, without_python
     from carlake_aws.prices import read
 
     with invocation.working("Planning"):
@@ -88,7 +88,7 @@ def plan(
     here = interpreter_of(own.python) is not None
     if invocation.json:
         invocation.document({**plan_document(found), "python": {"version": own.python, "here": here}})
-    show_plan(invocation, found, "" if here else own.python)
+    show_plan(invocation, found, None if here else without_python(own.python))
 
 
 @deploy.command("costs", cls=Command)
@@ -119,7 +119,7 @@ def costs(
     found = reckoned.costs(own, events_per_day, read(prices))
     if invocation.json:
         invocation.document(costs_document(found))
-    show_costs(invocation, found)
+    show_costs(invocation, found, own.region)
 
 
 @deploy.command("package", cls=Command)

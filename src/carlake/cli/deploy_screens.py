@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from carlake_aws.planned import Plan
 
     from carlake.cli.invocation import Invocation
+    from carlake.errors import CarlakeError
 
 _SHOWN = 40
 _SERVICES = {"glue": "Glue 5", "emr-serverless": "EMR Serverless"}
@@ -60,12 +61,12 @@ def _bill_document(bill: Bill) -> dict[str, Any]:
     }
 
 
-def show_plan(invocation: Invocation, plan: Plan, lacks_python: str = "") -> None:
-    """What is made, what changes, what it costs; and the Python that this machine lacks to build the package ("3.13")."""
+def show_plan(invocation: Invocation, plan: Plan, cannot_build: CarlakeError | None = None) -> None:
+    """What is made, what changes, what it costs; and why this machine could not build the package."""
     from carlake_aws.contents import counted
 
     screen = invocation.screen
-    screen.line((plan.name, STRONG), f" in {plan.region}", ("  nothing is changed", QUIET))
+    screen.line((plan.name, STRONG), f" in {plan.region}", ("  a plan: it changes nothing", QUIET))
     for stack in plan.stacks:
         screen.line()
         screen.line((stack.stack, STRONG), f"  {stack.purpose}")
@@ -74,15 +75,11 @@ def show_plan(invocation: Invocation, plan: Plan, lacks_python: str = "") -> Non
             screen.line("  ", (", ".join(names), QUIET))
     screen.line()
     show_changes(invocation, plan)
-    if lacks_python:
-        screen.line(
-            ("Python ", WARN),
-            f"{lacks_python} is not on this machine, and `carlake deploy apply` builds the functions' code with it: "
-            "install it, or set the parameter python to what is here.",
-        )
+    if cannot_build is not None:
+        screen.line(("apply would stop: ", WARN), f"{cannot_build.what} {cannot_build.advice}")
     if plan.costs is not None:
         screen.line()
-        show_costs(invocation, plan.costs)
+        show_costs(invocation, plan.costs, plan.region)
 
 
 def show_changes(invocation: Invocation, plan: Plan) -> None:
@@ -124,13 +121,17 @@ def _loss(change: Change) -> tuple[str, str]:
     return ("stays where it is", WARN) if change.left and change.what == "taken away" else ("", "")
 
 
-def show_costs(invocation: Invocation, costs: Costs) -> None:
-    """Both designs, item by item."""
+def show_costs(invocation: Invocation, costs: Costs, region: str) -> None:
+    """Both designs, item by item; `region` is the deployment's, which may have other prices than those at hand."""
     screen = invocation.screen
     screen.line(
         ("A month", STRONG),
         f" at {costs.events_per_day:,} events a day, by the prices of {costs.region} of {costs.date}, in US dollars",
     )
+    if costs.region != region:
+        screen.line(
+            (f"These prices are {costs.region}'s, not {region}'s. ", WARN), "Give a file of those with --prices."
+        )
     for title, bill in (("this lake", costs.lake), ("crawlers and Glue jobs, as it replaces them", costs.replaced)):
         screen.line()
         screen.table(
