@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from carlake.errors import LakeError
 from carlake.version import VERSION
+from carlake.words import to_install
 
 if TYPE_CHECKING:
     from carlake.settings import SettingsText
@@ -104,7 +105,7 @@ def identity(own: Mapping[str, Any], lake: str) -> tuple[int, str, str]:
         raise LakeError(
             f"The lake at {lake} has format {version}, made by carlake {maker}; "
             f"this carlake {VERSION} knows format {FORMAT} and older.",
-            f"Install carlake {maker} or later: pip install --upgrade carlake",
+            f"Install carlake {maker} or later, {to_install()}",
         )
     lake_id, location = own.get("id"), own.get("location")
     if not isinstance(lake_id, str) or not lake_id or not isinstance(location, str) or not location:

@@ -129,7 +129,7 @@ class Keys(BaseModel):
     )
     engine: Literal["duckdb", "spark"] = Field(
         "duckdb",
-        description='What computes runs: "duckdb" in this process, or "spark", on many machines (needs carlake[spark]).',
+        description='What computes runs: "duckdb" in this process, or "spark", on many machines (needs the extra spark).',
     )
     spark_master: str = Field(
         "local[*]", description="Where Spark computes, if none runs already. A submitted job says it itself."

@@ -117,7 +117,7 @@ def test_an_extra_that_is_not_installed(
     for name in [name for name in sys.modules if name.startswith("pyiceberg.catalog.glue")]:
         monkeypatch.delitem(sys.modules, name)
     text = said(lake, catalog, uri)
-    assert f"'{catalog}' is not installed" in text and f"pip install 'carlake[{extra}]'" in text
+    assert f"'{catalog}' is not installed" in text and f"pip install -c constraints.txt -e '.[{extra}]'" in text
 
 
 class _Answering(BaseHTTPRequestHandler):

@@ -91,7 +91,7 @@ def test_without_boto3_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "boto3", None)
     with pytest.raises(SettingsError, match="needs boto3") as raised:
         Queue("https://sqs.eu-central-1.amazonaws.com/1/q")
-    assert "pip install 'carlake[aws]'" in raised.value.advice
+    assert "pip install -c constraints.txt -e '.[aws]'" in raised.value.advice
 
 
 def test_a_queue_that_is_not_there(place: Place) -> None:

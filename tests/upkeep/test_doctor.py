@@ -268,9 +268,9 @@ def test_an_engine_that_is_not_installed_is_named(lake: Path, monkeypatch: pytes
     monkeypatch.setenv("CARLAKE_ENGINE", "spark")
     refused = say("run", "--lake", lake)
     assert refused.code == 1 and f"no {package}" in refused.err
-    assert "pip install 'carlake[spark]'" in refused.err and "Unexpected" not in refused.err
+    assert "pip install -c constraints.txt -e '.[spark]'" in refused.err and "Unexpected" not in refused.err
     found = [f for f in diagnose(Inspection(lake, now=NOW)).findings if f.check == "settings"]
-    assert len(found) == 1 and "carlake[spark]" in found[0].what
+    assert len(found) == 1 and "'.[spark]'" in found[0].what
 
 
 def test_times_in_the_future(lake: Path) -> None:

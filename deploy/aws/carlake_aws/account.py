@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from carlake.words import to_install
 from carlake_aws.errors import DeployError, NoCredentialsError, NotReachedError
 from carlake_aws.names import Names
 from carlake_aws.parameters import Parameters
@@ -83,9 +84,7 @@ def signed_in(region: str) -> Account:
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
         from botocore.exceptions import ConnectionError as Unconnected
     except ImportError:
-        raise DeployError(
-            "boto3 is not installed.", 'Install what deploying needs: pip install "carlake[deploy]"'
-        ) from None
+        raise DeployError("boto3 is not installed.", f"Install what deploying needs, {to_install('deploy')}") from None
     try:
         session = boto3.session.Session(region_name=region)
         if session.get_credentials() is None:

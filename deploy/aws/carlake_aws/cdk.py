@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from carlake.words import to_install
 from carlake_aws import node
 from carlake_aws.errors import DeployError
 
@@ -138,7 +139,7 @@ def install(folder: Path) -> None:
 def _node() -> list[str]:
     found = node.program() or shutil.which("node")
     if found is None:
-        raise DeployError("Node is not there, which the CDK CLI runs in.", 'pip install "carlake[deploy]" brings it.')
+        raise DeployError("Node is not there, which the CDK CLI runs in.", f"Install it, {to_install('deploy')}")
     return [str(found)]
 
 

@@ -19,6 +19,8 @@ from pyiceberg.exceptions import (
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from carlake.words import to_install
+
 Meaning = tuple[str, str]
 """What happened, and what to do."""
 
@@ -95,7 +97,7 @@ def without(text: str, secrets: Iterable[str]) -> str:
 def _not_installed(error: Exception) -> Meaning:
     missing = (getattr(error, "name", None) or str(error)).lower()
     extra = next((extra for sign, extra in EXTRAS.items() if sign in missing), None)
-    return str(error), f"Install it: pip install 'carlake[{extra}]'" if extra else str(error)
+    return str(error), f"Install it, {to_install(extra)}" if extra else str(error)
 
 
 def _of_a_database(text: str, state: str) -> Meaning:

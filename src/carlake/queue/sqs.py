@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from carlake.errors import QueueError, SettingsError
+from carlake.words import to_install
 
 LONGEST_POLL_SECONDS = 20
 """The longest that SQS lets a receive wait for a message."""
@@ -247,7 +248,7 @@ def _client(scheme: str, netloc: str, host: str, profile: str) -> Any:
         from botocore.exceptions import BotoCoreError
     except ImportError:
         raise SettingsError(
-            "A queue of SQS needs boto3, which is not installed.", "Install it: pip install 'carlake[aws]'"
+            "A queue of SQS needs boto3, which is not installed.", f"Install it, {to_install('aws')}"
         ) from None
     found = _REGION.match(host)
     # boto3 knows AWS_DEFAULT_REGION alone. The queue lies where its URL says, whatever the usual region is.

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from carlake.errors import SettingsError
+from carlake.words import to_install
 
 Options = tuple[tuple[str, str], ...]
 """Options as a key of the clients that are kept: sorted pairs."""
@@ -33,7 +34,7 @@ _TIMEOUT, _CONNECT_TIMEOUT = "60s", "10s"
 _KEYS = ("access_key_id", "aws_access_key_id", "secret_access_key", "aws_secret_access_key", "skip_signature")
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_ENDPOINT")
 _ALLOW_HTTP = ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP", "ALLOW_HTTP")
-_NEEDS_AWS = "Install what S3 needs: pip install 'carlake[aws]'"
+_NEEDS_AWS = f"Install what S3 needs, {to_install('aws')}"
 
 
 def options_of(properties: Mapping[str, str]) -> Options:

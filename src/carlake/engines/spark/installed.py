@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from carlake.errors import SettingsError
+from carlake.words import to_install
 
 NEEDED = ("pyspark", "sqlglot")
 
@@ -15,5 +16,5 @@ def check_installed() -> None:
     if missing:
         raise SettingsError(
             f"The engine 'spark' needs Spark, which is not installed: there is no {' and no '.join(missing)}.",
-            "Install it: pip install 'carlake[spark]'",
+            f"Install it, {to_install('spark')}",
         )

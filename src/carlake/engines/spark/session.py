@@ -20,6 +20,7 @@ from carlake.engines.spark.catalog_conf import catalog_packages, spark_catalog
 from carlake.errors import SettingsError
 from carlake.lake import Lake
 from carlake.settings import Settings
+from carlake.words import to_install
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -212,6 +213,6 @@ def _spark() -> Any:
         from pyspark.sql import SparkSession
     except ImportError:
         raise SettingsError(
-            "The engine 'spark' needs Spark, which is not installed.", "Install it: pip install 'carlake[spark]'"
+            "The engine 'spark' needs Spark, which is not installed.", f"Install it, {to_install('spark')}"
         ) from None
     return SparkSession
