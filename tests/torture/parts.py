@@ -157,7 +157,7 @@ def permutations(folder: Path, amount: Amount) -> Part:
 def hostile(folder: Path, amount: Amount) -> Part:
     """A full disk at every write, small files, few descriptors, little memory, a small real disk, a locked catalog."""
     matrix = Matrix("run", folder / "run")
-    part = Part({"writes with a full disk": 0, "limits": 0})
+    part = Part({"writes with a full disk": 0, "limits of file size, descriptors and memory": 0})
     for boundary in amount.some(writes(matrix)):
         part.wrong += fill(matrix, boundary)
         part.figures["writes with a full disk"] += 1
@@ -170,10 +170,8 @@ def hostile(folder: Path, amount: Amount) -> Part:
         code, wrong = suffer(matrix, limit, value)
         ended = [each for each in wrong if not each.startswith("the process ended")]
         part.wrong += [f"{limit.__name__} {value}: {each}" for each in ended]
-        part.figures["limits"] += 1
-        part.figures["of which the process was stopped by"] = part.figures.get(
-            "of which the process was stopped by", 0
-        ) + (code != 0)
+        part.figures["limits of file size, descriptors and memory"] += 1
+        part.figures["of them ended the process"] = part.figures.get("of them ended the process", 0) + (code != 0)
     part.wrong += _small_disk(folder / "disk", amount, part) + _locked(folder / "locked", amount.of(61), part)
     return part
 

@@ -1,4 +1,4 @@
-"""`make torture`: everything that can be done to a lake, in numbers. Takes an hour or two; parts and shares of it less.
+"""`make torture`: everything that can be done to a lake, in numbers. Takes some eight hours; parts and shares of it less.
 
     make torture                                      all of it
     make torture ARGS="--part kills --share 0.1"      50 SIGKILLs in place of 500
@@ -56,7 +56,7 @@ def main() -> int:
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "python": platform.python_version(),
         }
-        print(f"    {_told(done.figures)}; {len(done.wrong)} wrong; {seconds:.0f} s", flush=True)
+        print(f"    {told(done.figures)}; {len(done.wrong)} wrong; {seconds:.0f} s", flush=True)
         for each in done.wrong[:20]:
             print(f"    WRONG {each}", flush=True)
         _OUT.parent.mkdir(parents=True, exist_ok=True)
@@ -71,16 +71,44 @@ def with_figures(page: str, report: dict[str, Any]) -> str:
     lines = ["| part | figures | wrong | share of all | minutes |", "|---|---|---|---|---|"]
     for name, part in report.items():
         minutes = f"{part['seconds'] / 60:.1f}"
-        lines.append(f"| {name} | {_told(part['figures'])} | {len(part['wrong'])} | {part['share']:g} | {minutes} |")
+        lines.append(f"| {name} | {told(part['figures'])} | {len(part['wrong'])} | {part['share']:g} | {minutes} |")
     before, _, rest = page.partition(_BEGIN)
     after = rest.partition(_END)[2]
     return before + _BEGIN + "\n".join(lines) + "\n" + _END + after
 
 
-def _told(figures: dict[str, int | float]) -> str:
-    return ", ".join(
-        f"{number:,} {name}" if ": " not in name else f"{name} {number:,}" for name, number in figures.items()
-    )
+_ONE = {
+    "boundaries": "boundary",
+    "events": "event",
+    "faults": "fault",
+    "files and names lost or torn": "file or name lost or torn",
+    "limits of file size, descriptors and memory": "limit of file size, descriptors or memory",
+    "losses of power": "loss of power",
+    "objects": "object",
+    "objects beside another operation": "object beside another operation",
+    "operations": "operation",
+    "outcomes": "outcome",
+    "permutations": "permutation",
+    "runs of eight processes": "run of eight processes",
+    "seconds with a locked catalog": "second with a locked catalog",
+    "SIGKILLs": "SIGKILL",
+    "small disks": "small disk",
+    "steps at the most": "step at the most",
+    "times that was done": "time that was done",
+    "walks": "walk",
+    "writes with a full disk": "write with a full disk",
+}
+"""The names of figures, of which there is one."""
+
+
+def told(figures: dict[str, int | float]) -> str:
+    """Figures in one line; those whose names begin alike (`named: json`) share that beginning."""
+    groups: dict[str, list[str]] = {}
+    for name, number in figures.items():
+        group, _, kind = name.rpartition(": ")
+        said = f"{kind} {number:,}" if group else f"{number:,} {_ONE.get(name, name) if number == 1 else name}"
+        groups.setdefault(group, []).append(said)
+    return "; ".join(f"{group}: {', '.join(said)}" if group else ", ".join(said) for group, said in groups.items())
 
 
 if __name__ == "__main__":
