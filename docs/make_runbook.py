@@ -36,10 +36,10 @@ data file too. Then have it mended:
 
 ```sh
 carlake recover --dry-run
-carlake recover --yes
+carlake recover
 ```
 
-The first says every step and its reason. The second takes them, can be stopped and called again at any moment, checks every table
+The first says every step and its reason. The second takes them (it asks only before it gives up history; a script says `--yes`), can be stopped and called again at any moment, checks every table
 at the end, and names what could not be brought back. It deletes no file that anything could still be read from.
 
 For monitoring: `carlake doctor --json` ends with 0 when all is well and with 1 when something is wrong; `--fail-on error` lets
@@ -61,7 +61,7 @@ carlake deploy check --parameters parameters.toml
 ```
 
 which tries each part and one event all the way, and names the step that fails. `carlake doctor` and `carlake recover` work on it from any
-machine, with the [deployment's settings](how-to/first-event-on-aws.md#see-it). Names below are those of the default parameters. The
+machine, with the [deployment's settings](how-to/first-event-on-aws.md#from-your-own-machine). Names below are those of the default parameters. The
 commands of this section need an account, so no test runs them; [how they were checked instead](aws-unproved.md). Those of `aws` ask in the
 deployment's region: `export AWS_REGION=eu-west-1`.
 
