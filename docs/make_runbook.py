@@ -61,9 +61,9 @@ carlake deploy check --parameters parameters.toml
 ```
 
 which tries each part and one event all the way, and names the step that fails. `carlake doctor` and `carlake recover` work on it from any
-machine, with the [deployment's settings](how-to/first-event-on-aws.md#from-your-own-machine). Names below are those of the default parameters. The
-commands of this section need an account, so no test runs them; [how they were checked instead](aws-unproved.md). Those of `aws` ask in the
-deployment's region: `export AWS_REGION=eu-west-1`.
+machine, with the [deployment's settings](how-to/first-event-on-aws.md#from-your-own-machine): `carlake deploy environment` sets them. Names
+below are those of the default parameters. The commands of this section need an account, so no test runs them;
+[how they were checked instead](aws-unproved.md). Those of `aws` ask in the deployment's region: `export AWS_REGION=eu-west-1`.
 
 ### Access denied
 
