@@ -39,8 +39,9 @@ carlake recover --dry-run
 carlake recover
 ```
 
-The first says every step and its reason. The second takes them (it asks only before it gives up history; a script says `--yes`), can be stopped and called again at any moment, checks every table
-at the end, and names what could not be brought back. It deletes no file that anything could still be read from.
+The first says every step and its reason. The second takes them, can be stopped and called again at any moment, checks every table
+at the end, and names what could not be brought back. It asks only before it gives up history; a script says `--yes`. It deletes no
+file that anything could still be read from.
 
 For monitoring: `carlake doctor --json` ends with 0 when all is well and with 1 when something is wrong; `--fail-on error` lets
 warnings pass.

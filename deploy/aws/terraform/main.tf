@@ -5,7 +5,7 @@
 #   aws s3 cp --recursive FOLDER_OF_PACKAGE s3://BUCKET_OF_CODE/packages/carlake-VERSION-HASH/
 #   terraform apply ...
 #
-# The package (function.zip, the wheel, spark_job.py) has to lie in the bucket of code before the stack `compute` is made:
+# The package (function.zip, the wheel, spark_job.py, environment.tar.gz) has to lie in the bucket of code before the stack `compute` is made:
 # so the first apply ends before it.
 
 terraform {

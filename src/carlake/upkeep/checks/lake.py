@@ -9,7 +9,7 @@ from carlake.errors import NoLakeError, SettingsError
 from carlake.upkeep.checks.finding import Check, Found
 from carlake.upkeep.inspection.lake import Inspection
 
-_RECOVER = ("carlake recover --dry-run", "carlake recover --yes")
+_RECOVER = ("carlake recover --dry-run", "carlake recover")
 
 
 def _missing(lake: Inspection) -> Iterator[Found]:

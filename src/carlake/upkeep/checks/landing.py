@@ -26,7 +26,7 @@ ORPHAN_SECONDS = 3600
 _QUICK_ROWS = 2_000_000
 _NAMED = 5
 
-_RECOVER = ("carlake recover --dry-run", "carlake recover --yes")
+_RECOVER = ("carlake recover --dry-run", "carlake recover")
 
 
 def bronze_files(lake: Inspection) -> SnapshotFiles:
@@ -223,7 +223,7 @@ CHECKS = (
         "Names that carry the id of a process that is not there any more, or that are older than an hour.",
         "The next run removes its scratch files and goes on.",
         _crashed,
-        ("carlake run", "carlake recover --yes"),
+        ("carlake run", "carlake recover"),
     ),
     Check(
         "orphan-files",

@@ -18,7 +18,7 @@ from carlake.upkeep.inspection.lake import Inspection
 from carlake.upkeep.inspection.lineage import MetadataFile
 from carlake.words import count
 
-_RECOVER = ("carlake recover --dry-run", "carlake recover --yes")
+_RECOVER = ("carlake recover --dry-run", "carlake recover")
 _NAMED = 5
 
 
