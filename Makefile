@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 READY := .venv/.setup-done
 COMPLETE := .venv/.tests-setup-done
+DEPLOYS := .venv/.deploy-setup-done
 # Tests wait for servers, disks and clocks a third of their time: three share two cores well.
 WORKERS ?= 3
 
@@ -13,6 +14,17 @@ WORKERS ?= 3
 ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
 $(shell rm -f $(READY) $(COMPLETE))
 endif
+ifneq ($(shell cat $(DEPLOYS) 2>/dev/null),$(CURDIR))
+$(shell rm -f $(DEPLOYS))
+endif
+
+define NEED_PYTHON
+@test -n "$(PYTHON)" && "$(PYTHON)" -c "$(USABLE)" 2>/dev/null || { \
+	echo "carlake needs Python 3.11 or newer, with its venv module, and found none in $(or $(PYTHON),PATH)." >&2; \
+	echo "Install one (Debian, Ubuntu: apt install python3 python3-venv) or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; \
+	exit 1; }
+endef
+VENV = test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-tests servers servers-soon demo test test-all test-aws lint docs bench bench-spark bench-peers bench-scale bench-lambda torture torture-spark parity-files deploy-template clean
@@ -25,12 +37,9 @@ help: ## show this
 setup: $(READY) ## build .venv with what carlake needs on one machine, and what checks it
 
 $(READY): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" && "$(PYTHON)" -c "$(USABLE)" 2>/dev/null || { \
-		echo "carlake needs Python 3.11 or newer, with its venv module, and found none in $(or $(PYTHON),PATH)." >&2; \
-		echo "Install one (Debian, Ubuntu: apt install python3 python3-venv) or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; \
-		exit 1; }
+	$(NEED_PYTHON)
 	@echo "Building .venv with $$("$(PYTHON)" --version); this takes about a minute."
-	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
+	@$(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@# Installed without bytecode (PYTHONDONTWRITEBYTECODE, some images), every command would start three times slower.
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib src || true
@@ -43,6 +52,14 @@ $(COMPLETE): $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,spark,postgres,aws,servers,deploy,lambda,checks]'
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	@touch $@
+
+$(DEPLOYS): pyproject.toml constraints.txt
+	$(NEED_PYTHON)
+	@# An environment that has all that the tests need has this, too.
+	@test $(COMPLETE) -nt pyproject.toml || { \
+		echo "Adding what deploying needs to .venv; this takes some minutes."; \
+		{ $(VENV); } && $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deploy]'; }
+	@printf '%s' "$(CURDIR)" > $@
 
 servers-soon: setup-tests
 	@PYTHONPATH=tests $(BIN)/python -m servers.provide java postgres rest_catalog versitygw spark_submit
@@ -77,7 +94,7 @@ docs: setup ## the reference from the code, and in every other page what its com
 	@$(BIN)/python docs/make_runbook.py
 	@$(BIN)/python docs/run_pages.py
 
-deploy-template: setup-tests ## the CloudFormation templates, checked, in build/deploy (ARGS=parameters.toml)
+deploy-template: $(DEPLOYS) ## the CloudFormation templates, checked, in build/deploy (ARGS=parameters.toml)
 	@$(BIN)/python -m carlake_aws.templates build/deploy $(ARGS)
 
 bench: setup ## how fast, as ratios to DuckDB alone on the same input
