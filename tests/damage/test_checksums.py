@@ -111,7 +111,7 @@ def test_a_damaged_file_of_an_older_snapshot_is_found_too(house: Lakehouse, smal
     assert problem.table == SILVER and path.name in problem.what
 
 
-@pytest.mark.parametrize(("harm", "what"), [("cut", "bytes and not"), ("gone", "is missing")])
+@pytest.mark.parametrize(("harm", "what"), [("cut", "bytes long and not"), ("gone", "is missing")])
 def test_a_file_that_was_cut_or_removed_is_named(house: Lakehouse, harm: str, what: str) -> None:
     [path] = files_of(house, BRONZE, "*.parquet")
     if harm == "cut":
