@@ -189,7 +189,7 @@ def _place(landed: LandedObject, source_id: str, path: str, folder: str) -> str:
 
 def _has_other_names(path: str) -> bool:
     """Whether the file can be written under another name, too (a hard link): then the archive needs bytes of its own."""
-    return os.stat(path).st_nlink > 1
+    return os.lstat(path).st_nlink > 1
 
 
 def _link(path: str, target: str) -> bool:
