@@ -233,7 +233,7 @@ def test_without_any_node_it_says_what_brings_it(
     monkeypatch.setattr("carlake_aws.node.program", lambda: None)
     assert call(["deploy", "plan"]) == 1
     told = capsys.readouterr().err
-    assert "Node is not there" in told and "carlake[deploy]" in told
+    assert "Node is not there" in told and ".[deploy]" in told
 
 
 def test_no_way_to_aws_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:

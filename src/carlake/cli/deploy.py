@@ -12,6 +12,7 @@ import typer
 from carlake.cli.help import Command, Group
 from carlake.cli.invocation import Invocation, command
 from carlake.errors import SettingsError
+from carlake.words import to_install
 
 if TYPE_CHECKING:
     from carlake_aws.parameters import Parameters
@@ -354,18 +355,24 @@ def _parameters(given: Path | None, *, synthesizes: bool = True, packages: bool 
 def _needed(*, synthesizes: bool = True) -> None:
     """Say how to install what is missing, before anything imports it. Raises SettingsError."""
     if importlib.util.find_spec("carlake_aws") is None:
-        raise SettingsError("carlake_aws is not there: carlake was installed without it.", "pip install carlake")
+        raise SettingsError(
+            "carlake_aws is not there: carlake was installed without it.", _sentence(to_install("deploy"))
+        )
     missing = [name for name in ("aws_cdk", "cdk_nag", "cfnlint", "boto3") if importlib.util.find_spec(name) is None]
     if missing and synthesizes:
         raise SettingsError(
-            f"To deploy needs what is not installed: {', '.join(missing)}.", 'pip install "carlake[deploy]"'
+            f"To deploy needs what is not installed: {', '.join(missing)}.", _sentence(to_install("deploy"))
         )
     if synthesizes:
         from carlake_aws import node
 
         # Before anything imports CDK, which starts Node as it is imported.
         if not node.use():
-            raise SettingsError("Node is not there, which CDK runs in.", 'pip install "carlake[deploy]" brings it.')
+            raise SettingsError("Node is not there, which CDK runs in.", _sentence(to_install("deploy")))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _ask(invocation: Invocation, yes: bool, question: str) -> None:
