@@ -178,7 +178,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "the steps of archiving are in another order": Fault(
         "landing/archive.py",
-        "            if os.path.islink(path) or not _link(path, target):\n",
+        "            if os.path.islink(path) or _has_other_names(path) or not _link(path, target):\n",
         "            os.unlink(path) if not os.path.islink(path) else None\n"
         "            if os.path.islink(path) or not _link(path, target):\n",
         "tests/crashes/test_crash_points.py::test_a_run_that_is_killed_at_each_kind_of_boundary",
