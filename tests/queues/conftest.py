@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from carlake.storage import clients as clients_of_stores
 from carlake.storage.clients import forget_clients
 from servers import moto
 from servers.shared import Servers
@@ -118,6 +119,8 @@ def clients(server: moto.Server) -> Iterator[tuple[Any, Any]]:
 def place(server: moto.Server, clients: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
+    # A lake that other tests of this process keep open says how stores are reached that no lake has named.
+    monkeypatch.setattr(clients_of_stores, "_usual", [])
     forget_clients()
     name = f"fleet-{uuid4().hex[:8]}"
     s3, sqs = clients
