@@ -106,7 +106,7 @@ def test_every_duty_and_every_form_of_object(
             found.store.client().put_object(Bucket=bucket, Key=f"in/{name}", Body=body)
         answers = {duty: found.function.invoke({"duty": duty}) for duty in ("list", "refresh", "maintain")}
         assert [answer.error for answer in answers.values()] == ["", "", ""], found.function.said()
-        assert answers["list"].payload == {"duty": "list", "found": len(objects), "left": 0}
+        assert answers["list"].payload == {"duty": "list", "found": len(objects), "left": 0, "unreadable": 0}
         assert answers["refresh"].payload == {"duty": "refresh", "status": "succeeded"}
         assert [one for one in answers["maintain"].payload["done"] if one["error"]] == []
         assert found.function.starts == 1
