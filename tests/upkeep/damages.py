@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,14 @@ from carlake.engines.manifests import live_files
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
 from carlake.upkeep.inspection.lake import Inspection
-from lakes import ALERTS, BRONZE, MONTHLY, OPS_RUNS, QUARANTINE, SILVER, STATE, held, iceberg, lakehouse, put, rows_of
+from lakes import ALERTS, BRONZE, MONTHLY, OPS_RUNS, QUARANTINE, SILVER, STATE, held, iceberg, put, rows_of
 
 Contents = dict[str, Any]
 SETTINGS = Settings(threads=1)
 
-# Ahead of the tables that the tests make, however long the tests before these take.
-NOW = datetime.now(UTC) + timedelta(minutes=55)
-"""The clock of these lakes: snapshots have the time of the machine, so it cannot be another day."""
+# Ahead of the tables that the tests make, however long the tests before these take; and of the same day.
+_BEGAN = datetime.now(UTC)
+_AHEAD = min(_BEGAN + timedelta(minutes=55), datetime.combine(_BEGAN.date(), time.max, UTC))
 
 DERIVED = (SILVER, QUARANTINE, STATE, MONTHLY, ALERTS)
 
@@ -51,6 +51,11 @@ class Damage:
     do: Callable[[Path], str]
     check: str
     deep: bool = False
+
+
+def now() -> datetime:
+    """The clock of these lakes. Snapshots and commands have the machine's, so it is never behind, and never another day."""
+    return max(_AHEAD, datetime.now(UTC))
 
 
 def table_folder(root: Path, name: str) -> Path:
@@ -277,7 +282,7 @@ DAMAGES = (
 
 def opened(root: Path) -> Lakehouse:
     """The lake, at the tests' time."""
-    return lakehouse(root, at=NOW)
+    return Lakehouse.create(root, SETTINGS, clock=now)
 
 
 def contents(root: Path) -> Contents:
@@ -289,7 +294,7 @@ def contents(root: Path) -> Contents:
 
 def look(root: Path, *, deep: bool = True) -> Inspection:
     """A look at the lake, at the tests' time."""
-    return Inspection(root, SETTINGS, deep=deep, now=NOW)
+    return Inspection(root, SETTINGS, deep=deep, now=now())
 
 
 def expired_file(root: Path) -> str:

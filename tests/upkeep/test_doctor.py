@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from tests.cli.command_line import Said, say
 from tests.upkeep import damages
-from tests.upkeep.damages import DAMAGES, NOW, SETTINGS, Contents, contents, look, opened, table_folder
+from tests.upkeep.damages import DAMAGES, SETTINGS, Contents, contents, look, now, opened, table_folder
 from tests.upkeep.test_recover import files_of
 
 from carlake.lakehouse import Lakehouse
@@ -28,8 +28,6 @@ from carlake.upkeep.inspection.lake import Inspection
 from docs import make_runbook
 from lakes import ALERTS, STATE, put
 from landing.ordinary_user import open_to_all, ordinary_user
-
-LATER = NOW + timedelta(hours=2)
 
 
 def _wait_for_a_person(root: Path) -> None:
@@ -42,13 +40,13 @@ class Scenario:
 
     do      brings it about, and says what the finding must say
     first   what a person mends before the commands
-    now     the time of the look
+    later   how long after it is looked
     code    how the last command ends
     """
 
     do: Callable[[Path], str]
     first: Callable[[Path], None] = _wait_for_a_person
-    now: datetime = NOW
+    later: timedelta = timedelta()
     deep: bool = False
     code: int = 0
     where: Callable[[Path], Path] = field(default=lambda root: root)
@@ -82,8 +80,8 @@ def _definition(root: Path) -> str:
 
 def _day_ahead(root: Path) -> str:
     with opened(root) as house:
-        house.run(today=NOW.date() + timedelta(days=40))
-    return f"today is {NOW.date()}"
+        house.run(today=now().date() + timedelta(days=40))
+    return f"today is {now().date()}"
 
 
 def _held(root: Path) -> str:
@@ -112,7 +110,7 @@ def _waits(root: Path) -> str:
 def _orphan(root: Path) -> str:
     path = table_folder(root, STATE) / "data" / "nobodys.parquet"
     path.write_bytes(b"half a file")
-    os.utime(path, (NOW.timestamp() - 7200,) * 2)
+    os.utime(path, (now().timestamp() - 7200,) * 2)
     return "1 file of 11 bytes"
 
 
@@ -127,7 +125,7 @@ SCENARIOS: dict[str, Scenario] = {
     "lake-moved": Scenario(damages.moved_here),
     "catalog-unreachable": Scenario(_locked, first=_unlock),
     "landing-unreadable": Scenario(_from_the_list("landing-unreadable").do, first=_remove_link),
-    "landing-waits": Scenario(_waits, now=LATER),
+    "landing-waits": Scenario(_waits, later=timedelta(hours=2)),
     "definition": Scenario(_definition),
     "day-ahead": Scenario(_day_ahead),
     "held": Scenario(_held),
@@ -171,7 +169,7 @@ def test_the_commands_of_a_check_mend_what_it_finds(lake: Path, rows: Contents, 
     said = scenario.do(lake)
 
     def found() -> list[str]:
-        lake_now = Inspection(lake, deep=scenario.deep, now=scenario.now)
+        lake_now = Inspection(lake, deep=scenario.deep, now=now() + scenario.later)
         findings = diagnose(lake_now).findings
         assert not any("could not be checked" in f.what for f in findings), findings
         return [f"{f.where}: {f.what}" for f in findings if f.check == name]
@@ -260,7 +258,7 @@ def test_a_newer_lake_is_left_alone(lake: Path) -> None:
 def test_settings_that_cannot_be_read_are_named(lake: Path, line: str) -> None:
     toml = lake / "carlake.toml"
     toml.write_text(f"{line}\n" + toml.read_text())
-    found = diagnose(Inspection(lake, now=NOW)).findings
+    found = diagnose(Inspection(lake, now=now())).findings
     assert found and {f.check for f in found} <= {"settings", "lake-file"}, found
 
 
@@ -271,15 +269,15 @@ def test_an_engine_that_is_not_installed_is_named(lake: Path, monkeypatch: pytes
     refused = say("run", "--lake", lake)
     assert refused.code == 1 and f"no {package}" in refused.err
     assert "pip install -c constraints.txt -e '.[spark]'" in refused.err and "Unexpected" not in refused.err
-    found = [f for f in diagnose(Inspection(lake, now=NOW)).findings if f.check == "settings"]
+    found = [f for f in diagnose(Inspection(lake, now=now())).findings if f.check == "settings"]
     assert len(found) == 1 and "'.[spark]'" in found[0].what
 
 
 def test_times_in_the_future(lake: Path) -> None:
-    past = NOW - timedelta(days=1)
+    past = now() - timedelta(days=1)
     found = diagnose(Inspection(lake, SETTINGS, now=past)).findings
     assert {f.check for f in found} == {"clock", "day-ahead"}
-    put(lake / "landing" / "soon.json", "{}", modified=NOW + timedelta(days=1))
+    put(lake / "landing" / "soon.json", "{}", modified=now() + timedelta(days=1))
     ahead = [f for f in diagnose(look(lake, deep=False)).findings if f.check == "clock"]
     assert [f.where for f in ahead] == [str(lake / "landing" / "soon.json")]
 
@@ -354,4 +352,4 @@ def test_a_check_that_breaks_is_a_finding_and_stops_no_other(lake: Path) -> None
     (lake / "landing").write_text("a file where a folder should be")
     found = diagnose(look(lake)).findings
     assert any(f.where == STATE and f.check == "metadata-damaged" for f in found)
-    assert Lakehouse.doctor(lake, SETTINGS, clock=lambda: NOW).is_well() is False
+    assert Lakehouse.doctor(lake, SETTINGS, clock=now).is_well() is False

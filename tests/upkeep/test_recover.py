@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 from tests.upkeep.damages import (
     DAMAGES,
-    NOW,
     SETTINGS,
     Contents,
     Damage,
@@ -18,6 +17,7 @@ from tests.upkeep.damages import (
     data_files,
     look,
     manifests,
+    now,
     opened,
     pointer,
 )
@@ -36,7 +36,7 @@ from lakes import BRONZE, SILVER, bookmark, iceberg, rows_of
 
 def recovered(root: Path, **how: Any) -> Recovery:
     """Recover the lake, at the tests' time."""
-    done = Lakehouse.recover(root, SETTINGS, clock=lambda: NOW, **how)
+    done = Lakehouse.recover(root, SETTINGS, clock=now, **how)
     assert done.ok, done.verification.problems
     return done
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from tests.upkeep.damages import NOW, contents, data_files, look, opened
+from tests.upkeep.damages import contents, data_files, look, now, opened
 from tests.upkeep.test_recover import recovered
 
 from carlake.engines.manifests import live_files
@@ -19,7 +19,7 @@ from lakes import ALERTS, BRONZE, SILVER, STATE, rows_of
 def test_rows_whose_records_retention_removed_are_kept(lake: Path) -> None:
     """Silver is made again from bronze, and what bronze has no records of any more stays as it was."""
     settings = Settings(threads=1, bronze_retention_days=1)
-    later = NOW + timedelta(days=10)
+    later = now() + timedelta(days=10)
     with Lakehouse.open(lake, settings, clock=lambda: later) as house:
         context = house.context(trigger="maintain")
         with context.engine.session():
@@ -46,7 +46,7 @@ def test_ledger_rows_that_are_lost_come_back_from_silver(lake: Path) -> None:
         before = rows_of(house, SILVER)
     for path in data_files(lake, BRONZE):
         path.unlink()
-    done = Lakehouse.recover(lake, settings, clock=lambda: NOW)
+    done = Lakehouse.recover(lake, settings, clock=now)
     assert done.ok, done.verification.problems
     with opened(lake) as house:
         assert rows_of(house, SILVER) == before

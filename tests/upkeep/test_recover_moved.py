@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.upkeep.damages import NOW, SETTINGS, Contents, contents, data_files, look, opened, pointer
+from tests.upkeep.damages import SETTINGS, Contents, contents, data_files, look, now, opened, pointer
 from tests.upkeep.test_recover import Stopped, actions, files_of, recovered
 
 from carlake.errors import LakeError
@@ -139,7 +139,7 @@ def test_settings_survive_a_move(lake: Path) -> None:
     lake.rename(moved)
     toml = moved / "carlake.toml"
     toml.write_text(toml.read_text().replace('# after_landing = "move"', 'after_landing = "leave"'))
-    Lakehouse.recover(moved, clock=lambda: NOW)
+    Lakehouse.recover(moved, clock=now)
     with Lakehouse.open(moved) as house:
         assert house.settings.after_landing == "leave"
     assert toml.read_text().count("[lake]") == 1

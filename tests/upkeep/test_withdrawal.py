@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.upkeep.damages import NOW, cut, manifests
+from tests.upkeep.damages import cut, manifests, now
 
 from carlake.lakehouse import Lakehouse
 from carlake.tables.declare import BRONZE, GOLD, SILVER
@@ -83,7 +83,7 @@ def test_no_recovery_takes_it_in_again(house: Lakehouse, tmp_path: Path) -> None
     # With a newest manifest that cannot be read, every data file in the folder counts.
     for manifest in manifests(root, BRONZE):
         cut(manifest)
-    found = Lakehouse.recover(root, clock=lambda: NOW)
+    found = Lakehouse.recover(root, clock=now)
     assert found.ok and not found.lost, found
     with lakehouse(root) as house:
         assert _rows(house) == before
