@@ -77,7 +77,12 @@ def crash_points(folder: Path, amount: Amount) -> Part:
         part.wrong += [f"{name}: another number of boundaries each time: {numbers}"] if len(numbers) > 1 else []
         part.figures["boundaries"] += max(numbers)
         part.figures["killed"] += sum(killed for _, killed, _ in told)
-        part.wrong += [f"{name}: {each}" for _, _, wrong in told for each in wrong]
+        wrongs = [f"{name}: {each}" for _, _, wrong in told for each in wrong]
+        part.wrong += wrongs
+        # All of it takes an hour: whoever breaks it off has what was done.
+        print(f"    {name}: {sum(killed for _, killed, _ in told)} of {max(numbers)}; {len(wrongs)} wrong", flush=True)
+        for each in wrongs:
+            print(f"    WRONG {each}", flush=True)
     return part
 
 
