@@ -287,7 +287,7 @@ class Lakehouse(Mending):
     def verify(self, *, deep: bool = False) -> Verification:
         """Check every table against what it is made from, each at its own bookmark; changes nothing.
 
-        `deep` also compares every file, those of older snapshots too, with the checksum in its name.
+        `deep` also compares every file, those of older snapshots and of the archive too, with its checksum.
         """
         from carlake.look.verify import verify
 

@@ -122,6 +122,17 @@ def test_a_file_that_was_cut_or_removed_is_named(house: Lakehouse, harm: str, wh
     assert problem.table == BRONZE and path.name in problem.what and what in problem.what
 
 
+def test_an_archived_object_that_changed_is_named(small_folder: Path) -> None:
+    with lakehouse(small_folder / "lake") as house:
+        put(house.lake.landing / "first.json", FIRST)
+        assert house.run().status == "succeeded" and house.verify(deep=True).ok
+        [path] = [path for path in house.lake.archive.rglob("first.json") if path.is_file()]
+        flip(path, 100)
+        assert house.verify().ok, "its records are in bronze"
+        [problem] = house.verify(deep=True).problems
+        assert (problem.kind, problem.keys) == ("archived object damaged", (str(path),))
+
+
 def test_damaged_rows_are_not_carried_over_into_another_file(house: Lakehouse, small_folder: Path) -> None:
     """A copy-on-write would read the wrong value and give it a file with a good checksum."""
     [path] = files_of(house, SILVER, "*.parquet")

@@ -357,7 +357,10 @@ def trace(
 def verify(
     invocation: Invocation,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Compare every file, of older snapshots too, with its checksum.")
+        bool,
+        typer.Option(
+            "--deep", help="Compare every file, of older snapshots and of the archive too, with its checksum."
+        ),
     ] = False,
 ) -> None:
     """Prove that every table is what its source gives.

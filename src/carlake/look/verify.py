@@ -15,7 +15,7 @@ from carlake.catalogs.by_name import forget_metadata
 from carlake.engines.manifests import forget_cached, live_files, quiet_between
 from carlake.engines.protocol import Changed, Relation
 from carlake.errors import CarlakeError
-from carlake.landing.archived import archived
+from carlake.landing.archived import archived, is_named_rightly
 from carlake.landing.forgotten import FORGOTTEN_HASH
 from carlake.landing.listing import list_landing
 from carlake.look.deep import catalog_damage, damaged_files
@@ -84,7 +84,8 @@ class Verification:
 def verify(house: Lakehouse, *, deep: bool = False) -> Verification:
     """Check the whole lake; changes nothing. Reads every row, so it takes about as long as landing them did.
 
-    `deep` compares every file of every table, those of older snapshots too, with the checksum in its name.
+    `deep` compares every file of every table, those of older snapshots too, with the checksum in its name, and every
+    archived object with the hash in its place.
     """
     # What counts is what lies in the files now.
     forget_cached()
@@ -140,7 +141,7 @@ def verify(house: Lakehouse, *, deep: bool = False) -> Verification:
             )
         )
     if deep:
-        problems += _damage(house, context)
+        problems += [*_damage(house, context), *_damaged_archive(house.archive)]
     waiting = list_landing(house.landing).objects
     return Verification(
         files=counts["files"],
@@ -285,6 +286,17 @@ def _archive(archive: str, ledger: set[str]) -> Iterator[Difference]:
         if source_id not in ledger:
             names = tuple(landed.uri for landed in places[:_NAMED])
             yield Difference(BRONZE, "archived object missing", "an archived object is not in bronze", names)
+
+
+def _damaged_archive(archive: str) -> Iterator[Difference]:
+    """Archived objects whose content is not what was landed. One that is rewritten meanwhile is looked at twice."""
+    suspects = [landed.uri for _, places in archived(archive) for landed in places if not is_named_rightly(landed)]
+    again = (
+        [landed for _, places in archived(archive) for landed in places if landed.uri in suspects] if suspects else []
+    )
+    for uri in (landed.uri for landed in again if not is_named_rightly(landed)):
+        what = "an archived object is not what was landed; bring it back from a backup, for a rebuild from the archive"
+        yield Difference(BRONZE, "archived object damaged", what, (uri,))
 
 
 def _table(
