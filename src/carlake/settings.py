@@ -19,6 +19,7 @@ from pydantic import ByteSize, SecretStr, ValidationError
 
 from carlake.errors import SettingsError
 from carlake.settings_keys import CATALOGS, KEY_FILES, PATH_KEYS, SECRET_KEYS, Keys, engine_name, nearest
+from carlake.words import sentence
 
 __all__ = ["CATALOGS", "PREFIX", "Setting", "Settings", "SettingsText", "commented", "engine_name", "reference"]
 
@@ -204,8 +205,7 @@ def _only_the_lakes_own(path: Path | SettingsText, text: str, table: Any) -> Non
         if key not in _LAKES_OWN:
             raise SettingsError(
                 f"{path}:{_line_of(text, key)}: {key!r} stands under [lake], which is the lake's own, and is no setting.",
-                _sentence(nearest(key, Settings.model_fields))
-                + " A setting belongs above [lake]: move the line there.",
+                sentence(nearest(key, Settings.model_fields)) + " A setting belongs above [lake]: move the line there.",
             )
 
 
@@ -239,7 +239,7 @@ def _line_of(text: str, key: str) -> int:
 
 def _known(key: str, where: str) -> None:
     if key not in Settings.model_fields:
-        raise SettingsError(f"{where}: there is no setting {key!r}.", _sentence(nearest(key, Settings.model_fields)))
+        raise SettingsError(f"{where}: there is no setting {key!r}.", sentence(nearest(key, Settings.model_fields)))
 
 
 def _refusal(error: ValidationError, given: Mapping[str, _Given]) -> SettingsError:
@@ -260,18 +260,12 @@ def _refusal(error: ValidationError, given: Mapping[str, _Given]) -> SettingsErr
             lines.append(f"{where}setting {key!r}: {message}")
         else:
             lines.append(f"{where}setting {key!r} is {_short(item['input'])}: {message}")
-    return SettingsError("\n".join(_sentence(line) for line in lines))
+    return SettingsError("\n".join(sentence(line) for line in lines))
 
 
 def _short(value: Any) -> str:
     text = str(value) if isinstance(value, Path) else repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _sentence(text: str) -> str:
-    # A first word with a mark inside is a path, with its line: s.toml:1:
-    text = text[:1].upper() + text[1:] if text.split(" ")[0].rstrip(":,").isalpha() else text
-    return text if text.endswith((".", "?")) else text + "."
 
 
 def _type_text(annotation: Any) -> str:

@@ -14,11 +14,11 @@ from carlake.aws.deployed import open_deployed
 from carlake.lakehouse import Lakehouse
 from carlake.tables.declare import BRONZE, GOLD, SILVER
 from carlake_aws.lake_settings import settings
-from carlake_aws.names import Names
+from carlake_aws.names import CANARY, Names
 
 TABLES = (BRONZE, SILVER, *GOLD)
 """Every table that the event reaches: it tells of a trip, and it speeds."""
-FOLDER, _CAR = "carlake-check", "CARLAKE-CHECK-"
+FOLDER = "carlake-check"
 
 Rows = dict[str, int]
 
@@ -33,7 +33,7 @@ class Canary:
     @classmethod
     def new(cls) -> Canary:
         """Another one each time: it may be landed while others are checked."""
-        return cls(f"{_CAR}{uuid4().hex[:12].upper()}", datetime.now(UTC))
+        return cls(f"{CANARY}{uuid4().hex[:12].upper()}", datetime.now(UTC))
 
     def key(self, names: Names) -> str:
         """Where it lands."""
@@ -124,7 +124,7 @@ class Tables:
                     found.add(one["Key"].removeprefix(folder).removesuffix(".json"))
                     _delete(s3, bucket, one["Key"])
         moment = f"TIMESTAMPTZ '{before:%Y-%m-%d %H:%M:%S}+00'"
-        theirs = f"event_id LIKE '{_CAR}%' OR source_uri LIKE '%/{FOLDER}/{_CAR}%'"
+        theirs = f"event_id LIKE '{CANARY}%' OR source_uri LIKE '%/{FOLDER}/{CANARY}%'"
         return len(found | self._remove(f"({theirs}) AND ingested_at < {moment}", s3))
 
     def _remove(self, known_by: str, s3: Any) -> set[str]:

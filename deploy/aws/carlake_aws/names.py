@@ -34,6 +34,10 @@ PACKAGES = "packages"
 """Each package that was built lies below this in the bucket of code."""
 
 
+CANARY = "CARLAKE-CHECK-"
+"""The cars of checks begin so, and no other: their objects may be deleted from the archive."""
+
+
 @dataclass(frozen=True)
 class Names:
     """The names of one deployment.

@@ -7,10 +7,10 @@ event of the check and remove every trace of it.
 
 from __future__ import annotations
 
-from carlake_aws.names import BUCKETS, Names
+from carlake_aws.names import BUCKETS, CANARY, Names
 from carlake_aws.statements import Statement
 
-_CANARY, _TRIAL = "CARLAKE-CHECK-", ".carlake-try-"
+_TRIAL = ".carlake-try-"
 _ASKED = "The service answers about the deployment's own alone where it can be told so; here AWS allows nothing but *."
 _ERRORS = "It is called when the event of a check does not arrive."
 
@@ -108,7 +108,7 @@ def looking(names: Names) -> tuple[Statement, ...]:
         Statement(
             "RemoveOneEvent",
             ("s3:DeleteObjectVersion",),
-            (names.objects_arn("archive", f"*/{_CANARY}"),),
+            (names.objects_arn("archive", f"*/{CANARY}"),),
             "The check lets maintenance archive its event, and takes it from there; nothing else bears its name.",
             wildcard="The archive names a place by the content; the check's events are told by the end.",
         ),

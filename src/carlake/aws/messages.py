@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from carlake.aws.budget import Budget
 from carlake.lakehouse import Lakehouse
 from carlake.landing.landed import LandedObject, UnreadableError
-from carlake.landing.listing import in_progress
+from carlake.landing.listing import is_hidden
 from carlake.landing.wholeness import READY
 from carlake.queue.messages import Arrival, parse, uri_of
 from carlake.queue.sqs import Received
@@ -112,32 +112,18 @@ def _looked_up(arrival: Arrival, prefix: str, by_marker: bool) -> LandedObject |
     Where markers say what is whole, an object is taken by its marker's message; what a folder's marker releases is left
     to the listing.
     """
+    from carlake.landing import versions
+
     uri = uri_of(arrival, prefix)
     if uri is None:
         return NOT_OURS
     if by_marker and uri.endswith(READY):
         uri, arrival = uri.removesuffix(READY), replace(arrival, version="")
-    elif by_marker and not _is_there(f"{uri}{READY}"):
+    elif by_marker and versions.current(f"{uri}{READY}") is None:
         return NO_MARKER
-    if any(map(in_progress, uri.removeprefix(f"{prefix.rstrip('/')}/").split("/"))):
+    if is_hidden(uri, prefix):
         return HIDDEN
-    return _find(uri, arrival) or GONE
-
-
-def _is_there(uri: str) -> bool:
-    from carlake.landing import versions
-
-    return versions.current(uri) is not None
-
-
-def _find(uri: str, arrival: Arrival) -> LandedObject | None:
-    """The object in the version that the message names, which may have been overwritten since. Raises UnreadableError."""
-    from carlake.landing import stores, versions
-
-    there = versions.current(uri)
-    if not arrival.version or (there is not None and there[1] == arrival.version):
-        return there[0] if there is not None else None
-    return stores.head(uri, arrival.version)
+    return versions.find(uri, arrival.version) or GONE
 
 
 def _parts(objects: dict[Key, LandedObject]) -> Iterator[dict[Key, LandedObject]]:

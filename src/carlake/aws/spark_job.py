@@ -26,6 +26,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from carlake.errors import CarlakeError, NotFoundError
+from carlake.words import sentence
 
 if TYPE_CHECKING:
     from carlake.lakehouse import Lakehouse
@@ -115,9 +116,7 @@ def parsed(arguments: Sequence[str]) -> Job:
             job.given[key] = value
         elif name not in _FLAGS and name not in _GLUES and not _is_glues(name):
             known = (*_OPTIONS, *_FLAGS, *Settings.model_fields)
-            raise UsageError(
-                f"There is no option --{name}, nor a setting of this name.", _sentence(nearest(key, known))
-            )
+            raise UsageError(f"There is no option --{name}, nor a setting of this name.", sentence(nearest(key, known)))
     if words and words[0] in COMMANDS:
         job.command = words.pop(0)
     job.names += words
@@ -151,11 +150,6 @@ def _is_glues(name: str) -> bool:
     from carlake.settings import Settings
 
     return name in _GLUES or ("-" in name and name.replace("-", "_") not in Settings.model_fields)
-
-
-def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def _day(text: str) -> date:

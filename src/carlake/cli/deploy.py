@@ -356,23 +356,19 @@ def _needed(*, synthesizes: bool = True) -> None:
     """Say how to install what is missing, before anything imports it. Raises SettingsError."""
     if importlib.util.find_spec("carlake_aws") is None:
         raise SettingsError(
-            "carlake_aws is not there: carlake was installed without it.", _sentence(to_install("deploy"))
+            "carlake_aws is not there: carlake was installed without it.", f"Install it, {to_install('deploy')}"
         )
     missing = [name for name in ("aws_cdk", "cdk_nag", "cfnlint", "boto3") if importlib.util.find_spec(name) is None]
     if missing and synthesizes:
         raise SettingsError(
-            f"To deploy needs what is not installed: {', '.join(missing)}.", _sentence(to_install("deploy"))
+            f"To deploy needs what is not installed: {', '.join(missing)}.", f"Install it, {to_install('deploy')}"
         )
     if synthesizes:
         from carlake_aws import node
 
         # Before anything imports CDK, which starts Node as it is imported.
         if not node.use():
-            raise SettingsError("Node is not there, which CDK runs in.", _sentence(to_install("deploy")))
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+            raise SettingsError("Node is not there, which CDK runs in.", f"Install it, {to_install('deploy')}")
 
 
 def _ask(invocation: Invocation, yes: bool, question: str) -> None:

@@ -95,19 +95,13 @@ def progress_text(change: Callable[[str], None]) -> Callable[[str, int], None]:
 def _plan_without_lake(invocation: Invocation, paths: list[str]) -> None:
     from carlake.cli.report import plan_document, show_plan
     from carlake.lake import refuse
-    from carlake.lakehouse import RunPlan
+    from carlake.lakehouse import RunPlan, problems
     from carlake.landing.listing import list_landing, list_paths
-    from carlake.refresh.report import Problem
 
     refuse(invocation.folder)
     landing = invocation.load_settings().landing or str(invocation.folder / "landing")
     found = list_paths(paths) if paths else list_landing(landing)
-    plan = RunPlan(
-        tuple(found.objects),
-        tuple(Problem(item.uri, item.why, item.advice) for item in found.unreadable),
-        (),
-        found.notes,
-    )
+    plan = RunPlan(tuple(found.objects), tuple(problems(found)), (), found.notes)
     if invocation.json:
         invocation.document(plan_document(plan))
     invocation.screen.line(f"A lake would be made at {invocation.folder.absolute()}")

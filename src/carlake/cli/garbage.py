@@ -10,15 +10,12 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_SELDOM = (100_000, 20, 20)
-_own: list[tuple[int, int, int]] = []
+_SELDOM, _USUAL = (100_000, 20, 20), gc.get_threshold()
 
 
 def seldom() -> None:
     """For a command that imports much and lives shortly: to look as often as Python does costs a fifth of its start."""
-    if gc.get_threshold() != _SELDOM:
-        _own[:] = [gc.get_threshold()]
-        gc.set_threshold(*_SELDOM)
+    gc.set_threshold(*_SELDOM)
 
 
 @contextmanager
@@ -26,8 +23,7 @@ def as_python_does() -> Iterator[None]:
     """For a service: look as often as Python does by itself, but no more at what was there when it began."""
     gc.collect()
     gc.freeze()
-    if _own:
-        gc.set_threshold(*_own.pop())
+    gc.set_threshold(*_USUAL)
     try:
         yield
     finally:

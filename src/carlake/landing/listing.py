@@ -315,6 +315,11 @@ def in_progress(name: str) -> bool:
     return name.startswith((".", "_")) or name.lower().endswith((".tmp", ".part"))
 
 
+def is_hidden(uri: str, prefix: str) -> bool:
+    """Whether an object's name, or that of a folder between it and the prefix that it lies in, is such a name."""
+    return any(map(in_progress, uri.removeprefix(f"{prefix.rstrip('/')}/").split("/")))
+
+
 def _left_by_a_crash(folder: os.DirEntry[str]) -> bool:
     if not folder.name.startswith(MOVING):
         return False

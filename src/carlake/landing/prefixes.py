@@ -6,7 +6,7 @@ import os
 
 from carlake.errors import SettingsError
 from carlake.lake import Lake
-from carlake.landing.listing import in_progress
+from carlake.landing.listing import is_hidden
 from carlake.settings import Settings
 from carlake.storage import clients as store_clients
 from carlake.storage.clients import Options, options_of, use
@@ -35,7 +35,7 @@ def keep_apart(lake: Lake, settings: Settings) -> None:
     below = _place(landing).rstrip("/") + "/"
     for name, place in others.items():
         inner = _place(place).rstrip("/") + "/"
-        if inner.startswith(below) and not any(map(in_progress, inner.removeprefix(below).split("/"))):
+        if inner.startswith(below) and not is_hidden(inner, below):
             raise SettingsError(
                 f"The lake's {name}, {place}, lies in its landing, {landing}: what it holds would be landed and moved.",
                 f"Set landing to a prefix that holds nothing else, or {name} to a place outside of it.",

@@ -117,6 +117,18 @@ def current(uri: str) -> tuple[LandedObject, str] | None:
     return stores.as_landed(base, meta), stores.version_in(meta)
 
 
+def find(uri: str, version_id: str = "") -> LandedObject | None:
+    """The object at a uri, in the version of that id ("": the newest), which may have been overwritten or deleted since.
+
+    Each version is an object that arrived, so it counts for as long as the store has it. The newest is read by its name
+    alone, which needs no further right. Raises UnreadableError.
+    """
+    there = current(uri)
+    if not version_id or (there is not None and there[1] == version_id):
+        return there[0] if there is not None else None
+    return stores.head(uri, version_id)
+
+
 def delete_as_read(landed: LandedObject, version_id: str | None = None) -> Deleted:
     """Delete an object as it was read, and nothing else that bears or bore its name.
 

@@ -20,8 +20,9 @@ NEWEST = "last"
 
 _DONE = f"({', '.join(quoted(status) for status in DONE)})"
 
-# A run's status by its steps' (`run_status` says the same of a run's rows), as the run itself reports it: failed where nothing went well or nothing could land,
+# A run's status by its steps', as the run itself reports it: failed where nothing went well or nothing could land,
 # partial where a table failed or was left, or an object could not be taken in (bronze then says so in `error`).
+# `run_status` says the same of the rows of one run.
 _RUNS = f"""SELECT run_id,
        any_value("trigger") AS "trigger",
        CASE WHEN bool_and(status = 'failed') OR bool_or(status = 'failed' AND step = '{BRONZE}') THEN 'failed'

@@ -47,11 +47,13 @@ def arrivals(
                 f"A queue tells of objects in S3, and {prefix} is not there.",
                 "Name what to watch: carlake watch s3://BUCKET/PREFIX --queue URL; or set landing to such a URI.",
             )
+    from carlake.landing import versions
+
     figures.queue = QueueFigures()
     consumer = Consumer(
         queue,
         prefixes,
-        _find,
+        versions.find,
         house.journal,
         figures.queue,
         hint=hint,
@@ -60,20 +62,6 @@ def arrivals(
         by_marker=house.settings.whole_when == "marker",
     )
     return Arrivals(prefixes, list_seconds, consumer)
-
-
-def _find(uri: str, version_id: str) -> LandedObject | None:
-    """The object at a uri, in the version of that id, which may have been overwritten or deleted since.
-
-    Each version is an object that arrived, so it counts for as long as the store has it. The newest is read by its name
-    alone, which needs no further right. Raises UnreadableError.
-    """
-    from carlake.landing import stores, versions
-
-    there = versions.current(uri)
-    if not version_id or (there is not None and there[1] == version_id):
-        return there[0] if there is not None else None
-    return stores.head(uri, version_id)
 
 
 class Arrivals:

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from carlake.errors import QueueError
 from carlake.journal import Journal
 from carlake.landing.landed import LandedObject, UnreadableError, shown
-from carlake.landing.listing import in_progress
+from carlake.landing.listing import is_hidden
 from carlake.landing.wholeness import FOLDER_READY, READY
 from carlake.queue.messages import Arrival, parse, uri_of
 from carlake.queue.sqs import LONGEST_POLL_SECONDS, MOST_AT_ONCE, Queue, Received
@@ -249,13 +249,13 @@ class Consumer:
             return
         prefix, uri = uris[0]
         version = arrival.version
-        *folders, name = uri.removeprefix(f"{prefix}/").split("/")
+        name = uri.rpartition("/")[2]
         if self._by_marker and (name == FOLDER_READY or name.endswith(READY)):
             read.marker = True
             if name == FOLDER_READY:
                 return
-            uri, name, version = uri.removesuffix(READY), name.removesuffix(READY), ""
-        if any(map(in_progress, (*folders, name))):
+            uri, version = uri.removesuffix(READY), ""
+        if is_hidden(uri, prefix):
             read.skipped.append((HIDDEN, uri))
         elif (landed := self._find(uri, version)) is None:
             read.skipped.append((GONE, uri))
