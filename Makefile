@@ -7,6 +7,8 @@ BIN := .venv/bin
 READY := .venv/.setup-done
 COMPLETE := .venv/.tests-setup-done
 DEPLOYS := .venv/.deploy-setup-done
+# What starts a process often would otherwise compile carlake anew each time.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests wait for servers, disks and clocks a third of their time: three share two cores well.
 WORKERS ?= 3
 

@@ -17,8 +17,8 @@ from order.histories import RUNS, Object, arrangement, history
 
 # A lake costs time, and histories without a common car are independent: several are played in one lake, each in an
 # arrangement of its own.
-_TOGETHER = 8
-_EXAMPLES = 9
+_TOGETHER = 14
+_EXAMPLES = 5
 _CASES = 200
 
 HISTORIES = st.tuples(*(history(f"H{number}") for number in range(_TOGETHER)))

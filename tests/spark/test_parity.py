@@ -1,4 +1,4 @@
-"""Three lakes of the same input, by the embedded engine, by Spark, and by both in turn: every table is the same, row for row."""
+"""Lakes of the same input, by the embedded engine, and by it and Spark in turn: every table is the same, row for row."""
 
 from __future__ import annotations
 
@@ -134,8 +134,8 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Story]:
     everything(folder)
     return {
         "embedded": Story(folder, "embedded", ("duckdb", "duckdb", "duckdb")),
-        "spark": Story(folder, "spark", ("spark", "spark", "spark")),
-        "in turn": Story(folder, "in turn", ("duckdb", "spark", "duckdb")),
+        "Spark begins": Story(folder, "Spark begins", ("spark", "duckdb", "spark")),
+        "Spark goes on": Story(folder, "Spark goes on", ("duckdb", "spark", "duckdb")),
     }
 
 
@@ -190,13 +190,14 @@ def test_nothing_is_left_over_and_all_is_found(stories: dict[str, Story], pytest
                 assert {ref for ref in table.metadata.refs if not ref.startswith("run_")} == {"main"}
                 told[name] = (len(table.metadata.snapshots), table.metadata.last_sequence_number, mark.definition)
             kept[story.name] = told
-    assert kept["spark"] == kept["embedded"] == kept["in turn"]
+    assert kept["Spark begins"] == kept["embedded"] == kept["Spark goes on"]
 
 
 def test_each_run_says_what_computed_it(stories: dict[str, Story], pytestconfig: pytest.Config) -> None:
     last = last_part(pytestconfig)
-    stories["in turn"].run(last)
-    with stories["in turn"].open("duckdb", adopting=True) as house:
+    story = stories["Spark goes on"]
+    story.run(last)
+    with story.open("duckdb", adopting=True) as house:
         made = [
             snapshot.summary.additional_properties["carlake.engine"]
             for snapshot in iceberg(house, SILVER).metadata.snapshots
