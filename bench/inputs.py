@@ -22,6 +22,8 @@ from figures import BenchError
 from measure import HERE, measured, script
 
 EVENTS_PER_CAR = 1000  # over 90 days: one in about two hours
+MOST_AT_ONCE = 1_000_000
+"""A lake of more events is made of fleets of so many: one file of ten times as much has 19 GB."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Spec:
     cars           how many cars share them
     duplicates, bad, corrections, stale, late  shares, as `carlake.simulator.fleet.Fleet` has them
     follows        the events come after the 90 days of the fleet with the same cars and none has an id of that fleet's
+    another        another fleet of the same size for each number, of cars that no other has
     """
 
     events: int
@@ -43,6 +46,7 @@ class Spec:
     stale: float = 0.01
     late: float = 0.02
     follows: bool = False
+    another: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,12 @@ class Input:
 def fleet(events: int, **shares: Any) -> Spec:
     """The fleet that the targets speak of: nested events over 90 days, 5 % duplicates, 1 % bad, some late and corrected."""
     return Spec(events=events, cars=cars_of(events), **shares)
+
+
+def fleets(events: int) -> list[Spec]:
+    """The fleets that make up a lake of so many events."""
+    whole, rest = divmod(events, MOST_AT_ONCE)
+    return [fleet(part, another=number) for number, part in enumerate([MOST_AT_ONCE] * whole + [rest] * bool(rest))]
 
 
 def cars_of(events: int) -> int:
@@ -126,6 +136,7 @@ def make(spec: Spec, folder: Path) -> None:
         corrections=spec.corrections,
         stale=spec.stale,
         late=spec.late,
+        seed=Fleet.seed + spec.another,
     )
     if spec.follows:
         files.mkdir()

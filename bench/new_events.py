@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from figures import BenchError, Section, Target
-from inputs import Spec, cars_of
+from inputs import Spec, fleets
 from measure import Measured
 from session import Bench, called, figure, steps
 
@@ -14,7 +14,8 @@ MOST_TIMES = 2.0
 def new_events(bench: Bench) -> Section:
     """The same files into both, each by one call in a process that has run before."""
     lake = bench.full_lake()
-    source = bench.input(Spec(events=NEW * bench.runs, files=bench.runs, cars=cars_of(bench.events), follows=True))
+    cars = fleets(bench.events)[0].cars
+    source = bench.input(Spec(events=NEW * bench.runs, files=bench.runs, cars=cars, follows=True))
     full: list[Measured] = []
     empty: list[Measured] = []
     for path in source.paths:

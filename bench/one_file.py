@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from figures import Section, Target
-from inputs import Spec, cars_of
+from inputs import Spec, fleets
 from measure import Measured, measured
 from session import Bench, called, figure, steps, steps_note
 
@@ -20,9 +20,8 @@ def one_file(bench: Bench, calls: int) -> Section:
     """Files of one event each, from cars that the lake knows: a warm process first, then processes in turn."""
     lake = bench.full_lake()
     rounds = min(ROUNDS, calls)
-    files = bench.input(
-        Spec(events=1 + calls + rounds, files=1 + calls + rounds, cars=cars_of(bench.events), follows=True)
-    )
+    count, cars = 1 + calls + rounds, fleets(bench.events)[0].cars
+    files = bench.input(Spec(events=count, files=count, cars=cars, follows=True))
     waiting = iter(files.paths)
     warm = bench.process(lake, list(islice(waiting, 1 + calls)), "--each")
     first, later = called(warm, 0), [called(warm, number) for number in range(1, 1 + calls)]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from figures import BenchError, Figure, Target
-from inputs import Input, Spec, at_hand, fleet
+from inputs import Input, Spec, at_hand, fleets
 from measure import Measured, measured, middle, script
 
 CHUNK = 8 << 20
@@ -86,10 +86,13 @@ class Bench:
     def full_lake(self) -> Path:
         """A lake with all events. Iceberg records absolute paths, so there is one, and sections add to it."""
         if self._full is None:
-            source = self.input(fleet(self.events))
             lake = self.new_lake()
-            self.say(f"landing {self.events:,} events, for the lake that the next figures need")
-            self.landed(lake, source)
+            for spec in fleets(self.events):
+                source = self.input(spec)
+                self.say(f"landing {spec.events:,} of {self.events:,} events, for the lake that the next figures need")
+                self.landed(lake, source)
+                if spec.another:
+                    shutil.rmtree(source.folder.parent)  # the next ones need as much disk
             self._full = lake
         return self._full
 
@@ -125,7 +128,7 @@ class Bench:
         return done
 
     def landed(self, lake: Path, source: Input, *options: str) -> Measured:
-        """The whole input into an empty lake by one run, which has to count what the simulator says."""
+        """The whole input, of cars that the lake does not have, by one run, which has to count what the simulator says."""
         done = self.process(lake, [source.paths[0] if len(source.paths) == 1 else source.folder], *options)
         run = done.answer["runs"][0]
         counts = {name: run[name] for name in ("records", "accepted", "quarantined", "duplicates")}
