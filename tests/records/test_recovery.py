@@ -102,6 +102,18 @@ TEXTS = {
             (b'{"e":1}', None),
         ],
     ),
+    "cut in the middle, then lines that are no objects": (
+        b'{"a":{"b":"2025-0\n"offline"\nnot json\n7\n{"c":1}\n{"d":\n"offline"',
+        [
+            (b'{"a":{"b":"2025-0', CUT),
+            (b'"offline"', "not_an_object"),
+            (b"not json", "not_json"),
+            (b"7", "not_an_object"),
+            (b'{"c":1}', None),
+            (b'{"d":', CUT),
+            (b'"offline"', "not_an_object"),
+        ],
+    ),
     "a broken object where a value is due, in a pretty record without indentation": (
         b'{\n"b":\n{"a":NaN}\n}\n{"c":1}',
         [(b'{\n"b":\n{"a":NaN}\n}', "non_finite_number"), (b'{"c":1}', None)],

@@ -119,8 +119,9 @@ def broken_end(window: Window, at: int, inside: bool, indent: bytes | None) -> i
 
     A `{` begins the next record where none can stand in the broken one (`} {`, or where a key belongs), or, should the
     record not close, where a line begins with it as deep as the record does; an inner object shows by what follows it.
+    Where records are lines, a line before that ends it, too, that is as deep and begins with no bracket.
     """
-    buffer, stack, previous, line_start = window.buffer, bytearray(), 0, -1
+    buffer, stack, previous, line_start, junk = window.buffer, bytearray(), 0, -1, -1
     lines: list[int] = []
     margin = None if indent is None else len(indent)
     # Text behind the bracket on the first line: records are lines here, and a broken line may follow a broken one.
@@ -131,13 +132,16 @@ def broken_end(window: Window, at: int, inside: bool, indent: bytes | None) -> i
         if kind == NEWLINE:
             line_start = stop
             continue
+        begins_line = line_start >= 0 and start - line_start == margin and bytes(buffer[line_start:start]) == indent
+        if begins_line and junk < 0 and dense and not inside and kind not in b"{}[],:":
+            junk = start
         if kind in b"{[":
             if stack and kind == OPEN_OBJECT:
                 possible = previous in b":[" or (stack[-1] == OPEN_ARRAY and (previous == COMMA or inside))
                 if not possible:
                     if _begins_record(window, start, inside, broken_too=True):
-                        return _first_record(window, lines, inside, dense, start)
-                elif line_start >= 0 and start - line_start == margin and bytes(buffer[line_start:start]) == indent:
+                        return _before(junk, _first_record(window, lines, inside, dense, start))
+                elif begins_line:
                     lines.append(start)
             stack.append(kind)
         elif kind in b"}]":
@@ -152,11 +156,16 @@ def broken_end(window: Window, at: int, inside: bool, indent: bytes | None) -> i
         if lines and stop - at > NEAR_BYTES:
             found = _first_record(window, lines, inside, dense, -1)
             if found >= 0:
-                return found
+                return _before(junk, found)
             lines.clear()
     if not window.ended:
         raise Shortage
-    return _first_record(window, lines, inside, dense, window.end)
+    return _before(junk, _first_record(window, lines, inside, dense, window.end))
+
+
+def _before(junk: int, found: int) -> int:
+    """Where the next record begins, or before it a line that is none."""
+    return junk if 0 <= junk < found else found
 
 
 def _first_record(window: Window, candidates: list[int], inside: bool, broken_too: bool, otherwise: int) -> int:
