@@ -80,6 +80,7 @@ class DuckDBEngine(TableEngine):
         )
         self.connection.execute("USE kept")
         self._number = 0
+        self._kept_rows: dict[Relation, int] = {}
         self._stores: StoreFiles | None = None
 
     def close(self) -> None:
@@ -99,7 +100,7 @@ class DuckDBEngine(TableEngine):
     def keep(self, sql: str) -> Relation:
         """Compute `sql` once and keep the rows."""
         name = self.fresh()
-        self.connection.execute(f"CREATE TABLE {name} AS {sql}")
+        [(self._kept_rows[name],)] = self.connection.execute(f"CREATE TABLE {name} AS {sql}").fetchall()
         return name
 
     def view(self, sql: str) -> Relation:
@@ -117,6 +118,8 @@ class DuckDBEngine(TableEngine):
 
     def count(self, relation: Relation) -> int:
         """The number of rows of a relation."""
+        if (kept := self._kept_rows.get(relation)) is not None:
+            return kept
         # All of the result is fetched: an unfinished one keeps the connection from what comes next.
         [(rows,)] = self.connection.execute(f"SELECT count(*) FROM {relation}").fetchall()
         return int(rows)
@@ -144,6 +147,7 @@ class DuckDBEngine(TableEngine):
         """Drop every relation made since the last time."""
         for name in self._made:
             self.connection.execute(f"DROP TABLE IF EXISTS {name}")
+        self._kept_rows.clear()
         super().forget()
         if self._stores is not None:
             self._stores.forget()
