@@ -246,6 +246,15 @@ def test_with_data_every_version_goes_too(
     assert parameters.database not in databases
 
 
+def test_what_cannot_be_seen_is_not_taken_for_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    words = ["deploy", "destroy", "--parameters", _file(_parameters(), tmp_path), "--dry-run"]
+    assert call(words) == 1
+    assert "could not be seen" in capsys.readouterr().err
+
+
 def test_nothing_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["deploy", "destroy", "--parameters", _file(_parameters(), tmp_path), "--yes"]) == 1
     assert "Nothing of" in capsys.readouterr().err

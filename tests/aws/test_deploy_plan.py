@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from carlake_aws.account import signed_in
+from carlake_aws.applied import write_names
 from carlake_aws.build import version_of, without_python
 from carlake_aws.changes import Change, compared
 from carlake_aws.contents import WORDS, contents
@@ -81,6 +82,29 @@ def test_what_is_taken_away_is_lost_unless_it_is_retained(templates: dict[str, T
     found = {(one.kind, one.lost, one.left) for one in compared(without, templates, FACTS) if one.what == "taken away"}
     assert ("AWS::S3::Bucket", False, True) in found and ("AWS::SQS::Queue", True, False) in found
     assert ("AWS::S3::Bucket", True, False) not in found
+
+
+def test_another_key_than_before_is_a_loss(templates: dict[str, Template]) -> None:
+    """Of a deployment that took up a key: the next one without `existing_key` would read nothing that is there."""
+    before = copy.deepcopy(templates)
+    foundation = before["foundation"]["Resources"]
+    for name in resources(before["foundation"], "AWS::KMS::Key"):
+        del foundation[name]
+    lost = [(one.what, one.kind) for one in compared(templates, before, FACTS) if one.lost]
+    assert lost == [("made", "AWS::KMS::Key")]
+
+
+def test_names_of_buckets_are_written_out_for_what_takes_up_a_bucket_by_its_name(
+    templates: dict[str, Template], files: dict[str, Path], tmp_path: Path
+) -> None:
+    file = Path(shutil.copy(files["storage"], tmp_path))
+    write_names(file, FACTS)
+    written = json.loads(file.read_text(encoding="utf-8"))
+    names = [one["Properties"]["BucketName"] for one in resources(written, "AWS::S3::Bucket").values()]
+    assert len(names) == 7 and "carlake-prod-landing-123456789012-eu-west-1" in names
+    # Another way to write the same name is no change.
+    assert compared({**templates, "storage": written}, templates, FACTS) == []
+    assert compared(templates, {**templates, "storage": written}, FACTS) == []
 
 
 def test_the_cli_is_told_of_no_role_that_a_bootstrap_would_have_made(files: dict[str, Path]) -> None:

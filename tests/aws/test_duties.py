@@ -213,6 +213,24 @@ def test_the_key_of_pseudonyms_is_for_who_writes_rows_alone() -> None:
         Parameters(pseudonym_secret="my-key")
 
 
+def test_where_a_bucket_was_there_before_it_may_keep_no_versions(names: Names) -> None:
+    """Then an object is deleted on a condition, which is tried first with an object of carlake's own."""
+    own = Names(
+        Parameters(existing_landing_bucket="events-of-ours"), names.partition, names.account, names.region, "key"
+    )
+    for duty in (MAINTENANCE, OPERATE):
+        rights = {one.sid: (one.actions, one.resources) for one in of(duty, own)}
+        assert rights["TakeWithoutVersions"] == (("s3:DeleteObject",), ("arn:aws:s3:::events-of-ours/in/*",))
+        tries = (("s3:PutObject",), ("arn:aws:s3:::events-of-ours/in/*.carlake-try-*",))
+        assert rights["TryConditions"] == tries
+        assert not {"TakeWithoutVersions", "TryConditions"} & {one.sid for one in of(duty, names)}
+
+
+def test_of_two_regions_each_has_a_dashboard(names: Names) -> None:
+    other = Names(names.parameters.model_copy(update={"region": "us-east-1"}), "aws", names.account, "us-east-1", "key")
+    assert other.dashboard != names.dashboard, "dashboards have no region"
+
+
 def test_nobody_deletes_a_version_but_of_landing_once_it_is_archived(names: Names) -> None:
     found = [
         (duty, resource)

@@ -221,7 +221,8 @@ def test_somebody_is_told_of_everything(templates: dict[str, Template]) -> None:
         assert alarm["AlarmDescription"]
     assert alarms["dead-letters"]["Threshold"] == 0 and alarms["oldest-message"]["Threshold"] == 900
     assert "KmsMasterKeyId" in only(operations, "AWS::SNS::Topic")
-    assert only(operations, "AWS::CloudWatch::Dashboard")["DashboardName"] == "carlake-prod"
+    dashboard = only(operations, "AWS::CloudWatch::Dashboard")["DashboardName"]
+    assert dashboard == {"Fn::Join": ["", ["carlake-prod-", {"Ref": "AWS::Region"}]]}, "dashboards have no region"
 
 
 def test_what_happens_by_the_clock(templates: dict[str, Template]) -> None:

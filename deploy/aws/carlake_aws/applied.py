@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from carlake_aws.account import Account, signed_in
 from carlake_aws.build import Built, package_of
 from carlake_aws.cdk import Cdk
+from carlake_aws.contents import in_words
 from carlake_aws.duties import DEPLOY
 from carlake_aws.errors import DeployError
 from carlake_aws.job_environment import ARCHIVE, SCRIPT
 from carlake_aws.kept import taken_up
 from carlake_aws.names import PACKAGES
 from carlake_aws.parameters import Parameters
-from carlake_aws.planned import Plan, planned, running_code, templates_in, templates_of
+from carlake_aws.planned import Plan, facts_of, planned, running_code, templates_in, templates_of
 from carlake_aws.templates import FindingsError
 
 Told = Callable[[str], None]
@@ -69,6 +71,8 @@ class Deployment:
             templates_of(parameters, assembly, checked=True)
         except FindingsError as error:
             raise DeployError(f"The rules of AwsSolutions found something:\n{error}", "Nothing was deployed.") from None
+        for file in assembly.glob("*-storage.template.json"):
+            write_names(file, facts_of(account, parameters))
         linted(assembly, parameters.region)
         told("the templates: checked")
         return cls(parameters, account, package, assembly, told)
@@ -118,6 +122,19 @@ class Deployment:
 
     def _stacks(self, *holds: str) -> list[str]:
         return [f"{self.parameters.name}-{one}" for one in holds]
+
+
+def write_names(file: Path, facts: Mapping[str, str]) -> None:
+    """Write the names of a template's buckets out, which are computed from account and region elsewhere.
+
+    CloudFormation takes up a bucket that is there only by a name that is not computed ("Import AWS resources into a
+    CloudFormation stack automatically": static custom names).
+    """
+    template = json.loads(file.read_text(encoding="utf-8"))
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::S3::Bucket":
+            resource["Properties"]["BucketName"] = in_words(resource["Properties"]["BucketName"], facts)
+    file.write_text(json.dumps(template, indent=1), encoding="utf-8")
 
 
 def linted(assembly: Path, region: str) -> None:

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Literal
 
 from carlake_aws.account import Account
-from carlake_aws.contents import KEPT, called_by
+from carlake_aws.contents import KEPT, called_by, in_words
 
 What = Literal["made", "changed", "made anew", "taken away"]
 
@@ -65,10 +65,12 @@ def _differences(
         name = called_by(resource, facts) or logical
         old = before.get(logical)
         if old is None:
-            yield Change(stack, "made", resource["Type"], name)
+            # A stack that had no key of its own used another: what that encrypted, nobody here could read any more.
+            lost = bool(before) and resource["Type"] == "AWS::KMS::Key"
+            yield Change(stack, "made", resource["Type"], name, lost=lost)
         elif old["Type"] != resource["Type"]:
             yield _anew(stack, old, name, ("Type",))
-        elif keys := _differing(old, resource):
+        elif keys := _differing(old, resource, facts):
             fixed = tuple(key for key in keys if _is_fixed(resource["Type"], key, old, resource))
             yield _anew(stack, old, name, fixed) if fixed else Change(stack, "changed", resource["Type"], name, keys)
     for logical, old in before.items():
@@ -84,8 +86,11 @@ def _anew(stack: str, old: Mapping[str, Any], name: str, keys: tuple[str, ...]) 
     return Change(stack, "made anew", old["Type"], name, keys, lost=old["Type"] in KEPT, left=stays)
 
 
-def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
-    before, after = dict(old.get("Properties", {})), dict(new.get("Properties", {}))
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any], facts: Mapping[str, str]) -> tuple[str, ...]:
+    before, after = (dict(one.get("Properties", {})) for one in (old, new))
+    for properties in (before, after):
+        if "BucketName" in properties:  # computed in one template, and written out in another
+            properties["BucketName"] = in_words(properties["BucketName"], facts)
     keys = [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
     return tuple(keys)
 

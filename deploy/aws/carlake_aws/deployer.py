@@ -193,7 +193,7 @@ def deploy(names: Names) -> tuple[Statement, ...]:
         Statement(
             "Dashboard",
             ("cloudwatch:PutDashboard", "cloudwatch:GetDashboard", "cloudwatch:DeleteDashboards"),
-            (f"arn:{names.partition}:cloudwatch::{names.account}:dashboard/{own}",),
+            (f"arn:{names.partition}:cloudwatch::{names.account}:dashboard/{names.dashboard}",),
             "The dashboard.",
         ),
         Statement(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from carlake_aws.names import Names
 from carlake_aws.operators import looking
 from carlake_aws.statements import Statement
+from carlake_aws.unversioned import without_versions
 
 INTAKE, MAINTENANCE, BACKFILL, QUERY, DEPLOY = "intake", "maintenance", "backfill", "query", "deploy"
 OPERATE = "operate"
@@ -76,6 +77,7 @@ def maintenance(names: Names) -> tuple[Statement, ...]:
             "An object whose rows are committed is copied to the archive, and then the version that was read is deleted.",
             wildcard="Whoever sends events chooses their names; only those below the prefix are taken.",
         ),
+        *without_versions(names),
         Statement(
             "ListLanding",
             ("s3:ListBucket", "s3:ListBucketVersions"),
@@ -265,6 +267,7 @@ def operate(names: Names) -> tuple[Statement, ...]:
             "A recovery runs and archives as the listing does; a check takes its event back.",
             wildcard="Whoever sends events chooses their names; only those below the prefix are taken.",
         ),
+        *without_versions(names),
         Statement(
             "Archive",
             ("s3:GetObject", "s3:PutObject", "s3:ListBucketVersions"),

@@ -11,6 +11,9 @@ from carlake_aws.errors import DeployError
 from carlake_aws.names import BUCKETS
 from carlake_aws.parameters import Parameters
 
+_NEVER_MADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
+_NOT_THERE = ("404", "NoSuchBucket", "NotFound", "EntityNotFoundException")
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -68,11 +71,17 @@ def database_of(account: Account, parameters: Parameters) -> str:
 def _left(account: Account, parameters: Parameters) -> Kept:
     buckets: tuple[str, ...] = ()
     database = ""
-    if account.stack(f"{parameters.name}-storage") is None:
+    if not _stands(account, f"{parameters.name}-storage"):
         buckets = buckets_of(account, parameters)
-    if account.stack(f"{parameters.name}-catalog") is None:
+    if not _stands(account, f"{parameters.name}-catalog"):
         database = database_of(account, parameters)
     return Kept(buckets, database, key_of(account, buckets))
+
+
+def _stands(account: Account, stack: str) -> bool:
+    """Whether a stack was ever made whole: what one that was not was to take up is in none."""
+    found = account.stack(stack)
+    return found is not None and found["StackStatus"] not in _NEVER_MADE
 
 
 def _keys(account: Account, bucket: str) -> list[str]:
@@ -85,8 +94,13 @@ def _keys(account: Account, bucket: str) -> list[str]:
 
 
 def _is_there(account: Account, service: str, look: str, **what: str) -> bool:
+    from botocore.exceptions import BotoCoreError, ClientError
+
     try:
         getattr(account.client(service), look)(**what)
-    except Exception:  # noqa: BLE001  (not there, or not to be seen)
-        return False
+    except (BotoCoreError, ClientError) as error:
+        if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in _NOT_THERE:
+            return False
+        (name,) = what.values()
+        raise DeployError(f"Whether {name} is there could not be seen: {error}", "See what your role may do.") from None
     return True

@@ -91,6 +91,11 @@ class Names:
         return f"{self.name(duty)}-{self.region}"
 
     @property
+    def dashboard(self) -> str:
+        """The dashboard; dashboards have no region, and its name carries it."""
+        return f"{self.parameters.name}-{self.region}"
+
+    @property
     def queue(self) -> str:
         """The queue of what landed."""
         return self.name("landed")

@@ -148,7 +148,7 @@ class Operations(LakeStack):
         cloudwatch.Dashboard(
             self,
             "Dashboard",
-            dashboard_name=self._names.parameters.name,
+            dashboard_name=self._names.dashboard,
             widgets=[
                 [cloudwatch.GraphWidget(title=title, left=metrics, width=24 // len(row)) for title, metrics in row]
                 for row in rows

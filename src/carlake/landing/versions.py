@@ -263,7 +263,8 @@ def copy(landed: LandedObject, version_id: str, to: str, metadata: dict[str, str
     """
     (base, key), (target_base, target) = stores.split(landed.uri), stores.split(to)
     source = {"Bucket": _bucket(base), "Key": key}
-    more: dict[str, Any] = {"Metadata": metadata, "MetadataDirective": "REPLACE"}
+    # Tags stay behind, as with what is put: they would ask for rights of their own on both sides.
+    more: dict[str, Any] = {"Metadata": metadata, "MetadataDirective": "REPLACE", "TaggingDirective": "REPLACE"}
     if version_id:
         source["VersionId"] = version_id
     else:
