@@ -35,7 +35,7 @@ def secrets(*files: Path, joined: Path) -> list[str]:
     "planted",
     [
         f'"aws_access_key_id": "AKIA{"Q" * 16}"',
-        "-----BEGIN RSA PRIVATE KEY-----",
+        f"-----BEGIN RSA {'PRIVATE'} KEY-----",
         f"url = 'https://user:{'p4ss' * 3}@example.com'",
         f'token = "ghp_{"a1B2" * 9}"',
     ],

@@ -38,6 +38,10 @@ CANARY = "CARLAKE-CHECK-"
 """The cars of checks begin so, and no other: their objects may be deleted from the archive."""
 
 
+TRIAL = ".carlake-try-"
+"""The objects begin so that carlake puts into a store to see what it may do there, and takes away again."""
+
+
 @dataclass(frozen=True)
 class Names:
     """The names of one deployment.

@@ -7,10 +7,9 @@ event of the check and remove every trace of it.
 
 from __future__ import annotations
 
-from carlake_aws.names import BUCKETS, CANARY, Names
+from carlake_aws.names import BUCKETS, CANARY, TRIAL, Names
 from carlake_aws.statements import Statement
 
-_TRIAL = ".carlake-try-"
 _ASKED = "The service answers about the deployment's own alone where it can be told so; here AWS allows nothing but *."
 _ERRORS = "It is called when the event of a check does not arrive."
 
@@ -101,7 +100,7 @@ def looking(names: Names) -> tuple[Statement, ...]:
         Statement(
             "TryToWrite",
             ("s3:PutObject", "s3:DeleteObjectVersion"),
-            (names.objects_arn("landing", f"{names.landing}{_TRIAL}"), names.objects_arn("archive", _TRIAL)),
+            (names.objects_arn("landing", f"{names.landing}{TRIAL}"), names.objects_arn("archive", TRIAL)),
             "A recovery tries first whether it may write, with an object that it takes away again.",
             wildcard="Each trial's object has a name of its own; nothing else begins so.",
         ),

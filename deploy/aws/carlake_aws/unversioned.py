@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from carlake_aws.names import Names
+from carlake_aws.names import TRIAL, Names
 from carlake_aws.statements import Statement
 
 
@@ -23,7 +23,7 @@ def without_versions(names: Names) -> tuple[Statement, ...]:
         Statement(
             "TryConditions",
             ("s3:PutObject",),
-            (names.objects_arn("landing", f"{names.landing}*.carlake-try-"),),
+            (names.objects_arn("landing", f"{names.landing}*{TRIAL}"),),
             "Whether the store looks at that condition is tried once with an object made for it, beside the others.",
             wildcard="Each trial's object has a name of its own; nothing else begins so.",
             unused={"s3:PutObject": why},

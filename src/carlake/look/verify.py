@@ -290,13 +290,14 @@ def _archive(archive: str, ledger: set[str]) -> Iterator[Difference]:
 
 def _damaged_archive(archive: str) -> Iterator[Difference]:
     """Archived objects whose content is not what was landed. One that is rewritten meanwhile is looked at twice."""
-    suspects = [landed.uri for _, places in archived(archive) for landed in places if not is_named_rightly(landed)]
-    again = (
-        [landed for _, places in archived(archive) for landed in places if landed.uri in suspects] if suspects else []
-    )
-    for uri in (landed.uri for landed in again if not is_named_rightly(landed)):
-        what = "an archived object is not what was landed; bring it back from a backup, for a rebuild from the archive"
-        yield Difference(BRONZE, "archived object damaged", what, (uri,))
+    what = "an archived object is not what was landed; bring it back from a backup, for a rebuild from the archive"
+    suspects = {landed.uri for _, places in archived(archive) for landed in places if not is_named_rightly(landed)}
+    if not suspects:
+        return
+    for _, places in archived(archive):
+        for landed in places:
+            if landed.uri in suspects and not is_named_rightly(landed):
+                yield Difference(BRONZE, "archived object damaged", what, (landed.uri,))
 
 
 def _table(
