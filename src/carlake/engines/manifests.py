@@ -12,6 +12,7 @@ from pyiceberg.manifest import DataFile, DataFileContent, ManifestEntry, Manifes
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.snapshots import Snapshot
 
+from carlake.engines.manifest_readers import read_manifest, read_manifest_list
 from carlake.errors import LakeError
 
 _T = TypeVar("_T")
@@ -26,7 +27,7 @@ QUIET_KINDS = frozenset({"compaction", "retention"})
 
 _CACHED_MANIFESTS = 4096
 _CACHED_LISTS = 512
-# To read a small Avro file takes PyIceberg 3 ms, most of it for the schema, and a run reads dozens of them.
+# A run reads dozens of them, from an object store each by a request.
 _cache: OrderedDict[str, list[ManifestEntry]] = OrderedDict()
 _lists: OrderedDict[str, list[ManifestFile]] = OrderedDict()
 _cache_lock = threading.Lock()
@@ -44,7 +45,7 @@ def entries_of(io: FileIO, manifest: ManifestFile) -> list[ManifestEntry]:
     """All entries of a manifest, deleted ones too. Manifests are immutable, so a path is read once per process."""
     found = _cached(_cache, manifest.manifest_path)
     if found is None:
-        found = manifest.fetch_manifest_entry(io, discard_deleted=False)
+        found = read_manifest(io, manifest)
         remember_entries(manifest.manifest_path, found)
     return found
 
@@ -55,7 +56,7 @@ def manifests_of(io: FileIO, snapshot: Snapshot | None) -> list[ManifestFile]:
         return []
     found = _cached(_lists, snapshot.manifest_list)
     if found is None:
-        found = list(snapshot.manifests(io))
+        found = read_manifest_list(io.new_input(snapshot.manifest_list))
         remember_manifests(snapshot.manifest_list, found)
     return list(found)
 

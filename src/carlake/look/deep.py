@@ -8,10 +8,11 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from pyiceberg.manifest import ManifestFile, read_manifest_list
+from pyiceberg.manifest import ManifestEntryStatus, ManifestFile
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import Table as IcebergTable
 
+from carlake.engines.manifest_readers import read_manifest, read_manifest_list
 from carlake.errors import CarlakeError
 from carlake.storage.durable import places_of
 from carlake.storage.places import Places
@@ -43,8 +44,9 @@ def damaged_files(iceberg: IcebergTable) -> Iterator[Damage]:
     files: dict[str, int] = {}
     for path, manifest in manifests.items():
         try:
-            for entry in manifest.fetch_manifest_entry(iceberg.io, discard_deleted=True):
-                files[entry.data_file.file_path] = entry.data_file.file_size_in_bytes
+            for entry in read_manifest(iceberg.io, manifest):
+                if entry.status != ManifestEntryStatus.DELETED:
+                    files[entry.data_file.file_path] = entry.data_file.file_size_in_bytes
         except Exception as error:  # noqa: BLE001
             yield path, _cause(error)
     places = places_of(iceberg.io)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import pyarrow.parquet as pq
-from pyiceberg.manifest import DataFile, DataFileContent, ManifestEntryStatus, ManifestFile, read_manifest_list
+from pyiceberg.manifest import DataFile, DataFileContent, ManifestEntryStatus, ManifestFile
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.snapshots import Snapshot
 
+from carlake.engines.manifest_readers import read_manifest, read_manifest_list
 from carlake.errors import LakeError
 from carlake.storage.store_paths import AnyPath, is_whole, parquet, size_of
 from carlake.upkeep.inspection.lineage import MetadataFile, metadata_paths, read_metadata, readable
@@ -109,7 +110,7 @@ class ExaminedTable:
         try:
             if is_whole(path) is False:
                 raise ValueError("its content is not what was written under this name")
-            manifests = list(read_manifest_list(self.io.new_input(snapshot.manifest_list)))
+            manifests = read_manifest_list(self.io.new_input(snapshot.manifest_list))
         except Exception as error:  # noqa: BLE001  (whatever a damaged file makes the reader say)
             found.broken.append((path, _why(path, error)))
             return found
@@ -132,7 +133,7 @@ class ExaminedTable:
                     raise ValueError(f"is {count(length, 'byte')} long and not {number(manifest.manifest_length)}")
                 if is_whole(path) is False:
                     raise ValueError("its content is not what was written under this name")
-                entries = manifest.fetch_manifest_entry(self.io, discard_deleted=False)
+                entries = read_manifest(self.io, manifest)
                 self._manifests[path] = [(entry.status, entry.data_file) for entry in entries], ""
             except Exception as error:  # noqa: BLE001  (see above)
                 self._manifests[path] = [], _why(path, error)

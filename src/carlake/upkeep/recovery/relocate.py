@@ -19,7 +19,6 @@ from pyiceberg.manifest import (
     ManifestEntry,
     ManifestFile,
     ManifestWriter,
-    read_manifest_list,
     write_manifest,
     write_manifest_list,
 )
@@ -27,6 +26,7 @@ from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil
 from pyiceberg.table.snapshots import Snapshot
 
 from carlake.catalogs.by_name import warehouse_location
+from carlake.engines.manifest_readers import read_manifest, read_manifest_list
 from carlake.lake import Lake
 from carlake.storage.checksums import checksum
 from carlake.storage.durable import DurableFileIO, NamedByContent
@@ -87,7 +87,7 @@ class _Move:
     def manifest_list(self, snapshot: Snapshot) -> str:
         """Write a snapshot's list of manifests, and each of them once."""
         try:
-            listed = list(read_manifest_list(self.table.io.new_input(snapshot.manifest_list)))
+            listed = read_manifest_list(self.table.io.new_input(snapshot.manifest_list))
             moved = [kept for manifest in listed if (kept := self.manifest(manifest)) is not None]
         except Exception:  # noqa: BLE001  (damaged: the checks name it once the lake is in its place)
             # Not the file that is there: it names the other place, where its manifests may be read by mistake.
@@ -111,7 +111,7 @@ class _Move:
         """
         if manifest.manifest_path in self._manifests:
             return self._manifests[manifest.manifest_path]
-        entries = manifest.fetch_manifest_entry(self.table.io, discard_deleted=False)
+        entries = read_manifest(self.table.io, manifest)
         if not entries:
             return None
         metadata = self.file.metadata
