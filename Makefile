@@ -89,7 +89,7 @@ test-aws: servers ## the deployment on AWS: its long proofs beside the usual one
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --aws all tests/aws $(ARGS)
 
 test-all: servers ## one behaviour on every combination of engine, catalog and store, and jobs on every Spark
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --matrix all tests/matrix tests/spark tests/bench $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --matrix all tests/matrix tests/spark tests/readers tests/bench $(ARGS)
 
 docs: setup ## the reference from the code, and in every other page what its commands print now
 	@$(BIN)/python docs/make_reference.py

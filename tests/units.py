@@ -16,7 +16,7 @@ ONE_UNIT = ("spark", "readers", "aws")
 """Folders whose files share what is slow to start."""
 
 _FIRST = (
-    *("tests/spark/", "tests/readers/", "tests/matrix/test_behaviour.py::spark", "tests/bench/", "tests/aws/"),
+    *("tests/spark/", "tests/readers/", "tests/bench/", "tests/aws/"),
     *("tests/matrix/", "tests/concurrency/", "tests/order/", "tests/stores/", "tests/watch/", "tests/docs/"),
     *("tests/queues/", "tests/upkeep/", "tests/releases/", "tests/catalogs/", "tests/stateful/", "tests/circuits/"),
 )
@@ -30,9 +30,9 @@ def unit_of(test: str) -> str:
     if folder in ONE_UNIT:
         return f"tests/{folder}/"
     if file == "tests/matrix/test_behaviour.py":
-        # By what is started: Spark, or a catalog's server.
+        # By what is started: Spark, which its own tests have running, or a catalog's server.
         engine, _, rest = name.partition("[")[2].partition("-")
-        return f"{file}::{engine if engine == 'spark' else rest.partition('-')[0]}"
+        return "tests/spark/" if engine == "spark" else f"{file}::{rest.partition('-')[0]}"
     return file
 
 

@@ -13,7 +13,7 @@ from bench.figures import Figure, Section, Target, document, table
 
 RUN = Path(__file__).parents[2] / "bench" / "run.py"
 SECTIONS = ["to-gold", "many-files", "one-file", "new-events", "watch", "steady", "soak"]
-OFTEN = ["to-gold", "watch"]
+OFTEN = ["to-gold"]
 """What every run of the tests measures; all of it is for `make test-all`, since each section takes a quarter of a minute."""
 
 

@@ -259,7 +259,7 @@ def assert_alike(con: duckdb.DuckDBPyConnection, contracts: ContractSet, raws: l
         assert [repr(row) for row in ours] == [repr(row) for row in theirs]
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(FEEDS)
 @example([text(record) for record in ALL.values()] + [text(as_csv(record)) for record in ALL.values()])
 @example([text(JUDGED), text(as_csv(JUDGED))])

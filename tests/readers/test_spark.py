@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from readers.conftest import CREDENTIALS
 from readers.figures import SPARK, Figures, figures, measures
 from readers.lake import Read
@@ -43,6 +45,13 @@ def printed(command: str, statements: list[str], folder: Path, variables: Mappin
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout.splitlines()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A catalog behind a server; with `--matrix all` one that is a file, too. Each takes Spark most of a minute."""
+    if "cell_of_spark" in metafunc.fixturenames:
+        every = metafunc.config.getoption("--matrix") == "all"
+        metafunc.parametrize("cell_of_spark", ["rest_s3", *(["sqlite_local"] if every else [])], indirect=True)
 
 
 def test_spark_reads_every_table_now_and_at_a_release(cell_of_spark: Read, tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ _LANDED = st.tuples(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     landed=st.lists(_LANDED, min_size=1, max_size=14),
     parts=st.integers(1, 3),

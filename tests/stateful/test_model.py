@@ -21,7 +21,7 @@ class Checked(LakeMachine):
 def test_random_walks() -> None:
     run_state_machine_as_test(
         Checked,
-        settings=settings(max_examples=6, stateful_step_count=12, suppress_health_check=list(HealthCheck)),
+        settings=settings(max_examples=4, stateful_step_count=12, suppress_health_check=list(HealthCheck)),
     )
 
 

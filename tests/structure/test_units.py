@@ -58,7 +58,7 @@ def test_a_unit_is_run_by_one_process_alone(tmp_path: Path) -> None:
     [
         ("tests/cli/test_main.py::test_help[a-b]", "tests/cli/test_main.py"),
         ("tests/spark/test_engine.py::test_few", "tests/spark/"),
-        ("tests/matrix/test_behaviour.py::test_it[spark-rest-s3]", "tests/matrix/test_behaviour.py::spark"),
+        ("tests/matrix/test_behaviour.py::test_it[spark-rest-s3]", "tests/spark/"),
         ("tests/matrix/test_behaviour.py::test_it[duckdb-rest-s3]", "tests/matrix/test_behaviour.py::rest"),
         ("tests/matrix/test_shown.py::test_it", "tests/matrix/test_shown.py"),
     ],
