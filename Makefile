@@ -9,6 +9,8 @@ COMPLETE := .venv/.tests-setup-done
 DEPLOYS := .venv/.deploy-setup-done
 # What starts a process often would otherwise compile carlake anew each time.
 unexport PYTHONDONTWRITEBYTECODE
+# Of the CDK's modules, one for each of AWS's services, a few are used: those compile as they are.
+COMPILE = $(BIN)/python -m compileall -qq -j 0 -x '/aws_cdk/aws_' .venv/lib
 # Tests wait for servers, disks and clocks a third of their time: three share two cores well.
 WORKERS ?= 3
 
@@ -42,17 +44,17 @@ $(READY): pyproject.toml constraints.txt
 	$(NEED_PYTHON)
 	@echo "Building .venv with $$("$(PYTHON)" --version); this takes about a minute."
 	@$(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@# Installed without bytecode (PYTHONDONTWRITEBYTECODE, some images), every command would start three times slower.
-	@$(BIN)/python -m compileall -qq -j 0 .venv/lib src || true
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
+	@# Without bytecode every command would start three times slower. pip would make it too, with one core.
+	@$(COMPILE) src || true
 	@printf '%s' "$(CURDIR)" > $@
 
 setup-tests: $(COMPLETE) ## add Spark, the drivers of catalogs and stores, and what else the tests need
 
 $(COMPLETE): $(READY)
 	@echo "Adding Spark and the other extras to .venv; this takes some minutes."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,spark,postgres,aws,servers,deploy,lambda,checks]'
-	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev,spark,postgres,aws,servers,deploy,lambda,checks]'
+	@$(COMPILE) || true
 	@touch $@
 
 $(DEPLOYS): pyproject.toml constraints.txt
