@@ -20,6 +20,7 @@ from carlake_aws.parameters import Parameters
 from aws.account import own_parameters
 from carlake.cli.app import call
 from servers import cdk, moto
+from servers.faults import Fault, failing
 
 CODE = "0123456789abcdef"
 QUEUE = {"Resources": {"One": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "some-queue"}}}}
@@ -253,6 +254,19 @@ def test_what_cannot_be_seen_is_not_taken_for_gone(
     words = ["deploy", "destroy", "--parameters", _file(_parameters(), tmp_path), "--dry-run"]
     assert call(words) == 1
     assert "could not be seen" in capsys.readouterr().err
+
+
+def test_a_key_that_cannot_be_seen_is_not_taken_for_none(
+    server: moto.Server, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a new one would be made, and what the old one encrypted could not be read."""
+    parameters = _parameters()
+    buckets = _there(server, parameters)
+    with failing(server.endpoint, Fault("status", operations=("GET",), status=403)) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.endpoint)
+        with pytest.raises(DeployError, match=r"With what key .* could not be seen") as raised:
+            _deployment(files, parameters, tmp_path, [])
+    assert any(bucket in str(raised.value) for bucket in buckets.values())
 
 
 def test_nothing_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

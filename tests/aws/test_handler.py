@@ -350,6 +350,26 @@ def test_the_listing_lands_what_no_message_told_of_and_archives_the_rest(account
     assert account.keys("landing", "in/") == [] and len(account.keys("archive")) == 2
 
 
+def test_objects_that_cannot_be_read_keep_no_others_from_the_listing(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though there is never time for more than one of them."""
+    monkeypatch.setattr(handler, "_OBJECTS_AT_ONCE", 1)
+    monkeypatch.setattr(handler.Budget, "allows_more", lambda budget: budget._longest == 0)
+    for number, name in enumerate("abc"):
+        account.put(f"{name}.ndjson", event(name.upper(), number))
+    handler._house()
+    account.proxy.faults = (Fault("status", 1.0, operations=("GetObject", "GET"), path="a.ndjson", status=403),)
+    for _ in range(60):  # one in 10 to the 10 that it never comes to the third
+        left = handler.maintenance({"duty": "list"}, Call([300.0]))["found"]
+        if left == 1:
+            break
+    account.proxy.faults = ()
+    assert left == 1 and cars(account) == [("B", 1001.0), ("C", 1002.0)]
+    handler.maintenance({"duty": "list"}, Call([300.0]))
+    assert [car for car, _ in cars(account)] == ["A", "B", "C"]
+
+
 def test_the_other_duties(account: Account) -> None:
     account.put("a.ndjson", event("A", 1))
     assert call(account) == []

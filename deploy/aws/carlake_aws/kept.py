@@ -13,6 +13,7 @@ from carlake_aws.parameters import Parameters
 
 _NEVER_MADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 _NOT_THERE = ("404", "NoSuchBucket", "NotFound", "EntityNotFoundException")
+_NO_KEY = "ServerSideEncryptionConfigurationNotFoundError"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Kept:
 
     buckets   by their names
     database  in the Glue catalog; "" for none
-    key_arn   the key that the buckets encrypt with; "" for none, or where it may not be seen
+    key_arn   the key that the buckets encrypt with; "" for none
     """
 
     buckets: tuple[str, ...] = ()
@@ -49,7 +50,7 @@ def taken_up(account: Account, parameters: Parameters) -> Kept:
 
 
 def key_of(account: Account, buckets: Iterable[str]) -> str:
-    """The ARN of the key that these buckets encrypt with; "" for none, or where it may not be seen."""
+    """The ARN of the key that these buckets encrypt with; "" for none. Raises DeployError where that may not be seen."""
     return next((arn for bucket in buckets for arn in _keys(account, bucket) if arn.startswith("arn:")), "")
 
 
@@ -85,22 +86,24 @@ def _stands(account: Account, stack: str) -> bool:
 
 
 def _keys(account: Account, bucket: str) -> list[str]:
-    try:
-        told = account.client("s3").get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
-    except Exception:  # noqa: BLE001  (not there, or not to be seen)
-        return []
-    rules: list[dict[str, Any]] = told["Rules"]
+    told = _seen(account, f"With what key {bucket} encrypts", "s3", "get_bucket_encryption", Bucket=bucket)
+    rules: list[dict[str, Any]] = told["ServerSideEncryptionConfiguration"]["Rules"] if told else []
     return [str(rule["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID", "")) for rule in rules]
 
 
 def _is_there(account: Account, service: str, look: str, **what: str) -> bool:
+    (name,) = what.values()
+    return _seen(account, f"Whether {name} is there", service, look, **what) is not None
+
+
+def _seen(account: Account, question: str, service: str, look: str, **what: str) -> dict[str, Any] | None:
+    """What a look tells; None where there is nothing. What cannot be seen is not taken for gone: DeployError."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        getattr(account.client(service), look)(**what)
+        found: dict[str, Any] = getattr(account.client(service), look)(**what)
     except (BotoCoreError, ClientError) as error:
-        if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in _NOT_THERE:
-            return False
-        (name,) = what.values()
-        raise DeployError(f"Whether {name} is there could not be seen: {error}", "See what your role may do.") from None
-    return True
+        if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in (*_NOT_THERE, _NO_KEY):
+            return None
+        raise DeployError(f"{question} could not be seen: {error}", "See what your role may do.") from None
+    return found

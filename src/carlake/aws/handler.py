@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -87,7 +88,7 @@ Done = tuple[list[RunReport], dict[str, Any]]
 def _list(house: Lakehouse, budget: Budget) -> Done:
     listing = house.listing()
     reports: list[RunReport] = []
-    objects, wrong = list(listing.objects), problems(listing)
+    objects, wrong = _from_anywhere(listing.objects), problems(listing)
     for problem in wrong:
         _log().error("cannot be taken in", extra={"uri": problem.uri, "why": problem.why, "advice": problem.advice})
     while (objects and budget.allows_more()) or wrong:
@@ -102,6 +103,15 @@ def _list(house: Lakehouse, budget: Budget) -> Done:
         budget.spend(take)
         wrong = []
     return reports, {"found": len(listing.objects), "left": len(objects), "unreadable": len(listing.unreadable)}
+
+
+def _from_anywhere(objects: Sequence[LandedObject]) -> list[LandedObject]:
+    """All of them, in their order but from any of them on: where time ends before they do, the next call begins elsewhere.
+
+    From the first on, those that cannot be read or archived would be tried by every call, and what follows by none.
+    """
+    begin = random.randrange(len(objects)) if objects else 0  # noqa: S311  (no secret)
+    return [*objects[begin:], *objects[:begin]]
 
 
 def _refresh(house: Lakehouse, budget: Budget) -> Done:
