@@ -47,7 +47,8 @@ def expirable(
     beside      single snapshots that stay, too: those in the bookmarks of these tables' earlier snapshots
     not_before  of the newest snapshots those from before this moment do not stay, but for the newest of all
 
-    Tags, other branches with all their history, and what may be another program's work under way stay, too.
+    Tags, other branches with all their history, and what may be another program's work under way stay, too. What carlake
+    committed before the oldest of main that is known was main's once: one that went in between cut it off.
     """
     metadata = iceberg.metadata
     kept = ancestry(iceberg, metadata.current_snapshot_id)
@@ -59,7 +60,8 @@ def expirable(
         if number is not None:
             stay |= set(line[: number + 1]) if number < most else {line[number]}
     newest = max((snapshot.timestamp_ms for snapshot in metadata.snapshots), default=0)
-    led_to = set(line)
+    since = min((snapshot.sequence_number or 0 for snapshot in kept), default=0)
+    led_to = {*line, *(s.snapshot_id for s in metadata.snapshots if (s.sequence_number or 0) < since and _ours(s))}
     for name, ref in metadata.refs.items():
         if name == MAIN_BRANCH:
             continue
@@ -74,6 +76,10 @@ def expirable(
         if snapshot.snapshot_id not in stay
         and (snapshot.snapshot_id in led_to or newest - snapshot.timestamp_ms > _STRAY_MILLISECONDS)
     ]
+
+
+def _ours(snapshot: Snapshot) -> bool:
+    return snapshot.summary is not None and KIND in snapshot.summary.additional_properties
 
 
 def _recent(line: Sequence[Snapshot], keep: int, not_before: datetime | None) -> list[int]:
