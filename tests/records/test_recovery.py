@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from carlake.landing import json_text
 from carlake.landing.found import whole_characters
 from carlake.landing.json_values import JsonValues
 from carlake.landing.window import Window
@@ -212,3 +216,26 @@ def test_a_cut_never_divides_a_character() -> None:
         assert text.startswith(kept)
         assert length - len(kept) < 4
         kept.decode()
+
+
+def test_many_lines_that_stay_open_are_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a broken record that the next could belong to. Without a bound each would look at all that follow."""
+    seen = 0
+    tokens = json_text._TOKEN
+
+    class Counted:
+        @staticmethod
+        def finditer(*given: Any) -> Iterator[re.Match[bytes]]:
+            nonlocal seen
+            for token in tokens.finditer(*given):
+                seen += 1
+                yield token
+
+    monkeypatch.setattr(json_text, "_TOKEN", Counted)
+    for line in (b'{"a":[\n', b'{"a":\n', b'{"a":[1,\n'):
+        seen = 0
+        records = read(line * 2_000)
+        assert len(records) == 2_000 and seen < 2_000 * 400, (line, seen)
+    # A good record between two of them is found as ever.
+    found = read(b'{"a":[\n' * 300 + b'{"b":1}\n' + b'{"a":[\n' * 300)
+    assert [record.reason for record in found].count(None) == 1 and len(found) == 601

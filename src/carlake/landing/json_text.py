@@ -19,6 +19,8 @@ OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY, COMMA, COLON, NEWLINE = b"{}
 
 NEAR_BYTES = 64 << 10
 """How far broken text is followed to its own closing bracket before lines that look like records are preferred."""
+LEAST_NEAR_BYTES = 256
+"""As far at least, where one broken record follows the other and each would look at the same text again."""
 _LOOK_BYTES = 1024
 _TOKEN = re.compile(rb'"(?:[^"\\\n]|\\.)*+"?|[{}\[\]:,\n]|[^\s"{}\[\]:,]+')
 _BLANK = re.compile(rb"[ \t\r]{0,%d}" % _LOOK_BYTES)
@@ -67,8 +69,8 @@ def value_end(window: Window, at: int) -> int:
     return at + len(window.take(at, window.end).rstrip(SPACE))
 
 
-def record_extent(window: Window, at: int, inside: bool, indent: bytes | None) -> Extent:
-    """The record that begins at `at`, which is not white space; `inside` an array of records or not.
+def record_extent(window: Window, at: int, inside: bool, indent: bytes | None, near: int = NEAR_BYTES) -> Extent:
+    """The record that begins at `at`, which is not white space; `inside` an array of records or not. `near`: NEAR_BYTES.
 
     `indent` is the white space before `at` where nothing else precedes it on its line, else None.
     """
@@ -77,7 +79,7 @@ def record_extent(window: Window, at: int, inside: bool, indent: bytes | None) -
         end = value_end(window, at)
         sound = end >= 0
         if not sound and first in b"{[":
-            end = broken_end(window, at, True, indent)
+            end = broken_end(window, at, True, indent, near)
         elif not sound:
             end = _search(window, _ELEMENT_END, at + 1)
         return _with_trailing_element_text(window, at, end, sound and first == OPEN_OBJECT)
@@ -86,7 +88,7 @@ def record_extent(window: Window, at: int, inside: bool, indent: bytes | None) -
         if end >= 0:
             return _with_trailing_text(window, at, end, first == OPEN_OBJECT)
         if first == OPEN_OBJECT:
-            return _with_trailing_text(window, at, broken_end(window, at, False, indent), False)
+            return _with_trailing_text(window, at, broken_end(window, at, False, indent, near), False)
     line_end = _line_end(window, at)
     if indent is None and (brace := window.buffer.find(b"{", at + 1, line_end)) >= 0:
         return Extent(brace, False)
@@ -114,7 +116,7 @@ def _with_trailing_element_text(window: Window, at: int, end: int, sound: bool) 
     return Extent(_search(window, _ELEMENT_END, end), False)
 
 
-def broken_end(window: Window, at: int, inside: bool, indent: bytes | None) -> int:
+def broken_end(window: Window, at: int, inside: bool, indent: bytes | None, near: int = NEAR_BYTES) -> int:
     """The end of the broken record at `at`: its own closing bracket, or the beginning of the next record before that.
 
     A `{` begins the next record where none can stand in the broken one (`} {`, or where a key belongs), or, should the
@@ -153,7 +155,7 @@ def broken_end(window: Window, at: int, inside: bool, indent: bytes | None) -> i
             if not stack:
                 return stop
         previous = kind if kind in b"{}[]:," else _QUOTE if kind == _QUOTE else _WORD
-        if lines and stop - at > NEAR_BYTES:
+        if lines and stop - at > near:
             found = _first_record(window, lines, inside, dense, -1)
             if found >= 0:
                 return _before(junk, found)

@@ -16,6 +16,8 @@ from carlake.landing.found import Found, cut_note, whole_characters
 from carlake.landing.json_text import (
     CLOSE_ARRAY,
     COMMA,
+    LEAST_NEAR_BYTES,
+    NEAR_BYTES,
     NEWLINE,
     OPEN_ARRAY,
     OPEN_OBJECT,
@@ -42,6 +44,7 @@ class JsonValues:
         self._indent: bytes | None = b""  # white space before the position on its line; None behind other text
         self._inside = False  # an array of records
         self._span = _FIRST_SPAN
+        self._near = NEAR_BYTES
 
     def __iter__(self) -> Iterator[Found]:
         """The records in order; sound ones that follow each other come together."""
@@ -123,13 +126,15 @@ class JsonValues:
         window = self._window
         while True:
             try:
-                end, sound = record_extent(window, window.position, self._inside, self._indent)
+                end, sound = record_extent(window, window.position, self._inside, self._indent, self._near)
                 break
             except Shortage:
                 if window.end - window.position > self._hard_cap:
                     end, sound = self._next_line_record(), False
                     break
                 window.fill()
+        # Half as far after each broken one, or each of many that stay open would look through the same text again.
+        self._near = NEAR_BYTES if sound else max(self._near // 2, LEAST_NEAR_BYTES)
         if not 0 <= end - window.position <= self._hard_cap:
             return self._oversize()
         record = window.take(window.position, end).rstrip(SPACE)
