@@ -410,6 +410,13 @@ def test_until_idle_ends_when_nothing_can_be_landed(
     assert not watched.well and place.waiting() == 1, "it is given back, for whoever can land it"
 
 
+def test_until_idle_ends_beside_an_object_without_its_marker(place: Place, small_folder: Path) -> None:
+    place.put("a.json", event(1))
+    with told(place, small_folder, QUIET.model_copy(update={"whole_when": "marker"}), until_idle=True) as running:
+        watched = running.join()
+    assert watched.reason == "idle" and watched.files == 0
+
+
 def test_an_object_waits_for_its_marker_and_its_message_does_not(place: Place, small_folder: Path) -> None:
     place.notified()
     with told(place, small_folder, QUIET.model_copy(update={"whole_when": "marker"})) as running:

@@ -112,8 +112,12 @@ class Arrivals:
 
     def divided(self, unfinished: Iterable[LandedObject], is_taken: Callable[[LandedObject], bool]) -> None:
         """Of what was found, these wait for their marker, which will be told of; and some were taken before and stay."""
-        if self.consumer is not None:
-            self.consumer.landed([*unfinished, *filter(is_taken, self.consumer.objects())])
+        if self.consumer is None:
+            return
+        told = self.consumer.objects()
+        waits = {(landed.uri, landed.version) for landed in unfinished}
+        # Only what was told of: an object that goes on waiting is no news, after which the queue were to be asked again.
+        self.consumer.landed([each for each in told if (each.uri, each.version) in waits or is_taken(each)])
 
     def pause(self, paused: bool) -> None:
         """Nothing can be landed for now, or it can again."""
