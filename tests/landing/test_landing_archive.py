@@ -18,7 +18,7 @@ from tests.landing.test_landing_objects import NAMES
 
 from carlake.landing import archive as archiving
 from carlake.landing import removal
-from carlake.landing.archive import Archived, archive, archive_many
+from carlake.landing.archive import Archived, Mode, archive, archive_many
 from carlake.landing.archived import archived, archived_as
 from carlake.landing.listing import MOVING, list_landing, list_paths
 from carlake.landing.objects import LandedObject, hash_object, path_of
@@ -497,3 +497,21 @@ def test_a_copy_that_was_broken_off_is_no_object_of_the_archive(either: Place) -
     assert [(name, [one.uri for one in objects]) for name, objects in archived(str(either.archive))] == [
         (whole, [str(target)])
     ]
+
+
+@pytest.mark.parametrize("mode", ["move", "delete"])
+def test_a_writer_that_has_the_file_open_and_writes_later_keeps_it(place: Place, mode: Mode) -> None:
+    """It was closed when it was listed. Were it taken away, all that comes would go into a file that nobody can find."""
+    landed, source_id = place.land("a.json", "as read")
+    with (place.landing / "a.json").open("a") as writer:
+        writer.write(" and more")  # still in the writer's own buffer
+        assert archive(landed, source_id, place.archive, DAY, mode=mode).outcome == "changed"
+        assert place.archive_files() == {}
+    assert place.landing_files() == {"a.json": "as read and more"}
+
+
+def test_where_settled_is_whole_an_open_file_is_taken(place: Place) -> None:
+    landed, source_id = place.land("a.json", "as read")
+    with (place.landing / "a.json").open("a"):
+        [done] = archive_many([(landed, source_id)], place.archive, DAY, asks=False)
+    assert done.outcome == "moved" and place.landing_files() == {}

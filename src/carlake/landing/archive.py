@@ -36,7 +36,8 @@ from carlake.landing.objects import (
     path_of,
     uri_of,
 )
-from carlake.landing.removal import NO_LINK, NotAsReadError, Removal, free_names, holds, publish
+from carlake.landing.removal import NO_LINK, NotAsReadError, Removal, free_names, holds, publish, stored_name
+from carlake.landing.wholeness import open_for_writing
 from carlake.storage.durable import fsync_dirs
 
 Mode = Literal["move", "leave", "delete"]
@@ -85,10 +86,12 @@ def archive_many(
     day: date,
     *,
     mode: Mode = "move",
+    asks: bool = True,
 ) -> list[Archived]:
     """Move objects to `archive_root/<day>/<source_id>/<name>`, modification time kept, or delete or leave them.
 
-    objects: each with the SHA-256 of the content that was read and committed. day: the UTC day of ingestion.
+    objects: each with the SHA-256 of the content that was read and committed. day: the UTC day of ingestion. asks: see
+    `Removal`.
     Gives one `Archived` for each, in their order; raises nothing for an object's sake.
     """
     given = list(objects)
@@ -106,9 +109,9 @@ def archive_many(
             local.append((at, landed, source_id, path))
     outcomes.update(_archive_stored(stored, root, day.isoformat(), mode))
     if mode == "move" and is_store(root):
-        outcomes.update(_archive_into_store(local, root, day.isoformat()))
+        outcomes.update(_archive_into_store(local, root, day.isoformat(), asks))
     else:
-        outcomes.update(_archive_local(local, os.path.join(root, day.isoformat()), mode))
+        outcomes.update(_archive_local(local, os.path.join(root, day.isoformat()), mode, asks))
     return [outcomes[at] for at in range(len(given))]
 
 
@@ -116,7 +119,7 @@ def archive_many(
 
 
 def _archive_local(
-    objects: Sequence[tuple[int, LandedObject, str, str]], day_folder: str, mode: Mode
+    objects: Sequence[tuple[int, LandedObject, str, str]], day_folder: str, mode: Mode, asks: bool
 ) -> dict[int, Archived]:
     outcomes: dict[int, Archived] = {}
     placed: dict[int, str] = {}
@@ -139,7 +142,7 @@ def _archive_local(
         except OSError as error:
             for at, landed, _, _ in objects:
                 outcomes.setdefault(at, _failed(landed, f"cannot be archived: {_cause(error)}", f"Check {day_folder}."))
-    removal = Removal()
+    removal = Removal(asks)
     try:
         for at, landed, source_id, path in objects:
             if at not in outcomes:
@@ -204,9 +207,9 @@ def _link(path: str, target: str) -> bool:
 
 
 def _withdraw(to: str, source_id: str) -> None:
-    """Take a place in the archive back whose content has changed under it: a writer goes on with the linked file."""
+    """Take a place in the archive back whose content has changed under it, or may: a writer goes on with the linked file."""
     try:
-        if to and not holds(to, source_id):
+        if to and (open_for_writing(to) or not holds(to, source_id)):
             os.unlink(to)
     except OSError:
         return  # gone already
@@ -360,7 +363,7 @@ def _downloaded(landed: LandedObject, source_id: str, folder: str, name: str) ->
 
 
 def _archive_into_store(
-    objects: Sequence[tuple[int, LandedObject, str, str]], root: str, day: str
+    objects: Sequence[tuple[int, LandedObject, str, str]], root: str, day: str, asks: bool
 ) -> dict[int, Archived]:
     """Local files into an archive in a store; each leaves landing while it is still what was read."""
     from carlake.landing.store_archive import Placed, place
@@ -378,7 +381,7 @@ def _archive_into_store(
             return _unarchived(landed, error)
 
     outcomes: dict[int, Archived] = {}
-    removal = Removal()
+    removal = Removal(asks)
     try:
         for (at, landed, source_id, path), done in zip(objects, at_once(placed, list(objects)), strict=True):
             if isinstance(done, Archived):
@@ -391,9 +394,3 @@ def _archive_into_store(
     finally:
         removal.close()
     return outcomes
-
-
-def stored_name(name: str) -> str:
-    """The name in a store of a local file whose name may not be UTF-8 or hold control characters."""
-    text = os.fsencode(name).decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -17,6 +17,7 @@ from typing import BinaryIO, cast
 
 from carlake.landing.listing import MOVING
 from carlake.landing.objects import LandedObject, hash_stream, is_as_listed
+from carlake.landing.wholeness import open_for_writing
 
 NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 """A hard link is not possible: another file system, a file system without links, a file of another user."""
@@ -33,9 +34,13 @@ class Removal:
     """Takes objects out of landing by way of one folder beside them, so that what is taken can be looked at alone.
 
     After a crash between the two renames the object lies in that folder, which listing finds (`listing.MOVING`).
+
+    asks  whether a process has a file open for writing is asked once more there, where nobody can open it by its name:
+          one that began after the listing, and writes later, keeps its file. Not for `whole_when = "settled"`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, asks: bool) -> None:
+        self._asks = asks
         self._name = MOVING + secrets.token_hex(8)
         self._parents: dict[str, str] = {}
 
@@ -58,6 +63,7 @@ class Removal:
             else:
                 status = os.lstat(taken)
                 good = is_as_listed(landed, status) and (_is(to, status) or holds(taken, source_id))
+                good = good and not (self._asks and open_for_writing(taken))
         except FileNotFoundError:
             good = False  # somebody took the copy out of the archive
         except BaseException:
@@ -121,6 +127,12 @@ def free_names(name: str) -> Iterator[str]:
         while len(os.fsencode(stem + tail)) > _NAME_BYTES:
             stem = stem[:-1]
         yield stem + tail
+
+
+def stored_name(name: str) -> str:
+    """The name in a store of a local file whose name may not be UTF-8 or hold control characters."""
+    text = os.fsencode(name).decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def holds(path: str, source_id: str) -> bool:

@@ -64,13 +64,14 @@ def archive_rewritten(
     rewrite: Rewrite,
     max_record_bytes: int,
     name_of: Callable[[LandedObject], str],
+    asks: bool,
 ) -> list[Archived]:
     """As `archive.archive_many`, but what goes into the archive is each object written anew, under the name `name_of` it.
 
     The object leaves landing once its place in the archive is on the disk or in the store; it is deleted only while it is
-    still what was read.
+    still what was read. `asks`: see `Removal`.
     """
-    removal, done = Removal(), []
+    removal, done = Removal(asks), []
     try:
         for landed, source_id in objects:
             folder = f"{archive_root.rstrip('/')}/{day.isoformat()}/{source_id}"

@@ -30,13 +30,14 @@ def archive(
 
     An object of which bronze has forgotten records goes into the archive without them.
     """
+    asks = house.settings.whole_when != "settled"
     with archive_lock(house.lake, alone=False):
         context = house.context(trigger="archive")
         with context.engine.session():
             # Read under the lock: an erasure whose tombstone is not there yet will look at the archive after us.
             graves = tombstones(context)
         if mode == "delete" or not (graves.marks or context.pseudonyms):
-            return archive_many(landed, house.archive, day, mode=mode)
+            return archive_many(landed, house.archive, day, mode=mode, asks=asks)
         most = context.engine.max_record_bytes
         screen = Screen(context.contracts, graves, most, context.pseudonyms)
 
@@ -44,11 +45,11 @@ def archive(
             return screen.name(each.uri if context.pseudonyms else name_of(each)).rpartition("/")[2]
 
         if context.pseudonyms is not None:
-            return archive_rewritten(landed, house.archive, day, screen, most, new_name)
+            return archive_rewritten(landed, house.archive, day, screen, most, new_name, asks)
         ids = forgotten_objects(house, {source_id for _, source_id in landed})
         apart = [pair for pair in landed if pair[1] in ids or new_name(pair[0]) != name_of(pair[0])]
-        done = archive_many([pair for pair in landed if pair not in apart], house.archive, day, mode=mode)
-        return done + archive_rewritten(apart, house.archive, day, screen, most, new_name)
+        done = archive_many([pair for pair in landed if pair not in apart], house.archive, day, mode=mode, asks=asks)
+        return done + archive_rewritten(apart, house.archive, day, screen, most, new_name, asks)
 
 
 def name_of(landed: LandedObject) -> str:
