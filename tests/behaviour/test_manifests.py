@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pyiceberg.manifest import DataFile, ManifestFile
 
+from carlake.engines import manifests as manifests_module
 from carlake.engines import snapshots
 from carlake.engines.manifests import ERASURE, KIND, live_files, manifests_of
 from carlake.lakehouse import Lakehouse
@@ -111,3 +112,29 @@ def test_an_erasure_writes_every_manifest_anew(house: Lakehouse) -> None:
     change(house, [], [live(house)["file-00003.parquet"]], **{KIND: ERASURE})
     assert before & {manifest.manifest_path for manifest in manifests(house)} == set()
     assert len(live(house)) == 25
+
+
+def test_of_manifests_only_those_of_late_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a lake that is written to without a pause nearly all that was ever read is of no more use."""
+    now = 0.0
+    monkeypatch.setattr(manifests_module.time, "monotonic", lambda: now)
+    kept = manifests_module._Recent[int](100)
+    for number in range(1000):
+        now = number / 10
+        kept.put(f"m{number}", [number] * 5)
+        assert kept.get("m0") == [0] * 5, "what every run asks for stays"
+    # Ten a second, for fifteen seconds, of five each, and the one.
+    assert len(kept._found) == 151 and kept._size == 755
+    assert kept.get("m849") is None and kept.get("m999") == [999] * 5
+    # What is asked for all the time stays, however much it is.
+    large = manifests_module._Recent[int](100)
+    for number in range(500):
+        large.put(f"m{number}", [number])
+    now += 10
+    assert all(large.get(f"m{number}") for number in range(500))
+    now += 10
+    large.put("new", [1])
+    assert large._size == 501
+    now += 60
+    large.put("newer", [1])
+    assert large._size == 100

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFile, DataFileContent, ManifestEntry, ManifestEntryStatus, ManifestFile
@@ -25,12 +26,60 @@ ERASURE = "erasure"
 # Snapshots of these kinds move rows between files, or drop rows that keep their meaning elsewhere: no row changes.
 QUIET_KINDS = frozenset({"compaction", "retention"})
 
-_CACHED_MANIFESTS = 4096
-_CACHED_LISTS = 512
-# A run reads dozens of them, from an object store each by a request.
-_cache: OrderedDict[str, list[ManifestEntry]] = OrderedDict()
-_lists: OrderedDict[str, list[ManifestFile]] = OrderedDict()
-_cache_lock = threading.Lock()
+# An entry takes 4 to 14 KB in memory, and each commit brings new manifests that take the place of others.
+_MANY_ENTRIES, _MANY_LISTED = 4096, 4096
+_MOST_FILES = 4096
+_IDLE_SECONDS = 15.0
+
+
+class _Recent(Generic[_T]):
+    """What was read of files that never change. A run reads dozens of them, from an object store each by a request.
+
+    Beyond so many things in all, those of files that were not asked for lately go: of a large lake, all that the runs
+    need stays, and of a small one that is written to without a pause, not all that they ever needed.
+    """
+
+    def __init__(self, many: int) -> None:
+        self._many = many
+        self._size = 0
+        self._found: OrderedDict[str, tuple[float, list[_T]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, path: str) -> list[_T] | None:
+        """What is kept of a file; None where nothing is."""
+        with self._lock:
+            if path not in self._found:
+                return None
+            _, content = self._found.pop(path)
+            self._found[path] = time.monotonic(), content
+            return content
+
+    def put(self, path: str, content: list[_T]) -> None:
+        """Keep what a file holds."""
+        now = time.monotonic()
+        with self._lock:
+            self._drop(path)
+            self._found[path] = now, content
+            self._size += len(content)
+            while self._size > self._many or len(self._found) > _MOST_FILES:
+                oldest, (used, _) = next(iter(self._found.items()))
+                if now - used < _IDLE_SECONDS and len(self._found) <= _MOST_FILES:
+                    break
+                self._drop(oldest)
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        with self._lock:
+            self._found.clear()
+            self._size = 0
+
+    def _drop(self, path: str) -> None:
+        _, content = self._found.pop(path, (0.0, []))
+        self._size -= len(content)
+
+
+_entries = _Recent[ManifestEntry](_MANY_ENTRIES)
+_lists = _Recent[ManifestFile](_MANY_LISTED)
 
 
 @dataclass(frozen=True)
@@ -43,7 +92,7 @@ class FileChanges:
 
 def entries_of(io: FileIO, manifest: ManifestFile) -> list[ManifestEntry]:
     """All entries of a manifest, deleted ones too. Manifests are immutable, so a path is read once per process."""
-    found = _cached(_cache, manifest.manifest_path)
+    found = _entries.get(manifest.manifest_path)
     if found is None:
         found = read_manifest(io, manifest)
         remember_entries(manifest.manifest_path, found)
@@ -54,7 +103,7 @@ def manifests_of(io: FileIO, snapshot: Snapshot | None) -> list[ManifestFile]:
     """The manifests of a snapshot. Manifest lists are immutable, so a path is read once per process."""
     if snapshot is None:
         return []
-    found = _cached(_lists, snapshot.manifest_list)
+    found = _lists.get(snapshot.manifest_list)
     if found is None:
         found = read_manifest_list(io.new_input(snapshot.manifest_list))
         remember_manifests(snapshot.manifest_list, found)
@@ -63,33 +112,18 @@ def manifests_of(io: FileIO, snapshot: Snapshot | None) -> list[ManifestFile]:
 
 def remember_entries(path: str, entries: list[ManifestEntry]) -> None:
     """Keep what a manifest holds, with everything that its entries inherit from it."""
-    _remember(_cache, path, entries, _CACHED_MANIFESTS)
+    _entries.put(path, entries)
 
 
 def remember_manifests(path: str, manifests: list[ManifestFile]) -> None:
     """Keep what a manifest list holds."""
-    _remember(_lists, path, manifests, _CACHED_LISTS)
+    _lists.put(path, manifests)
 
 
 def forget_cached() -> None:
     """Read every manifest and manifest list from its file again: for checks of what is really there."""
-    with _cache_lock:
-        _cache.clear()
-        _lists.clear()
-
-
-def _cached(cache: OrderedDict[str, _T], path: str) -> _T | None:
-    with _cache_lock:
-        if path in cache:
-            cache.move_to_end(path)
-        return cache.get(path)
-
-
-def _remember(cache: OrderedDict[str, _T], path: str, content: _T, most: int) -> None:
-    with _cache_lock:
-        cache[path] = content
-        while len(cache) > most:
-            cache.popitem(last=False)
+    _entries.clear()
+    _lists.clear()
 
 
 def _data_only(table: IcebergTable, file: DataFile) -> DataFile:
