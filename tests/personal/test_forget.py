@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -92,6 +94,11 @@ def bare_search(root: Path, name: str) -> list[str]:
             )
         if content[:4] == b"\x28\xb5\x2f\xfd":
             texts.append(zstandard.ZstdDecompressor().decompressobj().decompress(content).decode("latin-1"))
+        texts += [
+            base64.b64decode(wrapped).decode("latin-1")
+            for text in list(texts)
+            for wrapped in re.findall(r'"base64": ?"([^"]*)"', text)
+        ]
         if any(text.replace(LIKE, "").find(name) >= 0 for text in texts):
             found.append(str(path.relative_to(root)))
     return found

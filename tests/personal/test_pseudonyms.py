@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from carlake.lakehouse import Lakehouse
 from carlake.landing.pseudonyms import Pseudonyms
 from carlake.settings import Settings
 from carlake.upkeep.erasure.search import Needle, Searched, search
-from lakes import BRONZE, QUARANTINE, flat, held, iceberg, lakehouse, nested, oldest, put, rows_of
+from lakes import BRONZE, QUARANTINE, SILVER, flat, held, iceberg, lakehouse, nested, oldest, put, rows_of
 from personal.test_forget import bare_search, packed_parquet
 
 CAR, OTHER = "WVWZZZ1JZXW000001", "1FTFW1ET5DFC10312"
@@ -152,6 +154,21 @@ def test_a_car_is_forgotten_by_its_clear_name(house: Lakehouse) -> None:
     house.release_engine()
     assert list(search(house.lake.root, open_too, Searched())) == []
     assert house.verify().ok
+
+
+@pytest.mark.parametrize("record", BAD[:3], ids=["broken", "of no contract", "not UTF-8"])
+def test_an_encrypted_record_that_is_all_of_a_car_in_an_object(house: Lakehouse, record: str | bytes) -> None:
+    names = pseudonyms()
+    put(house.lake.landing / "a.json", GOOD[2], record)
+    house.run()
+    (archived,) = house.lake.archive.glob("*/*/*.json")
+    left = [base64.b64decode(line) for line in re.findall(rb'"base64":"([^"]*)"', archived.read_bytes())]
+    left += archived.read_bytes().splitlines()
+    assert CAR.encode() in b"".join(names.open(line) or b"" for line in left)
+    done = house.forget(CAR)
+    assert done.ok and str(archived) in done.objects
+    assert archived.read_bytes().splitlines()[1] == b'{"$carlake":"forgotten"}'
+    assert house.verify().ok and [row["event_id"] for row in held(house)[SILVER]] == ["e2"]
 
 
 def test_another_key_or_none_lands_nothing(house: Lakehouse, small_folder: Path) -> None:

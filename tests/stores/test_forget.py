@@ -9,6 +9,7 @@ import pytest
 
 from carlake.errors import LakeError
 from carlake.lakehouse import Lakehouse
+from carlake.landing.forgotten import wrap
 from lakes import nested, rows_of
 from stores.bucket import Bucket
 
@@ -33,6 +34,22 @@ def mentions(bucket: Bucket) -> list[str]:
             if CAR in each["Key"] or CAR.encode() in content:
                 found.append(each["Key"])
     return found
+
+
+def test_what_an_erasure_has_wrapped_is_forgotten_later(bucket: Bucket, lake: Open) -> None:
+    broken = '{"carChassis": "WAUZZZ8K9BA000002", "event_id": '
+    bucket.put("landing/both.json", HERS, broken)
+    house = lake(bucket)
+    house.run()
+    assert house.forget(CAR).ok
+    (key,) = bucket.keys("archive/2025-11-01/")
+    assert wrap(broken.strip().encode()) in bucket.client.get_object(Bucket=bucket.name, Key=key)["Body"].read()
+    done = house.forget("WAUZZZ8K9BA000002")
+    assert done.ok and len(done.objects) == 1
+    for page in bucket.client.get_paginator("list_object_versions").paginate(Bucket=bucket.name, Prefix="archive/2025"):
+        for each in page["Versions"]:
+            answer = bucket.client.get_object(Bucket=bucket.name, Key=each["Key"], VersionId=each["VersionId"])
+            assert answer["Body"].read() == b'{"$carlake":"forgotten"}\n' * 2
 
 
 @pytest.mark.parametrize("mode", ["move", "leave"])

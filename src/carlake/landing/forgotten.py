@@ -33,7 +33,8 @@ FORGOTTEN_HASH = "forgotten"
 MARK = '{"$carlake":'
 """How the lines begin that carlake itself writes into objects."""
 FORGOTTEN = MARK + '"forgotten"}'
-_BYTES = MARK + '"bytes","base64":"'
+WRAPPED = MARK + '"bytes","base64":"'
+"""How a line of `wrap` begins; what follows is base64."""
 
 _MOST_UNPACKED = 64 << 20
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
@@ -245,12 +246,12 @@ def as_columns(record: bytes) -> tuple[str | None, bytes | None]:
 
 def wrap(record: bytes) -> bytes:
     """A line that stands for a record which is no JSON object, so that it is found again whatever stands beside it."""
-    return _BYTES.encode() + base64.b64encode(record) + b'"}'
+    return WRAPPED.encode() + base64.b64encode(record) + b'"}'
 
 
 def unwrap(text: str) -> bytes | None:
     """The record that a line of `wrap` stands for; None where it is none."""
-    if not text.startswith(_BYTES):
+    if not text.startswith(WRAPPED):
         return None
     try:
         return base64.b64decode(str(json.loads(text)["base64"]), validate=True)

@@ -1,10 +1,12 @@
-"""A search that finds a name wherever a lake may hold it: it decodes Parquet, Avro, gzip, zstd and JSON's escapes.
+"""A search that finds a name wherever a lake may hold it: it decodes Parquet, Avro, gzip, zstd, JSON's escapes and
+records that carlake has wrapped or encrypted.
 
 Whether it can find anything is not believed but tried: see `carlake.upkeep.erasure.control`.
 """
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import mmap
@@ -15,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, get_args
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -25,14 +27,18 @@ import zstandard
 
 from carlake.landing.compression import StreamError, is_compressed, unpack
 from carlake.landing.defects import SEALED
-from carlake.landing.forgotten import readable, unescaped
+from carlake.landing.forgotten import MARK, WRAPPED, readable, unescaped
 
-Kind = Literal["name", "text", "escaped", "gzip", "zstd", "parquet value", "parquet statistics", "avro"]
-KINDS: tuple[Kind, ...] = ("name", "text", "escaped", "gzip", "zstd", "parquet value", "parquet statistics", "avro")
-"""The places that a name can be in: a file's name; its bytes; its bytes as JSON escapes; what is packed or encoded."""
+Kind = Literal["name", "text", "escaped", "wrapped", "gzip", "zstd", "parquet value", "parquet statistics", "avro"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""The places that a name can be in: a file's name; its bytes; its bytes as JSON escapes; a record that carlake wrapped or
+encrypted in them; what is packed or encoded."""
 
-_SEALED = re.compile(re.escape(SEALED) + rb"[^}]*\}")
+_OWN = re.compile(re.escape(SEALED) + rb"[^}]*\}|" + re.escape(WRAPPED.encode()) + rb"(?P<base64>[0-9A-Za-z+/\\]*)")
 _OVERLAP = 4096
+_BEGINNINGS = tuple(MARK[:length].encode() for length in range(1, len(MARK)))
+# Base64 of the longest record that landing keeps: what is longer is no record that carlake has written.
+_LONGEST_OWN = 96 << 20
 _ROWS = 8192
 _WORD = "0-9A-Za-z"
 _OWNER, _SOURCE = "car_chassis", "source_id"
@@ -95,17 +101,27 @@ class Needle:
         """Whether a text holds a name, written plainly or with JSON's escapes."""
         if self._text.search(text) is not None or ("\\u" in text and self._text.search(unescaped(text)) is not None):
             return True
-        return self.opener is not None and SEALED.decode() in text and self.in_sealed(text.encode("utf-8", "replace"))
+        return MARK in text and self.in_own(text.encode("utf-8", "replace"))
 
-    def in_sealed(self, content: bytes | mmap.mmap) -> bool:
-        """Whether an encrypted record in these bytes holds a name."""
-        if self.opener is None:
-            return False
-        opened = (self.opener(match[0]) for match in _SEALED.finditer(content))
+    def in_own(self, content: bytes | mmap.mmap) -> bool:
+        """Whether a record in these bytes that carlake itself has wrapped or encrypted holds a name."""
+        opened = (self._opened(match) for match in _OWN.finditer(content))
         return any(record is not None and self._in_record(record) for record in opened)
 
+    def _opened(self, match: re.Match[bytes]) -> bytes | None:
+        text = match["base64"]
+        if text is None:
+            return self.opener(match[0]) if self.opener is not None else None
+        text = text.replace(b"\\", b"")
+        # One that breaks off is searched as far as it goes.
+        text = text[: len(text) - (len(text) % 4 == 1)]
+        return base64.b64decode(text + b"=" * (-len(text) % 4))
+
     def _in_record(self, record: bytes) -> bool:
-        return self.in_bytes(record) or self._text.search(unescaped(readable(record))) is not None
+        # One that is wrapped may be encrypted, too.
+        return (
+            self.in_bytes(record) or self._text.search(unescaped(readable(record))) is not None or self.in_own(record)
+        )
 
     def replaced(self, text: str, by: str) -> str:
         """The text with each name replaced."""
@@ -152,8 +168,10 @@ def search_file(path: Path, needle: Needle, searched: Searched | None = None) ->
             return
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             head = content[:8]
-            if needle.in_bytes(content) or needle.in_sealed(content):
+            if needle.in_bytes(content):
                 yield Place(str(path), "text")
+            elif needle.in_own(content):
+                yield Place(str(path), "wrapped")
             elif b"\\u" in content[:] if size < 1 << 20 else content.find(b"\\u") >= 0:
                 yield from _escaped(path, content, needle)
             try:
@@ -182,15 +200,32 @@ def _escaped(path: Path, content: mmap.mmap, needle: Needle) -> Iterator[Place]:
 def _packed(path: Path, file: BinaryIO, head: bytes, needle: Needle) -> Iterator[Place]:
     kind: Kind = "gzip" if head.startswith(b"\x1f\x8b") else "zstd"
     rest = b""
-    for piece in unpack(file):
+    for piece in _uncut(unpack(file)):
         text = rest + piece
-        if needle.in_sealed(text):
-            yield Place(str(path), kind)
-            return
         if needle.in_bytes(text) or (b"\\u" in text and needle.in_text(text.decode("utf-8", "replace"))):
             yield Place(str(path), kind)
             return
+        if needle.in_own(text):
+            yield Place(str(path), kind)
+            return
         rest = text[-_OVERLAP:]
+
+
+def _uncut(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces, joined where a record that carlake itself has wrapped or encrypted goes on in the next one."""
+    mark, block = MARK.encode(), bytearray()
+    try:
+        for piece in pieces:
+            block += piece
+            begun = block.rfind(mark)
+            ended = block.find(b"}", begun) >= 0 if begun >= 0 else not block.endswith(_BEGINNINGS)
+            if ended or len(block) > _LONGEST_OWN:
+                yield bytes(block)
+                block.clear()
+    except StreamError:
+        yield bytes(block)
+        raise
+    yield bytes(block)
 
 
 # --- Parquet ----------------------------------------------------------------------------------------------------------
@@ -246,8 +281,7 @@ def _hits(column: Any, needle: Needle) -> list[int]:
     # A quick look leaves few values for the exact one.
     likely = pc.match_substring(column, "\\u") if pa.types.is_string(kind) else pc.is_valid(column)
     if pa.types.is_string(kind):
-        if needle.opener is not None:
-            likely = pc.or_(likely, pc.starts_with(column, SEALED.decode()))
+        likely = pc.or_(likely, pc.starts_with(column, MARK))
         for form in needle.forms:
             likely = pc.or_(likely, pc.match_substring(column, form))
     rows = pc.indices_nonzero(pc.fill_null(likely, False)).to_pylist()

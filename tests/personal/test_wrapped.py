@@ -1,0 +1,110 @@
+"""What an erasure leaves of other cars in an archived object, in lines of carlake's own, is found by a later erasure."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from carlake.contracts.load import load
+from carlake.landing.forgotten import wrap
+from carlake.landing.pseudonyms import Pseudonyms
+from carlake.upkeep.erasure.search import Needle, Searched, search
+from lakes import heads, lakehouse, put
+from personal.test_forget import BROKEN_OTHER, BROKEN_OWN, CAR, OTHER, OTHERS, OWN, bare_search
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_broken_record_beside_a_forgotten_car_is_forgotten_later(
+    small_folder: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    records = "\n".join([OWN[0], OTHERS[2], BROKEN_OTHER]).encode()
+    with lakehouse(small_folder / "lake") as house:
+        put(house.lake.landing / "a.json", pack(records))
+        assert house.run().status == "succeeded"
+        assert house.forget(CAR).ok
+        (archived,) = (path for path in house.lake.archive.glob("*/*/*") if path.is_file())
+        content = archived.read_bytes()
+        assert wrap(BROKEN_OTHER.strip().encode()) in (gzip.decompress(content) if pack is gzip.compress else content)
+        assert str(archived.relative_to(house.lake.root)) in bare_search(house.lake.root, OTHER)
+        assert house.plan_forget(OTHER).known
+        done = house.forget(OTHER)
+        assert done.ok and str(archived) in done.objects
+        assert bare_search(house.lake.root, OTHER) == []
+        found = house.verify()
+        assert (found.problems, found.accepted, found.forgotten) == ((), 1, 2)
+
+
+def test_an_archived_object_that_was_left_so_is_found_by_the_search_alone(small_folder: Path) -> None:
+    """Bronze has forgotten the record already: an erasure that could not see the line has left it behind."""
+    with lakehouse(small_folder / "lake") as house:
+        put(house.lake.landing / "a.json", OWN[0], BROKEN_OWN, OTHERS[0])
+        house.run()
+        assert house.forget(CAR).ok
+        (archived,) = (path for path in house.lake.archive.glob("*/*/a.json"))
+        archived.write_bytes(archived.read_bytes().replace(b'{"$carlake":"forgotten"}', wrap(BROKEN_OWN.encode()), 1))
+        before = heads(house)
+        assert bare_search(house.lake.root, CAR)
+        done = house.forget(CAR)
+        assert done.ok and str(archived) in done.objects and before != heads(house)
+        assert bare_search(house.lake.root, CAR) == []
+
+
+def test_a_search_that_cannot_see_wrapped_records_proves_nothing(
+    small_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Needle, "in_own", lambda needle, content: False)
+    with lakehouse(small_folder / "lake") as house:
+        done = house.forget(CAR, unknown=True)
+        assert "wrapped" not in done.control and not done.proved and not done.ok
+
+
+def table(text: str) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"raw": [None, text]}), file, compression="zstd", write_statistics=False)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        str.encode,
+        lambda text: text.replace("/", "\\/").encode(),
+        lambda text: text[: text.rindex('"') - 9].encode(),
+        lambda text: gzip.compress(text.encode()),
+        table,
+    ],
+    ids=["line", "escaped", "cut off", "gzip", "parquet"],
+)
+@pytest.mark.parametrize("where", ["first", "last", "encrypted", "not UTF-8", "UTF-16", "packed", "wrapped"])
+def test_every_form_of_a_wrapped_record_is_searched(
+    small_folder: Path, where: str, form: Callable[[str], bytes]
+) -> None:
+    names = Pseudonyms(bytes(32), load(()))
+    # Of random letters, that it packs badly: gzip's pieces end within it.
+    letters = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz?>", k=1 << 20))
+    text = json.dumps({"letters": letters})[:-1]
+    record = {
+        "first": BROKEN_OWN + text,
+        "last": text + BROKEN_OWN,
+        # One that broke off could not be opened.
+        "encrypted": names.seal(BROKEN_OWN.encode(), "truncated_json", "the text ends").decode() + "????????",
+        "not UTF-8": BROKEN_OWN.encode() + b"\xff???",
+        "UTF-16": BROKEN_OWN.encode("utf-16"),
+        "packed": gzip.compress(BROKEN_OWN.encode()) + b"???",
+        "wrapped": wrap(BROKEN_OWN.encode()).decode() + "???",
+    }[where]
+    wrapped = wrap(record.encode() if isinstance(record, str) else record).decode()
+    put(small_folder / "found", form(wrapped))
+    opener = names.open if where == "encrypted" else None
+    assert {place.path for place in search(small_folder, Needle([CAR], opener), Searched())} == {
+        str(small_folder / "found")
+    }
+    assert list(search(small_folder, Needle([CAR[:-1]], opener), Searched())) == []
