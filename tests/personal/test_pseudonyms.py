@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from carlake.contracts.load import load
-from carlake.errors import SettingsError
+from carlake.errors import DefinitionChangedError, SettingsError
 from carlake.lakehouse import Lakehouse
 from carlake.landing.pseudonyms import Pseudonyms
 from carlake.settings import Settings
 from carlake.upkeep.erasure.search import Needle, Searched, search
-from lakes import BRONZE, QUARANTINE, SILVER, flat, held, iceberg, lakehouse, nested, oldest, put, rows_of
+from lakes import BRONZE, QUARANTINE, SILVER, flat, held, iceberg, lakehouse, nested, oldest, put, rows_of, step
 from personal.test_forget import bare_search, packed_parquet
 
 CAR, OTHER = "WVWZZZ1JZXW000001", "1FTFW1ET5DFC10312"
@@ -126,6 +126,28 @@ def test_what_is_archived_lands_as_the_same_rows(house: Lakehouse, small_folder:
         assert held(again) == held(house)
 
 
+def test_bronze_made_again_from_the_archive_is_the_same(house: Lakehouse) -> None:
+    landed(house.lake.landing)
+    house.run()
+    put(house.lake.landing / "later.json", *GOOD[:1], '{"no contract": "of ' + OTHER + '"}', *BAD[:1])
+    house.run()
+    before = rows_of(house, BRONZE), rows_of(house, QUARANTINE), held(house)
+    for _ in range(2):
+        report = house.rebuild(everything=True, from_archive=True)
+        assert report.status == "succeeded" and step(report, BRONZE).rows_out and step(report, QUARANTINE).rows_out
+        assert (rows_of(house, BRONZE), rows_of(house, QUARANTINE), held(house)) == before
+        found = house.verify()
+        assert (found.problems, found.behind) == ((), ())
+    names = pseudonyms()
+    for car in (CAR, OTHER):
+        assert house.forget(car).ok
+        house.release_engine()
+        assert list(search(house.lake.root, Needle([car, names.car(car)], names.open), Searched())) == []
+    rows = rows_of(house, BRONZE)
+    assert len(rows) == len(before[0]) and rows_of(house, SILVER) == []
+    assert house.rebuild(everything=True, from_archive=True).status == "succeeded" and rows_of(house, BRONZE) == rows
+
+
 def test_known_content_is_known_again(house: Lakehouse) -> None:
     landed(house.lake.landing)
     first = house.run()
@@ -174,7 +196,7 @@ def test_an_encrypted_record_that_is_all_of_a_car_in_an_object(house: Lakehouse,
 def test_another_key_or_none_lands_nothing(house: Lakehouse, small_folder: Path) -> None:
     put(house.lake.landing / "a.json", GOOD[0])
     house.run()
-    before = held(house)
+    before, bronze = held(house), rows_of(house, BRONZE)
     (small_folder / "other.key").write_text("17" * 32)
     for other in (Settings(threads=1), Settings(threads=1, pseudonym_key_file=small_folder / "other.key")):
         with lakehouse(house.lake.root, other) as wrong:
@@ -182,6 +204,10 @@ def test_another_key_or_none_lands_nothing(house: Lakehouse, small_folder: Path)
             report = wrong.run()
             assert report.status == "failed" and "pseudonym" in report.steps[0].error
             assert path.exists() and held(wrong) == before
+            path.unlink()
+            with pytest.raises(DefinitionChangedError, match="pseudonym"):
+                wrong.rebuild(everything=True, from_archive=True)
+            assert rows_of(wrong, BRONZE) == bronze
     with lakehouse(small_folder / "clear") as plain:
         put(plain.lake.landing / "a.json", GOOD[0])
         plain.run()

@@ -17,7 +17,7 @@ from carlake.contracts.load import load
 from carlake.landing.forgotten import wrap
 from carlake.landing.pseudonyms import Pseudonyms
 from carlake.upkeep.erasure.search import Needle, Searched, search
-from lakes import heads, lakehouse, put
+from lakes import BRONZE, QUARANTINE, heads, iceberg, lakehouse, put, rows_of, step
 from personal.test_forget import BROKEN_OTHER, BROKEN_OWN, CAR, OTHER, OTHERS, OWN, bare_search
 
 
@@ -54,6 +54,41 @@ def test_an_archived_object_that_was_left_so_is_found_by_the_search_alone(small_
         assert bare_search(house.lake.root, CAR)
         done = house.forget(CAR)
         assert done.ok and str(archived) in done.objects and before != heads(house)
+        assert bare_search(house.lake.root, CAR) == []
+
+
+def test_bronze_made_again_from_objects_that_were_written_anew_for_their_name(small_folder: Path) -> None:
+    with lakehouse(small_folder / "lake") as house:
+        assert house.forget(CAR, unknown=True).ok
+        put(house.lake.landing / f"{CAR}.json", OTHERS[0], BROKEN_OTHER, b'{"carChassis": "\xff"}', "[1]")
+        house.run()
+        (archived,) = house.lake.archive.glob("*/*/*.json")
+        assert wrap(BROKEN_OTHER.strip().encode()) in archived.read_bytes()
+        before = rows_of(house, BRONZE), rows_of(house, QUARANTINE)
+        report = house.rebuild(everything=True, from_archive=True)
+        assert report.status == "succeeded" and step(report, BRONZE).rows_out == 4
+        assert (rows_of(house, BRONZE), rows_of(house, QUARANTINE)) == before
+        assert house.forget(OTHER).ok and house.verify().problems == ()
+        assert rows_of(house, QUARANTINE) == [row for row in before[1] if row["source_row"] > 1]
+        assert bare_search(house.lake.root, OTHER) == []
+
+
+def test_bronze_that_was_made_again_with_wrapped_records(small_folder: Path) -> None:
+    """As rebuilds from the archive once made it."""
+    with lakehouse(small_folder / "lake") as house:
+        put(house.lake.landing / "a.json", OTHERS[0], BROKEN_OWN)
+        house.run()
+        bronze = iceberg(house, BRONZE)
+        arrow = bronze.scan().to_arrow()
+        rows = arrow.to_pylist()
+        for row in rows:
+            if row["raw"] == BROKEN_OWN.strip():
+                row |= {"raw": wrap(BROKEN_OWN.strip().encode()).decode(), "car_chassis": None}
+        bronze.overwrite(pa.Table.from_pylist(rows, schema=arrow.schema))
+        house.run()
+        assert any(search(house.lake.root / "warehouse", Needle([CAR]), Searched()))
+        done = house.forget(CAR)
+        assert done.ok and done.tables[0].rows == 1
         assert bare_search(house.lake.root, CAR) == []
 
 

@@ -12,8 +12,7 @@ from carlake.engines.manifests import ERASURE, quiet_between
 from carlake.engines.protocol import Relation
 from carlake.engines.schemas import ICEBERG, arrow_schema
 from carlake.errors import CommitRefusedError
-from carlake.landing.defects import SEALED
-from carlake.landing.forgotten import FORGOTTEN_HASH, cars_in, instead_of, readable, record_of
+from carlake.landing.forgotten import FORGOTTEN_HASH, MARK, WRAPPED, cars_in, instead_of, readable, record_of, unwrap
 from carlake.refresh.context import Context
 from carlake.refresh.lease import Turn
 from carlake.refresh.plan import BOOKMARK, Bookmark, head_of
@@ -59,6 +58,8 @@ class Erasing:
 
     def owns(self, record: bytes) -> bool | None:
         """Whether a record is the car's; None where it is another car's and names this one."""
+        if record.startswith(WRAPPED.encode()):
+            record = unwrap(record.decode("utf-8", "replace")) or record
         if self.needle.opener is not None and (opened := self.needle.opener(record)) is not None:
             record = opened
         return owns(record, self.needle, self.context.contracts)
@@ -200,8 +201,7 @@ def _bronze(erasing: Erasing, table: Table, base: int) -> _Picked:
     sql = (
         f"SELECT _file, _pos, source_id, source_row, source_uri, raw, raw_bytes FROM {rows} AS s WHERE "
         f"car_chassis IN ({names}) OR raw_bytes IS NOT NULL OR contains(raw, '\\u') OR {named.format('raw')} "
-        f"OR {named.format('source_uri')}"
-        + (f" OR starts_with(raw, {_quoted(SEALED.decode())})" if erasing.needle.opener is not None else "")
+        f"OR {named.format('source_uri')} OR starts_with(raw, {_quoted(MARK)})"
     )
     found: dict[str, list[object]] = {"_file": [], "_pos": [], "gone": [], "uri": []}
     count = 0

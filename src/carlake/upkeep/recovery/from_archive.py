@@ -20,12 +20,13 @@ from carlake.engines.protocol import Relation, Source
 from carlake.engines.schemas import arrow_schema
 from carlake.errors import CarlakeError, CommitRefusedError, LakeError, ReadError
 from carlake.landing.archived import archived, is_named_rightly
-from carlake.landing.forgotten import FORGOTTEN_HASH
+from carlake.landing.forgotten import FORGOTTEN_HASH, Screen
 from carlake.landing.landed import LandedObject
 from carlake.landing.objects import open_object
 from carlake.landing.records import split
 from carlake.refresh.causes import cause
 from carlake.refresh.context import Context
+from carlake.refresh.forgotten import one_writing, tombstones
 from carlake.refresh.land import hints
 from carlake.refresh.lease import Turn
 from carlake.refresh.plan import Bookmark, head_of
@@ -188,12 +189,16 @@ def _write(
 ) -> None:
     engine, table = context.engine, context.tables[BRONZE]
     base = head_of(context.find(BRONZE))
+    one_writing(context, base)
+    graves = tombstones(context)
+    # As on landing: an object that was written anew has lines in it that stand for other records.
+    screen = Screen(context.contracts, graves, engine.max_record_bytes, context.pseudonyms)
     names = ", ".join(table.column_names)
     relations: list[Relation] = []
     ids: list[str] = []
     damaged: list[str] = []
     done = read_rows = 0
-    for read, of, problems in _read(context, plan):
+    for read, of, problems in _read(context, plan, screen):
         damaged += problems
         ids += [held.source.source_id for held in of]
         done += sum(held.source.size_bytes for held in of)
@@ -225,7 +230,8 @@ def _write(
             # What landed meanwhile is read with bronze's own rows; what was taken out may be among those read again.
             before, base = base, head_of(context.find(BRONZE))
             changed = engine.diff(BRONZE, before, base)
-            if not refused.surely_not_landed or changed is None or changed.rows_gone or not turn.again():
+            lost = changed is None or changed.rows_gone or tombstones(context).marks != graves.marks
+            if not refused.surely_not_landed or lost or not turn.again():
                 raise
     remade.step = Step(
         BRONZE,
@@ -237,7 +243,9 @@ def _write(
     )
 
 
-def _read(context: Context, plan: ArchivePlan) -> Iterator[tuple[list[Relation], list[Held], list[str]]]:
+def _read(
+    context: Context, plan: ArchivePlan, screen: Screen
+) -> Iterator[tuple[list[Relation], list[Held], list[str]]]:
     """Bronze's rows of the archived objects, some objects at a time; and the files that are not what was landed."""
     pending: list[tuple[Source, int, pa.RecordBatch]] = []
     of: list[Held] = []
@@ -247,11 +255,11 @@ def _read(context: Context, plan: ArchivePlan) -> Iterator[tuple[list[Relation],
             yield [_keep(context, pending, of[-1].ingested_at)], of, []
             pending, of, rows = [], [], 0
         if held.source.size_bytes > _LARGE_BYTES:
-            relations = _large(context, held, place)
+            relations = _large(context, held, place, screen)
             yield (relations, [held], []) if relations is not None else ([], [], [place.uri])
             continue
         try:
-            batches = list(_records(context, held, place))
+            batches = list(_records(context, held, place, screen))
         except (CarlakeError, OSError):
             yield [], [], [place.uri]
             continue
@@ -262,13 +270,13 @@ def _read(context: Context, plan: ArchivePlan) -> Iterator[tuple[list[Relation],
         yield [_keep(context, pending, of[-1].ingested_at)], of, []
 
 
-def _large(context: Context, held: Held, place: LandedObject) -> list[Relation] | None:
+def _large(context: Context, held: Held, place: LandedObject, screen: Screen) -> list[Relation] | None:
     """The rows of an object that is not held in memory as a whole; None where it is not what was landed."""
     relations: list[Relation] = []
     pending: list[tuple[Source, int, pa.RecordBatch]] = []
     rows = 0
     try:
-        for numbered in _numbered(held, _records(context, held, place)):
+        for numbered in _numbered(held, _records(context, held, place, screen)):
             pending.append(numbered)
             rows += numbered[2].num_rows
             if rows >= _ROWS:
@@ -279,7 +287,7 @@ def _large(context: Context, held: Held, place: LandedObject) -> list[Relation] 
     return [*relations, _keep(context, pending, held.ingested_at)] if pending else relations
 
 
-def _records(context: Context, held: Held, place: LandedObject) -> Iterator[pa.RecordBatch]:
+def _records(context: Context, held: Held, place: LandedObject, screen: Screen) -> Iterator[pa.RecordBatch]:
     """The records of an archived object. Raises ReadError where it is not what was landed, or has fewer than bronze."""
     if not is_named_rightly(place):
         raise ReadError(f"{place.uri} is not what was landed.")
@@ -287,7 +295,7 @@ def _records(context: Context, held: Held, place: LandedObject) -> Iterator[pa.R
     with open_object(place) as stream:
         for batch in split(stream, max_record_bytes=context.engine.max_record_bytes):
             rows += batch.num_rows
-            yield batch
+            yield screen(batch)
     if rows < held.rows:
         raise ReadError(f"{place.uri} has {rows} records, and bronze {held.rows}.")
 
