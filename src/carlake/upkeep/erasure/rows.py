@@ -81,8 +81,10 @@ class Erasing:
         """Whether a place where the name was found is in a record of another car."""
         if not self.mentioned:
             return False
-        if place.kind == "parquet value" and place.owner is not None:
-            return place.owner not in self.names and place.what != _CAR
+        if place.kind == "parquet value":
+            if place.owner is not None:
+                return place.owner not in self.names and place.what != _CAR
+            return place.source in self.mentioned
         if place.path.endswith((".parquet", ".avro")):
             return place.what != _CAR
         return any(part in self.mentioned for part in place.path.split("/"))
@@ -180,8 +182,7 @@ def _pick(erasing: Erasing, table: Table, base: int | None) -> _Picked:
         return _runs(erasing, table, base)
     engine = erasing.context.engine
     if table.name == QUARANTINE:
-        keys = _forgotten_records(erasing)
-        rows = engine.scan(table.name, base, keys, {name: name for name in ("source_id", "source_row")}, located=True)
+        rows = _quarantined(erasing, base)
     elif _CAR in table.column_names:
         keys = engine.table(pa.table({_CAR: pa.array(erasing.names, pa.string())}))
         rows = engine.scan(table.name, base, keys, {_CAR: _CAR}, located=True)
@@ -196,12 +197,9 @@ def _bronze(erasing: Erasing, table: Table, base: int) -> _Picked:
     """The car's records, each replaced by an empty row, and its name in the names of objects by another."""
     engine = erasing.context.engine
     rows = engine.scan(BRONZE, base, located=True)
-    names = ", ".join(map(_quoted, erasing.needle.names))
-    named = "(" + " OR ".join(f"contains({{0}}, {_quoted(form)})" for form in erasing.needle.forms) + ")"
     sql = (
         f"SELECT _file, _pos, source_id, source_row, source_uri, raw, raw_bytes FROM {rows} AS s WHERE "
-        f"car_chassis IN ({names}) OR raw_bytes IS NOT NULL OR contains(raw, '\\u') OR {named.format('raw')} "
-        f"OR {named.format('source_uri')} OR starts_with(raw, {_quoted(MARK)})"
+        f"{_likely(erasing)} OR raw_bytes IS NOT NULL OR {_named(erasing, 'source_uri')}"
     )
     found: dict[str, list[object]] = {"_file": [], "_pos": [], "gone": [], "uri": []}
     count = 0
@@ -231,6 +229,46 @@ def _bronze(erasing: Erasing, table: Table, base: int) -> _Picked:
     selected = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
     added = engine.keep(f"SELECT {selected} FROM {rows} AS s JOIN {keys} AS k ON s._file = k._file AND s._pos = k._pos")
     return _Picked(engine.keep(f"SELECT _file, _pos FROM {keys}"), added, count)
+
+
+def _quarantined(erasing: Erasing, base: int) -> Relation:
+    """The car's rows in quarantine: those that bronze has forgotten, and those that say it themselves.
+
+    Of some bronze cannot tell any more: retention has removed their records there.
+    """
+    engine = erasing.context.engine
+    known = engine.scan(
+        QUARANTINE,
+        base,
+        _forgotten_records(erasing),
+        {name: name for name in ("source_id", "source_row")},
+        located=True,
+    )
+    rows = engine.scan(QUARANTINE, base, located=True)
+    sql = f"SELECT _file, _pos, source_id, car_chassis, raw FROM {rows} AS s WHERE {_likely(erasing)}"
+    found: list[tuple[str, int]] = []
+    for batch in engine.batches(sql, _BATCH_ROWS):
+        for row in batch.to_pylist():
+            text = row["raw"]
+            gone = erasing.owns(text.encode()) if text is not None else row[_CAR] in erasing.names
+            if gone is None:
+                erasing.mentioned.add(row["source_id"])
+            elif gone:
+                found.append((row["_file"], row["_pos"]))
+    files, places = (pa.array([key[at] for key in found], kind) for at, kind in ((0, pa.string()), (1, pa.int64())))
+    own = engine.table(pa.table({"_file": files, "_pos": places}))
+    return engine.keep(f"SELECT _file, _pos FROM {known} AS s UNION SELECT _file, _pos FROM {own}")
+
+
+def _likely(erasing: Erasing) -> str:
+    """SQL for the rows of records that may be the car's: `Erasing.owns` tells of each."""
+    names = ", ".join(map(_quoted, erasing.names))
+    return f"({_CAR} IN ({names}) OR contains(raw, '\\u') OR starts_with(raw, {_quoted(MARK)}) OR {_named(erasing, 'raw')})"
+
+
+def _named(erasing: Erasing, column: str) -> str:
+    """SQL for the rows whose text of a column may name the car."""
+    return "(" + " OR ".join(f"contains({column}, {_quoted(form)})" for form in erasing.needle.forms) + ")"
 
 
 def _forgotten_records(erasing: Erasing) -> Relation:
