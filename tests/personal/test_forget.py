@@ -34,6 +34,7 @@ from lakes import (
     lakehouse,
     nested,
     put,
+    rows_of,
 )
 
 CAR, LIKE, OTHER = "WVWZZZ1JZXW000001", "WVWZZZ1JZXW0000012", "1FTFW1ET5DFC10312"
@@ -291,6 +292,24 @@ def test_objects_that_stay_in_landing(small_folder: Path) -> None:
         assert held(house) == before
         house.run()
         assert held(house) == before and house.verify().ok
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_a_record_in_utf_16_without_a_mark_of_it(house: Lakehouse, codec: str) -> None:
+    """Its bytes are UTF-8, too, so that bronze and quarantine have it as text with NULs in it."""
+    rest = ", ".join(f'"{number}": {number * number}' for number in range(4000))  # so much that Parquet packs it
+    put(house.lake.landing / "a.json", f"{BROKEN_OWN}1, {rest}".encode(codec))
+    put(house.lake.landing / "b.json", f"{BROKEN_OTHER}1, {rest}".encode(codec))
+    house.run()
+    wide = Needle([CAR])
+    for table in (BRONZE, QUARANTINE):
+        found = list(search(house.lake.root / "warehouse" / "carlake" / table, wide, Searched()))
+        assert "parquet value" in {place.kind for place in found}
+    done = house.forget(CAR)
+    assert done.ok and done.tables[0].rows == 1
+    assert list(search(house.lake.root, wide, Searched())) == []
+    assert [CAR.encode(codec).decode() in (row["raw"] or "") for row in rows_of(house, BRONZE)] == [False, False]
+    assert len(rows_of(house, QUARANTINE)) == 1 and house.verify().ok
 
 
 def test_what_is_left_is_said_and_is_no_success(house: Lakehouse) -> None:

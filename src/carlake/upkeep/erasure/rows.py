@@ -263,7 +263,11 @@ def _quarantined(erasing: Erasing, base: int) -> Relation:
 def _likely(erasing: Erasing) -> str:
     """SQL for the rows of records that may be the car's: `Erasing.owns` tells of each."""
     names = ", ".join(map(_quoted, erasing.names))
-    return f"({_CAR} IN ({names}) OR contains(raw, '\\u') OR starts_with(raw, {_quoted(MARK)}) OR {_named(erasing, 'raw')})"
+    # UTF-16 of plain letters is UTF-8 too, with a NUL beside each.
+    return (
+        f"({_CAR} IN ({names}) OR contains(raw, '\\u') OR contains(raw, chr(0)) OR starts_with(raw, {_quoted(MARK)}) "
+        f"OR {_named(erasing, 'raw')})"
+    )
 
 
 def _named(erasing: Erasing, column: str) -> str:

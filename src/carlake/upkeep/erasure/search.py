@@ -281,7 +281,7 @@ def _hits(column: Any, needle: Needle) -> list[int]:
     # A quick look leaves few values for the exact one.
     likely = pc.match_substring(column, "\\u") if pa.types.is_string(kind) else pc.is_valid(column)
     if pa.types.is_string(kind):
-        likely = pc.or_(likely, pc.starts_with(column, MARK))
+        likely = pc.or_(likely, pc.or_(pc.starts_with(column, MARK), pc.match_substring(column, "\0")))
         for form in needle.forms:
             likely = pc.or_(likely, pc.match_substring(column, form))
     rows = pc.indices_nonzero(pc.fill_null(likely, False)).to_pylist()
@@ -290,7 +290,7 @@ def _hits(column: Any, needle: Needle) -> list[int]:
 
 def _holds(value: object, needle: Needle) -> bool:
     if isinstance(value, str):
-        return needle.in_text(value)
+        return needle.in_text(value) or ("\0" in value and needle.in_bytes(value.encode("utf-8", "surrogatepass")))
     if isinstance(value, bytes):
         if is_compressed(value[:8]):
             found = bytearray()
