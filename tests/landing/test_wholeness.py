@@ -13,8 +13,10 @@ import pytest
 from carlake.lakehouse import Lakehouse
 from carlake.landing import wholeness
 from carlake.landing.listing import Listing, list_landing
+from carlake.landing.removal import Removal
 from carlake.landing.wholeness import Wholeness, open_for_writing, remove_markers
 from carlake.settings import Settings
+from carlake.upkeep.erasure import archiving
 from lakes import lakehouse, nested, put
 
 asks_the_kernel = pytest.mark.skipif(not hasattr(fcntl, "F_SETLEASE"), reason="only Linux tells who has a file open")
@@ -202,6 +204,27 @@ def test_markers_go_with_their_objects(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_marker_stays_where_something_bears_its_objects_name(tmp_path: Path) -> None:
+    for name in ("a.json", "a.json.ready"):
+        put(tmp_path / name, "")
+    remove_markers([str(tmp_path / "a.json")])
+    assert divided(Wholeness("marker"), tmp_path) == (["a.json"], [], None)
+
+
+def test_a_marker_stays_that_is_set_anew_while_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "a.json.ready", "")
+    remove = Removal.remove
+
+    def newer_before(*given: Any) -> None:
+        put(tmp_path / "a.json", "{}")
+        (tmp_path / "a.json.ready").touch()
+        remove(*given)
+
+    monkeypatch.setattr(Removal, "remove", newer_before)
+    remove_markers([str(tmp_path / "a.json")])
+    assert divided(Wholeness("marker"), tmp_path) == (["a.json"], [], None)
+
+
 def test_a_stores_object_is_whole_unless_a_marker_is_asked_for() -> None:
     from carlake.landing.landed import LandedObject
     from lakes import NOON
@@ -242,3 +265,24 @@ def test_a_run_by_markers_archives_objects_and_removes_their_markers(small_folde
         report = house.run()
         assert (report.files, report.accepted) == (1, 1)
         assert landing(house) == ["b.json"]
+
+
+def test_a_marker_of_what_took_the_name_since_stays(small_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with lakehouse(small_folder / "lake", Settings(threads=1, whole_when="marker")) as house:
+
+        def delivered(event: str) -> None:
+            put(house.lake.landing / "a.json", nested("A", event, "2025-10-01T00:00:00Z"))
+            put(house.lake.landing / "a.json.ready", "")
+
+        archive = archiving.archive
+
+        def newer_after(*given: Any) -> Any:
+            done = archive(*given)
+            delivered("e2")
+            return done
+
+        delivered("e1")
+        with monkeypatch.context() as patch:
+            patch.setattr(archiving, "archive", newer_after)
+            assert house.run().accepted == 1
+        assert house.run().accepted == 1 and landing(house) == []

@@ -176,6 +176,38 @@ def test_markers_say_what_is_whole(bucket: Bucket, lake: Open) -> None:
     assert bucket.keys("landing/") == ["landing/a.json"]
 
 
+def deliver(bucket: Bucket, record: str) -> None:
+    bucket.put("landing/a.json", record)
+    bucket.put("landing/a.json.ready")
+
+
+def test_a_version_that_comes_to_light_again_keeps_its_marker(bucket: Bucket, lake: Open) -> None:
+    for record in (ONE, TWO):
+        deliver(bucket, record)
+    house = lake(bucket, whole_when="marker")
+    for _ in range(2):
+        assert house.run().status == "succeeded"
+    assert events(house) == ["e1", "e2"] and bucket.versions("landing/") == []
+
+
+def test_what_is_put_while_another_is_archived_keeps_its_marker(either: Bucket, lake: Open, proxy: Proxy) -> None:
+    """A newer object and its marker come before each delete: of the object, and of the marker."""
+    for last in ("a.json", "a.json.ready"):
+        deliver(either, ONE)
+        house = lake(either, whole_when="marker")
+
+        def put_newer(request: Request, last: str = last) -> None:
+            if request.operation == "DeleteObject" and request.path.endswith(f"/landing/{last}"):
+                proxy.before = None
+                deliver(either, TWO)
+
+        proxy.before = put_newer
+        house.run()
+        assert proxy.before is None and either.get("landing/a.json") == TWO.encode()
+        assert house.run().status == "succeeded" and events(house) == ["e1", "e2"]
+        assert either.versions("landing/") == []
+
+
 def test_bronze_is_made_again_from_the_archive(bucket: Bucket, lake: Open) -> None:
     for name, record in (("a", ONE), ("b", TWO)):
         bucket.put(f"landing/{name}.json", record)

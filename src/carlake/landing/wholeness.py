@@ -30,8 +30,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from carlake.errors import CarlakeError
 from carlake.landing.landed import LandedObject, UnreadableError
-from carlake.landing.objects import path_of
+from carlake.landing.objects import hash_object, local_object, path_of
+from carlake.landing.removal import NotAsReadError, Removal
 
 Convention = Literal["rename", "settled", "marker"]
 
@@ -149,17 +151,47 @@ def open_for_writing(path: str) -> bool | None:
 
 
 def remove_markers(uris: Iterable[str]) -> None:
-    """Remove the markers of objects that have left landing; a folder's marker stays. One that cannot go stays, too."""
-    for uri in uris:
-        path = path_of(uri)
-        if path is not None:
-            with suppress(OSError):
-                Path(path + READY).unlink(missing_ok=True)
-            continue
+    """Remove the markers of objects that have left landing; a folder's marker stays. One that cannot go stays, too.
+
+    A marker goes only where nothing bears its object's name any more: something newer may have come with the marker, or an
+    older version that nobody has read come to light. It is looked at before its object is looked for, and deleted as it
+    was then, so that one that comes meanwhile stays.
+    """
+    removal = Removal()
+    stored: list[str] = []
+    try:
+        for uri in uris:
+            path = path_of(uri)
+            if path is None:
+                stored.append(uri)
+                continue
+            with suppress(UnreadableError, NotAsReadError, OSError):
+                marker = path + READY
+                seen = local_object(marker, Path(marker).stat())
+                if not os.path.lexists(path):
+                    removal.remove(seen, hash_object(seen), marker, "")
+    finally:
+        removal.close()
+    if stored:
         from carlake.landing import stores  # the store client is loaded only where there is a store
 
-        with suppress(UnreadableError):
-            stores.delete(uri + READY)
+        stores.at_once(_remove_stored, stored)
+
+
+def _remove_stored(uri: str) -> None:
+    from carlake.landing import stores, versions
+
+    with suppress(CarlakeError):
+        # Where versions are kept, each object may have had its own marker: an older one would release what comes next.
+        while (found := versions.current(uri + READY)) is not None and stores.head(uri) is None:
+            seen, version_id = found
+            if versions.delete_as_read(seen, version_id) != "deleted":
+                return
+            if not version_id:
+                # An ETag does not tell an empty marker from the next one: what has come since gets its own back.
+                if stores.head(uri) is not None:
+                    stores.put(uri + READY, b"")
+                return
 
 
 def _by_marker(objects: list[LandedObject], passed_over: frozenset[str]) -> Divided:
