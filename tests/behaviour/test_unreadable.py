@@ -133,6 +133,8 @@ def test_a_copy_of_what_could_not_be_read_stays_in_landing(lake: Lakehouse, monk
     twin = put(lake.lake.landing / "c", event("b"))
     report = lake.run(progress=after_first(lambda: older.write_text(event("b, later"))))
     assert report.status == "partial" and events(lake) == ["a"]
+    assert (report.files, report.files_known) == (1, 0)
+    assert [(Path(each.uri).name, each.committed) for each in report.problems] == [("b", False), ("c", False)]
     assert older.exists() and twin.exists()
     assert lake.run().status == "succeeded"
     assert events(lake) == ["a", "b", "b, later"] and not older.exists() and not twin.exists()

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from carlake import journal
+from carlake.engines import landed_objects
+from carlake.engines.duckdb import land as duckdb_land
 from carlake.refresh.report import RunReport
 from carlake.settings import Settings
 from carlake.watch import loop
@@ -19,7 +21,7 @@ from carlake.watch.baton import Baton
 from carlake.watch.chores import MAINTAINED, chores
 from carlake.watch.loop import Watch
 from carlake.watch.presence import folder
-from lakes import lakehouse, nested, put, rows_of
+from lakes import MODIFIED, lakehouse, nested, put, rows_of
 from watch.running import all_once, event, land, landing, wait_until, watching
 
 # So seldom that only a hint can be why an object is seen.
@@ -186,6 +188,27 @@ def test_a_prefix_elsewhere_is_watched_and_left_as_it_is(small_folder: Path) -> 
         running.land("not-watched.json", event(3))
         all_once(running.house, [1, 2], pending=1)
     assert sorted(path.name for path in elsewhere.iterdir()) == ["a.json", "b.json"]
+
+
+def test_a_copy_of_what_changed_before_it_was_read_is_taken_for_it(
+    small_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of equal contents one object is read; where it breaks off, the others have not been taken either."""
+    elsewhere = small_folder / "elsewhere"
+    older = put(elsewhere / "b.json", event(1), modified=MODIFIED.replace(year=2024))
+    put(elsewhere / "c.json", event(1))
+    read, left = duckdb_land.read_objects, [event(2)]
+
+    def rewritten_before(*given: Any) -> Any:
+        if left:
+            older.write_text(left.pop())
+        return read(*given)
+
+    monkeypatch.setattr(landed_objects, "_SMALL_BYTES", 0)  # each is read twice: for its hash, then for its records
+    monkeypatch.setattr(duckdb_land, "read_objects", rewritten_before)
+    with watching(small_folder / "lake", prefixes=[str(elsewhere)], **LISTING_ALONE) as running:
+        running.until(lambda: running.watch.figures.records == 2)
+        all_once(running.house, [1, 2])
 
 
 def test_a_stores_prefix_is_listed(small_folder: Path) -> None:

@@ -12,8 +12,8 @@ from carlake.contracts.contract import ContractSet
 from carlake.engines.protocol import Landing, Reading
 from carlake.errors import CommitRefusedError
 from carlake.landing.forgotten import Screen
-from carlake.landing.landed import LandedObject, UnreadableError
-from carlake.landing.objects import path_of
+from carlake.landing.landed import LandedObject, UnreadableError, shown
+from carlake.landing.objects import RETRY, path_of
 from carlake.refresh.adopted import ready
 from carlake.refresh.context import Context
 from carlake.refresh.forgotten import one_writing, tombstones
@@ -124,16 +124,16 @@ def _write(
     ready(context, BRONZE)
     reading = Reading(context.clock(), hints(context.contracts), screen, limit)
     read = landing.read(bronze, new, reading, progress)
-    unread = [error.unreadable.uri for error in read.unread]
-    problems = _problems(read.unread, shared)
     try:
-        if len(unread) == len(new):
+        if len(read.unread) == len(new):
             read.abandon()
-            _forget(batch, unread, problems)
+            _forget(batch, read.unread, shared)
             return
         mark = Bookmark(None, bronze.definition, None, bronze.parts)
         while True:
-            properties = context.properties(bronze, "land", mark, files=len(new) - len(unread), records=read.records)
+            properties = context.properties(
+                bronze, "land", mark, files=len(new) - len(read.unread), records=read.records
+            )
             try:
                 staged = read.stage(base, properties)
                 publish(context, staged, keep_files=True)
@@ -153,7 +153,7 @@ def _write(
         parsed = read.parsed
         if parsed is not None:
             context.parsed[base, staged.snapshot_id] = parsed
-        _forget(batch, unread, problems)
+        _forget(batch, read.unread, shared)
         batch.records = read.records
         batch.forgotten = read.forgotten
         batch.step = replace(
@@ -181,11 +181,23 @@ def _problems(unread: Iterable[UnreadableError], shared: bool) -> list[Problem]:
     ]
 
 
-def _forget(batch: Batch, uris: Iterable[str], problems: Iterable[Problem]) -> None:
-    """Take out objects that were not landed, and with each its copies: bronze does not hold their content either."""
-    contents = {batch.ids[uri] for uri in uris}
-    batch.ids = {uri: source_id for uri, source_id in batch.ids.items() if source_id not in contents}
-    batch.problems += problems
+def _forget(batch: Batch, unread: Sequence[UnreadableError], shared: bool) -> None:
+    """Take out objects that could not be read, and with each its copies: bronze does not hold their content either.
+
+    Each copy is a problem too: what is none counts as landed, so that its message would go and it would not be looked at again.
+    """
+    batch.problems += _problems(unread, shared)
+    first = {batch.ids[error.unreadable.uri]: error for error in unread}
+    for uri, source_id in list(batch.ids.items()):
+        if (error := first.get(source_id)) is None:
+            continue
+        del batch.ids[uri]
+        if uri != error.unreadable.uri:
+            batch.known -= 1
+            # In a shared folder the run that archived the other one has most likely landed the content of both.
+            if not (shared and error.vanished):
+                why = f"has the content of {shown(error.unreadable.uri)}, which could not be read"
+                batch.problems.append(Problem(uri, why, RETRY))
 
 
 def hints(contracts: ContractSet) -> dict[str, list[str]]:
