@@ -15,6 +15,7 @@ import pytest
 
 from carlake.errors import QueueError, SettingsError
 from carlake.landing import stores
+from carlake.landing.landed import LandedObject
 from carlake.queue.sqs import Queue, Received
 from carlake.refresh import run as runs
 from carlake.settings import Settings
@@ -30,6 +31,8 @@ from watch.running import Running, all_once, event, wait_until, watching
 
 # With a listing at the start and none later, what arrives is known by messages alone.
 QUIET = Settings(threads=1, list_seconds=0.5, queue_list_seconds=3600)
+# So long after, time and size alone would tell that an object is known.
+LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def told(place: Place, folder: Path, settings: Settings = QUIET, **options: Any) -> Any:
@@ -450,21 +453,38 @@ def test_a_queue_tells_of_objects_in_s3_alone(place: Place, small_folder: Path) 
             assert "--queue URL" in raised.value.advice
 
 
-def test_an_older_version_is_read_whatever_its_time_says(place: Place, small_folder: Path) -> None:
+def of_one_second(place: Place) -> tuple[LandedObject, LandedObject]:
+    """Two versions of one object, of equal size and put in one second, of which the newer one is there."""
     place.versioned()
     uri = f"{place.landing}/a.json"
-    later = datetime(2100, 1, 1, tzinfo=UTC)  # so long after, time and size alone would tell that an object is known
-    with lakehouse(small_folder / "lake", QUIET, at=later) as house:
-        while True:
-            first, second = place.put("a.json", event(1)), place.put("a.json", event(2))
-            older, newer = stores.head(uri, first), stores.head(uri)
-            assert older is not None and newer is not None and second
-            if (older.size, older.modified_at) == (newer.size, newer.modified_at):
-                break
+    while True:
+        first, second = place.put("a.json", event(1)), place.put("a.json", event(2))
+        older, newer = stores.head(uri, first), stores.head(uri)
+        assert older is not None and newer is not None and second
+        if (older.size, older.modified_at) == (newer.size, newer.modified_at):
+            return older, newer
+
+
+def test_an_older_version_is_read_whatever_its_time_says(place: Place, small_folder: Path) -> None:
+    older, newer = of_one_second(place)
+    with lakehouse(small_folder / "lake", QUIET, at=LATER) as house:
         assert house.take([newer]).files == 1
         assert house.take([newer]).files_unchanged == 1, "the newer one is spared"
         assert house.take([older]).records == 1
         all_once(house, [1, 2])
+
+
+def test_the_newest_version_is_read_whatever_was_landed_of_older_ones(place: Place, small_folder: Path) -> None:
+    older, newer = of_one_second(place)
+    with lakehouse(small_folder / "lake", QUIET, at=LATER) as house:
+        assert house.take([older]).records == 1
+        assert house.take([newer]).records == 1
+        all_once(house, [1, 2])
+        assert house.take([newer]).files_unchanged == 1, "now it is spared"
+        assert {file.source_uri for file in house.trace("a.json").files} == {
+            newer.uri,
+            f"{older.uri}?versionId={older.version_id}",
+        }
 
 
 def test_a_consumer_is_not_idle_before_the_queue_was_asked(place: Place, small_folder: Path) -> None:

@@ -16,6 +16,7 @@ from carlake.engines.bronze_files import BronzeFiles
 from carlake.engines.protocol import Identified, Source
 from carlake.errors import CarlakeError, ReadError
 from carlake.landing.forgotten import Screen
+from carlake.landing.landed import recorded
 from carlake.landing.objects import (
     LandedObject,
     Unreadable,
@@ -122,7 +123,9 @@ def read_objects(
     lone = _Lone(files, screen, max_record_bytes)
     for source_id, landed in new.items():
         forgotten = screen.forgotten
-        source = Source(screen.name(landed.uri), source_id, landed.size, landed.modified_at)
+        source = Source(
+            recorded(screen.name(landed.uri), landed.version_id), source_id, landed.size, landed.modified_at
+        )
         try:
             if not lone.take(source, contents.get(landed.uri)):
                 files.add(source, map(screen, _records(landed, contents, max_record_bytes)))

@@ -7,6 +7,9 @@ from datetime import datetime
 
 from carlake.errors import ReadError
 
+VERSION = "?versionId="
+"""What comes between uri and id in bronze's `source_uri` of an older version, as in S3's own addresses."""
+
 
 @dataclass(frozen=True, slots=True)
 class LandedObject:
@@ -46,6 +49,13 @@ class UnreadableError(ReadError):
         super().__init__(str(unreadable), unreadable.advice)
         self.unreadable = unreadable
         self.vanished = vanished
+
+
+def recorded(name: str, version_id: str) -> str:
+    """What bronze has as an object's uri. An older version's has its id: versions of one second and size lie at one uri,
+    and that one of them was landed says nothing of the newest.
+    """
+    return f"{name}{VERSION}{version_id}" if version_id else name
 
 
 def shown(uri: str) -> str:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from carlake.engines.duckdb.files import quoted
 from carlake.errors import CarlakeError, NotFoundError
 from carlake.landing.defects import Reason
+from carlake.landing.landed import VERSION
 from carlake.look.names import did_you_mean
 from carlake.storage.durable import write_atomically
 from carlake.tables.declare import BRONZE, QUARANTINE
@@ -167,7 +168,7 @@ class _Export:
 
 def _plain_name(row: Mapping[str, Any], tail: str = "") -> str:
     """The landed object's own name; without the suffix of what it was packed in, for the export is plain text."""
-    name = str(row["source_uri"] or "").rstrip("/").rpartition("/")[2]
+    name = str(row["source_uri"] or "").partition(VERSION)[0].rstrip("/").rpartition("/")[2]
     for suffix in _PACKED:
         name = name.removesuffix(suffix)
     # Landing passes over hidden and unfinished names, and these records are to be landed.

@@ -15,6 +15,7 @@ from pyiceberg.exceptions import NoSuchTableError
 from carlake.engines.duckdb.files import quoted
 from carlake.errors import NotFoundError
 from carlake.landing.archived import archived_as
+from carlake.landing.landed import VERSION
 from carlake.look.origin import origin, writers
 from carlake.look.traced import Event, LandedFile, Outcome, Record, Trace, TracedRow, Written
 from carlake.refresh.plan import head_of
@@ -30,6 +31,7 @@ STATE, MONTHLY, ALERTS = "gold_car_current_state", "gold_fuel_efficiency_monthly
 
 _LATEST = 10
 _MOST_RECORDS = 100
+_UNVERSIONED = f"split_part(source_uri, {quoted(VERSION)}, 1)"
 _SOURCE_ID = re.compile(r"[0-9a-f]{64}")
 _NO_FILE = LandedFile("", "", None, None, datetime.min.replace(tzinfo=UTC), None, Written())
 
@@ -329,8 +331,8 @@ class _Lineage:
             return []
         names = {key, str(Path(key).expanduser().absolute())}
         where = [
-            f"source_uri IN ({', '.join(map(quoted, sorted(names)))})",
-            f"ends_with(source_uri, {quoted('/' + key)})",
+            f"{uri} IN ({', '.join(map(quoted, sorted(names)))}) OR ends_with({uri}, {quoted('/' + key)})"
+            for uri in ("source_uri", _UNVERSIONED)
         ]
         if re.fullmatch(r"[0-9a-f]{8,64}", key):
             where.append(f"starts_with(source_id, {quoted(key)})")

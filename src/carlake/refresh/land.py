@@ -223,7 +223,10 @@ def _known(context: Context, ids: Iterable[str]) -> tuple[set[str], int | None]:
 
 
 def _spared(context: Context, objects: Sequence[LandedObject]) -> dict[str, str]:
-    """Source ids, by uri, of objects that were landed before under the same name, size and modification time."""
+    """Source ids, by uri, of objects that were landed before under the same name, size and modification time.
+
+    Rows of older versions do not count: bronze has them under uris of their own.
+    """
     head = head_of(context.find(BRONZE))
     if head is None:
         return {}

@@ -5,7 +5,12 @@ from __future__ import annotations
 from carlake.tables.table import Column, Table
 
 COLUMNS = (
-    Column("source_uri", "string", "where the object lay when it was landed", required=True),
+    Column(
+        "source_uri",
+        "string",
+        "where the object lay when it was landed; an older version in S3 with `?versionId=` and its id",
+        required=True,
+    ),
     Column(
         "source_id",
         "string",
