@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from carlake.lakehouse import Lakehouse
-from carlake.landing import wholeness
+from carlake.landing import open_files
 from carlake.landing.listing import Listing, list_landing
+from carlake.landing.open_files import open_for_writing
 from carlake.landing.removal import Removal
-from carlake.landing.wholeness import Wholeness, open_for_writing, remove_markers
+from carlake.landing.wholeness import Wholeness, remove_markers
 from carlake.settings import Settings
 from carlake.upkeep.erasure import archiving
 from lakes import lakehouse, nested, put
@@ -87,7 +88,7 @@ def no_leases(patch: pytest.MonkeyPatch, error: int = errno.EACCES) -> None:
             raise OSError(error, os.strerror(error))
         return real(descriptor, command, value)
 
-    patch.setattr(wholeness.fcntl, "fcntl", refused)
+    patch.setattr(open_files.fcntl, "fcntl", refused)
 
 
 @asks_the_kernel

@@ -36,8 +36,8 @@ from carlake.landing.objects import (
     path_of,
     uri_of,
 )
+from carlake.landing.open_files import open_for_writing
 from carlake.landing.removal import NO_LINK, NotAsReadError, Removal, free_names, holds, publish, stored_name
-from carlake.landing.wholeness import open_for_writing
 from carlake.storage.durable import fsync_dirs
 
 Mode = Literal["move", "leave", "delete"]

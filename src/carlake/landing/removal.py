@@ -17,7 +17,7 @@ from typing import BinaryIO, cast
 
 from carlake.landing.listing import MOVING
 from carlake.landing.objects import LandedObject, hash_stream, is_as_listed
-from carlake.landing.wholeness import open_for_writing
+from carlake.landing.open_files import open_for_writing
 
 NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 """A hard link is not possible: another file system, a file system without links, a file of another user."""

@@ -19,10 +19,7 @@ that is read too early is noticed when it changes, and is read again.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
-import signal
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -33,6 +30,7 @@ from typing import Literal
 from carlake.errors import CarlakeError
 from carlake.landing.landed import LandedObject, UnreadableError
 from carlake.landing.objects import hash_object, local_object, path_of
+from carlake.landing.open_files import open_for_writing
 from carlake.landing.removal import NotAsReadError, Removal
 
 Convention = Literal["rename", "settled", "marker"]
@@ -129,27 +127,6 @@ class Wholeness:
         return now - seen[uri][1]
 
 
-def open_for_writing(path: str) -> bool | None:
-    """Whether any process has a file open for writing; None where the system cannot tell."""
-    set_lease = getattr(fcntl, "F_SETLEASE", None)
-    if set_lease is None:
-        return None
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError:
-        return False  # gone, or not to be read: reading it says why
-    try:
-        # A writer that comes in the moment of the lease is announced by a signal; the usual one would end this process.
-        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(descriptor, set_lease, fcntl.F_RDLCK)
-        fcntl.fcntl(descriptor, set_lease, fcntl.F_UNLCK)
-        return False
-    except OSError as error:
-        return True if error.errno == errno.EAGAIN else None
-    finally:
-        os.close(descriptor)
-
-
 def remove_markers(uris: Iterable[str]) -> None:
     """Remove the markers of objects that have left landing; a folder's marker stays. One that cannot go stays, too.
 
@@ -157,7 +134,7 @@ def remove_markers(uris: Iterable[str]) -> None:
     older version that nobody has read come to light. It is looked at before its object is looked for, and deleted as it
     was then, so that one that comes meanwhile stays.
     """
-    removal = Removal()
+    removal = Removal(asks=False)
     stored: list[str] = []
     try:
         for uri in uris:
