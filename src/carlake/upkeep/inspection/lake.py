@@ -344,6 +344,11 @@ class Inspection:
             self._best[name] = self._choose(name)
         return self._best[name]
 
+    def head(self, name: str) -> int | None:
+        """The snapshot that main of a table is, or should be; None where it has none."""
+        best = self.best(name)
+        return best.head if best is not None else None
+
     def _choose(self, name: str) -> MetadataFile | None:
         table = self.tables[name]
         later = self.later(name)

@@ -206,7 +206,7 @@ def put_together(context: Context, lake: Inspection, landing: str) -> Toll:
     files = [file or _described(context, path) for path, file in found.keep.items()]
     if rows is not None:
         files += write_rows(context, table, rows)
-    publish_afresh(context, table, files, Bookmark(None, table.definition, None, table.parts))
+    publish_afresh(context, table, files, Bookmark(None, table.definition, None, table.parts), lake.head(BRONZE))
     return toll
 
 
@@ -334,11 +334,11 @@ def take_in(context: Context, lake: Inspection) -> int:
     if found.cut or found.lost or len(files) != len(found.keep):
         put_together(context, lake, lake.landing)
         return len(found.bring)
-    iceberg = context.load(BRONZE)
-    head = iceberg.current_snapshot()
+    # Main as it was looked at: an object that another process has landed since would be there twice.
+    base = lake.head(BRONZE)
     mark = Bookmark(None, table.definition, None, table.parts)
     properties = context.properties(table, "land", mark, why="recover", files=len(found.bring))
     added = context.engine.keep(f"SELECT * FROM {_brought(context, found.bring)}")
-    staged = context.engine.stage(table, head.snapshot_id if head else None, None, added, properties)
+    staged = context.engine.stage(table, base, None, added, properties)
     publish(context, staged)
     return len(found.bring)

@@ -239,10 +239,10 @@ def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep) -> Toll:
                 house.run()
         elif step.action == "remake":
             good, toll.damaged = _good_files(lake, step.target)
-            toll.lost = remake(context, context.tables[step.target], good)
+            toll.lost = remake(context, context.tables[step.target], good, lake.head(step.target))
         elif step.action == "rows":
             good, toll.damaged = _good_files(lake, step.target)
-            keep_readable(context, context.tables[step.target], good)
+            keep_readable(context, context.tables[step.target], good, lake.head(step.target))
             toll.lost = _rows_lost(lake, step.target, good, toll.damaged)
         elif step.action == "expire":
             _expire(context.find(step.target), lake, step.target, lambda going: expire(context, step.target, going))

@@ -22,7 +22,7 @@ from carlake.engines.protocol import Relation, Staged
 from carlake.engines.snapshots import hold_on, stage_snapshot
 from carlake.errors import CommitRefusedError
 from carlake.refresh.compute import compute
-from carlake.refresh.context import Context
+from carlake.refresh.context import RUN_PROPERTY, Context
 from carlake.refresh.plan import Bookmark, Refresh, head_of
 from carlake.refresh.refresh import publish, rows_of_source
 from carlake.refresh.retained import gone_sources
@@ -63,11 +63,16 @@ class Toll:
 
 
 def stage_afresh(
-    context: Context, table: Table, files: Sequence[DataFile], mark: Bookmark, rows: int
+    context: Context, table: Table, files: Sequence[DataFile], mark: Bookmark, rows: int, seen: int | None
 ) -> tuple[IcebergTable, Staged]:
-    """Stage a snapshot of these files alone, on whatever main is; nothing of the snapshots before it is read."""
+    """Stage a snapshot of these files alone, in place of `seen`; nothing of the snapshots before it is read.
+
+    Raises CommitRefusedError where main is another snapshot than that already.
+    """
     iceberg = context.load(table.name)
-    base = head_of(iceberg)
+    if head_of(iceberg) != seen:
+        # Nothing of main is carried over: what another process has committed since would be gone.
+        raise CommitRefusedError(f"Table {table.name} moved on from snapshot {seen} while its files were looked at.")
     refs = {name: ref for name, ref in iceberg.metadata.refs.items() if name != "main"}
     # To the stager the table is empty, but for its sequence numbers, which go on.
     empty = IcebergTable(
@@ -81,13 +86,17 @@ def stage_afresh(
     if hold := hold_on(iceberg):
         properties[HOLD] = hold
     staged = stage_snapshot(empty, table.name, files, [], properties, base=None, rows_added=rows, rows_removed=0)
-    return iceberg, replace(staged, base=base)
+    return iceberg, replace(staged, base=seen)
 
 
-def publish_afresh(context: Context, table: Table, files: Sequence[DataFile], mark: Bookmark) -> int:
-    """Commit a snapshot of these files alone; gives its id. Raises CommitRefusedError when main moved meanwhile."""
+def publish_afresh(context: Context, table: Table, files: Sequence[DataFile], mark: Bookmark, seen: int | None) -> int:
+    """Commit a snapshot of these files alone; gives its id.
+
+    seen  the snapshot that main was when the files were chosen
+    Raises CommitRefusedError when main moved since.
+    """
     rows = sum(file.record_count for file in files)
-    iceberg, staged = stage_afresh(context, table, files, mark, rows)
+    iceberg, staged = stage_afresh(context, table, files, mark, rows, seen)
     context.engine.remember(table.name, iceberg)
     publish(context, staged, keep_files=True)
     return staged.snapshot_id
@@ -100,11 +109,11 @@ def write_rows(context: Context, table: Table, rows: Relation) -> list[DataFile]
     return engine.write(table, context.load(table.name), rows)
 
 
-def remake(context: Context, table: Table, good: Sequence[DataFile]) -> list[Lost]:
+def remake(context: Context, table: Table, good: Sequence[DataFile], seen: int | None) -> list[Lost]:
     """Make a table again from all rows of its source. Its own rows are not read, but for those in its `good` files whose
     record retention has removed from the source: nothing else could give them back. Gives what is lost.
 
-    Raises CommitRefusedError when main moved meanwhile.
+    Raises CommitRefusedError when main moved since it was `seen`.
     """
     assert table.source is not None
     own = context.load(table.name)
@@ -119,23 +128,32 @@ def remake(context: Context, table: Table, good: Sequence[DataFile]) -> list[Los
     if hold_on(own) and mark is not None and source is not None and source.metadata.snapshot_by_id(mark.source or 0):
         # What a rollback undid stays undone.
         try:
-            _remake(context, table, good, mark.source, day)
+            _remake(context, table, good, mark.source, day, seen)
             return []
         except CommitRefusedError:
             raise
         except Exception:  # noqa: BLE001  (of the source's older snapshot something may be lost, too)
             why = f"what {table.source} held then cannot be read any more; the table has all of it, and is held still"
-            _remake(context, table, good, until, day)
+            _remake(context, table, good, until, day, _after_own(context, table, seen))
             return [Lost(f"the rollback of table {table.name}", why)]
-    _remake(context, table, good, until, day)
+    _remake(context, table, good, until, day, seen)
     return []
 
 
-def _remake(context: Context, table: Table, good: Sequence[DataFile], until: int | None, day: date) -> None:
+def _after_own(context: Context, table: Table, seen: int | None) -> int | None:
+    """Main, where this step itself has put it in place of `seen` before it broke off; else `seen`."""
+    head = context.load(table.name).current_snapshot()
+    told = head.summary.additional_properties if head is not None and head.summary is not None else {}
+    return head.snapshot_id if head is not None and told.get(RUN_PROPERTY) == context.run_id else seen
+
+
+def _remake(
+    context: Context, table: Table, good: Sequence[DataFile], until: int | None, day: date, seen: int | None
+) -> None:
     base = None
     if good and gone_sources(context.engine, table, until) is not None:
         # The bookmark is nobody's ancestor, so that a crash before the next commit leaves a table that a run makes again.
-        base = publish_afresh(context, table, good, Bookmark(0, table.definition, day, table.parts))
+        base = publish_afresh(context, table, good, Bookmark(0, table.definition, day, table.parts), seen)
         context.load(table.name)
     computed = compute(
         context.engine,
@@ -147,12 +165,14 @@ def _remake(context: Context, table: Table, good: Sequence[DataFile], until: int
         anew=True,
     )
     files = write_rows(context, table, computed.added) if computed.added is not None else []
-    publish_afresh(context, table, files, Bookmark(until, table.definition, day, table.parts))
+    publish_afresh(
+        context, table, files, Bookmark(until, table.definition, day, table.parts), seen if base is None else base
+    )
 
 
-def keep_readable(context: Context, table: Table, good: Sequence[DataFile]) -> None:
-    """A snapshot of the data files that can be read. Raises CommitRefusedError when main moved meanwhile."""
-    publish_afresh(context, table, good, Bookmark(None, table.definition, None, table.parts))
+def keep_readable(context: Context, table: Table, good: Sequence[DataFile], seen: int | None) -> None:
+    """A snapshot of the data files that can be read. Raises CommitRefusedError when main moved since it was `seen`."""
+    publish_afresh(context, table, good, Bookmark(None, table.definition, None, table.parts), seen)
 
 
 def expire(context: Context, name: str, snapshots: Sequence[int]) -> None:
