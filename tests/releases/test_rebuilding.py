@@ -11,9 +11,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from carlake.engines.manifests import live_files
+from carlake.engines.manifests import KIND, live_files
 from carlake.errors import CarlakeError, SettingsError
 from carlake.lakehouse import Lakehouse
+from carlake.landing.landed import LandedObject
+from carlake.refresh import lease
+from carlake.settings import Settings
+from carlake.upkeep.recovery import from_archive
 from lakes import (
     ALERTS,
     BRONZE,
@@ -209,6 +213,59 @@ def test_an_object_that_lands_meanwhile_is_kept(archived: Lakehouse, small_folde
         assert report.status == "succeeded" and step(report, BRONZE).refusals == 1
         assert [row["car_chassis"] for row in rows_of(house, BRONZE)].count("Z") == 1
         assert [row["event_id"] for row in rows_of(house, SILVER)].count("e1") == 4
+        assert house.verify().ok
+
+
+def test_a_car_that_is_forgotten_meanwhile_stays_forgotten(
+    archived: Lakehouse, small_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process forgets it after bronze was looked at: the archive's copy, listed before, has it in clear."""
+    with archived as house, lakehouse(house.lake.root) as other:
+        listed, forgotten = from_archive.archived, list[bool]()
+
+        def list_and_forget(archive: str) -> Iterator[tuple[str, list[LandedObject]]]:
+            found = list(listed(archive))
+            if not forgotten:
+                # The erasure has not reached the archive yet.
+                aside = house.lake.archive.rename(small_folder / "aside")
+                forgotten.append(other.forget("F") is not None)
+                clear(house.lake.archive)
+                aside.rename(house.lake.archive)
+            return iter(found)
+
+        monkeypatch.setattr(from_archive, "archived", list_and_forget)
+        report = house.rebuild(everything=True, from_archive=True)
+        assert forgotten == [True] and report.status == "succeeded"
+        held_of = [*rows_of(house, BRONZE), *(row for name in held(house) for row in rows_of(house, name))]
+        assert not [row for row in held_of if row.get("car_chassis") == "F"]
+        assert not [row for row in rows_of(house, BRONZE) if '"F"' in str(row["raw"])]
+        assert step(report, BRONZE).refusals == 1
+
+
+def test_what_lands_or_is_compacted_meanwhile_is_no_reason_to_begin_again(
+    archived: Lakehouse, small_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Maintenance and landings never end, a rebuild must."""
+    with archived as house, lakehouse(house.lake.root, Settings(threads=1, maintenance="off")) as other:
+        listed, looks = from_archive.archived, list[str]()
+
+        def list_while_others_work(archive: str) -> Iterator[tuple[str, list[LandedObject]]]:
+            found = list(listed(archive))
+            late = nested("Z", f"z{len(looks)}", "2025-10-09T00:00:00Z")
+            other.run([str(put(small_folder / f"late{len(looks)}.json", late))])
+            looks.append(str(other.maintain([BRONZE])))
+            return iter(found)
+
+        monkeypatch.setattr(from_archive, "archived", list_while_others_work)
+        monkeypatch.setattr(lease, "MOST_REFUSALS", 5)
+        before = heads(house)[BRONZE]
+        remade = house.rebuild([BRONZE], from_archive=True)
+        line = iceberg(house, BRONZE).metadata.snapshots
+        kinds = [each.summary.additional_properties[KIND] for each in line]
+        after = [each.snapshot_id for each in line].index(before)
+        assert step(remade, BRONZE).refusals == 0, kinds[after:]
+        assert "compaction" in kinds[after:] and "land" in kinds[after:]
+        assert [row["car_chassis"] for row in rows_of(house, BRONZE)].count("Z") == len(looks)
         assert house.verify().ok
 
 

@@ -16,6 +16,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from carlake.engines.bronze_rows import bronze_rows
+from carlake.engines.manifests import quiet_between
 from carlake.engines.protocol import Relation, Source
 from carlake.engines.schemas import arrow_schema
 from carlake.errors import CarlakeError, CommitRefusedError, LakeError, ReadError
@@ -40,6 +41,8 @@ _ROWS = 30_000
 _LARGE_BYTES = 64 << 20
 _RELATIONS = 100
 _NAMED = 20
+# Snapshots of these kinds take no record out of bronze: what the archive gave before them may still come back.
+_ONLY_MORE = frozenset({"land", "compaction"})
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,14 @@ class ArchivePlan:
     missing  archived objects that bronze does not hold, where they lie: they are landed
     kept     how many objects keep the rows that bronze has, for the archive does not have them
     closed   how many keep them since some of their records must not come back
+    seen     the snapshot of bronze that says so
     """
 
     again: tuple[tuple[Held, LandedObject], ...] = ()
     missing: tuple[LandedObject, ...] = ()
     kept: int = 0
     closed: int = 0
+    seen: int | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -93,7 +98,8 @@ class Remade:
 def plan_from_archive(context: Context, archive: str) -> ArchivePlan:
     """Compare the archive with bronze, by source ids. Changes nothing."""
     with context.engine.session(), _readable():
-        held, closed = _ledger(context)
+        seen = head_of(context.find(BRONZE))
+        held, closed = _ledger(context, seen)
     again, missing, met = [], [], set()
     for source_id, files in archived(archive):
         if source_id in met:
@@ -103,7 +109,7 @@ def plan_from_archive(context: Context, archive: str) -> ArchivePlan:
             again.append((held[source_id], files[0]))
         elif source_id not in closed:
             missing.append(files[0])
-    return ArchivePlan(tuple(again), tuple(missing), len(held.keys() - met), len(closed))
+    return ArchivePlan(tuple(again), tuple(missing), len(held.keys() - met), len(closed), seen)
 
 
 def remake_bronze(
@@ -163,10 +169,10 @@ def _readable() -> Iterator[None]:
         ) from error
 
 
-def _ledger(context: Context) -> tuple[dict[str, Held], set[str]]:
+def _ledger(context: Context, seen: int | None) -> tuple[dict[str, Held], set[str]]:
     """What bronze holds by source id: objects that can be read again, and those whose rows must stay as they are."""
     engine = context.engine
-    rows = engine.scan(BRONZE, head_of(context.find(BRONZE)))
+    rows = engine.scan(BRONZE, seen)
     held: dict[str, Held] = {}
     closed: set[str] = set()
     for source_id, uri, size, modified, ingested, rows_held, emptied in engine.rows(
@@ -188,7 +194,7 @@ def _write(
     context: Context, plan: ArchivePlan, remade: Remade, turn: Turn, progress: Callable[[str, int], None]
 ) -> None:
     engine, table = context.engine, context.tables[BRONZE]
-    base = head_of(context.find(BRONZE))
+    base = _base(context, plan.seen)
     one_writing(context, base)
     graves = tombstones(context)
     # As on landing: an object that was written anew has lines in it that stand for other records.
@@ -228,10 +234,10 @@ def _write(
             break
         except CommitRefusedError as refused:
             # What landed meanwhile is read with bronze's own rows; what was taken out may be among those read again.
-            before, base = base, head_of(context.find(BRONZE))
-            changed = engine.diff(BRONZE, before, base)
-            lost = changed is None or changed.rows_gone or tombstones(context).marks != graves.marks
-            if not refused.surely_not_landed or lost or not turn.again():
+            if not refused.surely_not_landed:
+                raise
+            base = _base(context, base)
+            if tombstones(context).marks != graves.marks or not turn.again():
                 raise
     remade.step = Step(
         BRONZE,
@@ -241,6 +247,18 @@ def _write(
         rows_removed=staged.rows_removed,
         snapshot_id=staged.snapshot_id,
     )
+
+
+def _base(context: Context, before: int | None) -> int | None:
+    """Bronze's snapshot as it is now. Raises CommitRefusedError where more than landings came after `before`.
+
+    An erasure reaches bronze before the archive, so a copy that still has the records may have been listed or read.
+    """
+    iceberg = context.find(BRONZE)
+    base = head_of(iceberg)
+    if base != before and (iceberg is None or quiet_between(iceberg, before, base, _ONLY_MORE) is None):
+        raise CommitRefusedError(f"Table {BRONZE} changed since snapshot {before}, by more than what landed.")
+    return base
 
 
 def _read(
