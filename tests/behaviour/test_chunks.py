@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pyarrow.parquet as pq
 import pytest
 
 from carlake.engines import bronze_files, landed_objects
@@ -112,6 +113,27 @@ def test_nothing_but_a_long_object_that_breaks_off_makes_no_snapshot(small_folde
         assert report.status == "partial" and heads(house).keys() <= {"ops_runs"}
         assert not list(house.lake.warehouse.glob("*/bronze_car_data/data/**/*.parquet"))
         assert house.run([str(path)]).records == 3000
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_file_of_an_object_that_breaks_off_is_never_whole(
+    small_folder: Path, broken_off: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that dies in taking it out leaves nothing that could be read: the file has no footer, or no name."""
+    path = put(small_folder / "a.ndjson", *[nested("A", f"e{n}", "2025-10-01T00:00:00Z") for n in range(3000)])
+    closed, close = list[bool](), pq.ParquetWriter.close
+
+    def seen(writer: pq.ParquetWriter) -> None:
+        if writer.is_open and "bronze" in str(writer.where):
+            closed.append(Path(writer.where).exists())
+        close(writer)
+
+    monkeypatch.setattr(pq.ParquetWriter, "close", seen)
+    with lakehouse(small_folder / "lake") as house:
+        broken_off += [20]
+        assert house.run([str(path)]).status == "partial"
+        # Others were full before.
+        assert closed == [True, True, False]
 
 
 @pytest.mark.usefixtures("small_chunks")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ _CHUNK_ROWS = 30_000
 _CHUNK_BYTES = 48 << 20
 # Rows of one bronze file at the most.
 _FILE_ROWS = 400_000
+_ENDS = b"carlake.ends"
+"""Key in the footer of a full file whose last row is the last of its object: no other file follows."""
 
 # Columns with few distinct values; a dictionary of the records' texts would only cost time.
 _DICTIONARY: Any = ["source_uri", "source_id", "car_chassis"]
@@ -102,7 +104,7 @@ class BronzeFiles:
             self._take([source], 0, marker())
         if first_file >= 0:
             self._flush()
-            self._close_file()
+            self._close_file(ends=True)
         elif self._is_chunk:
             self._flush()
         self.records += rows
@@ -145,7 +147,8 @@ class BronzeFiles:
 
     def _drop_files(self, source: Source, first: int) -> None:
         """Take out what a long object has left in files of its own, and tell of it."""
-        self._close_file()
+        self._wait(0)
+        self._discard()
         self._remove(first)
         self._drop(source.source_id)
 
@@ -202,6 +205,8 @@ class BronzeFiles:
         )
 
     def _write(self, chunk: pa.Table) -> None:
+        if self._writer_rows >= _FILE_ROWS:
+            self._end_file()
         if self._writer is None:
             day = f"ingested_at_day={self._ingested_at.astimezone(UTC):%Y-%m-%d}"
             self._open = NewFile(self._iceberg, [day], self._scratch, self._named)
@@ -209,24 +214,34 @@ class BronzeFiles:
                 self._open.path, self._schema, compression="zstd", compression_level=1,
                 use_dictionary=_DICTIONARY, write_statistics=True, store_schema=False,
             )  # fmt: skip
-            self._writer_rows = 0
         self._writer.write_table(chunk.select(self._schema.names).cast(self._schema))
         self._writer_rows += chunk.num_rows
-        if self._writer_rows >= _FILE_ROWS:
-            self._end_file()
 
-    def _end_file(self) -> None:
+    def _end_file(self, *, ends: bool = False) -> None:
         if self._writer is not None:
+            if ends and self._writer_rows >= _FILE_ROWS:
+                self._writer.add_key_value_metadata({_ENDS: b"1"})
             self._writer.close()
             self._writer = None
         if self._open is not None:
             self._done.append(self._open.finish())
             self._open = None
+        self._writer_rows = 0
 
-    def _close_file(self) -> None:
-        """End the file under way after all chunks so far."""
+    def _close_file(self, *, ends: bool = False) -> None:
+        """End the file under way after all chunks so far; `ends` where the last row is the last of a long object."""
         self._wait(0)
-        self._end_file()
+        self._end_file(ends=ends)
+
+    def _discard(self) -> None:
+        """Remove the file under way. First its name: a footer would make a file of it that looks whole."""
+        if self._open is not None:
+            self._open.discard()
+            self._open = None
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        self._writer_rows = 0
 
     # -- outcome -----------------------------------------------------------------------------------------------------
 
@@ -256,14 +271,16 @@ class BronzeFiles:
     def close(self, *, remove: bool) -> None:
         """End the thread. `remove` leaves no file: after an error, where no commit names them."""
         self._writing.shutdown(wait=True, cancel_futures=True)
-        if self._writer is not None:
-            with suppress(OSError) if remove else nullcontext():  # a disk that is full is said already
-                self._writer.close()
+        with suppress(OSError):  # a disk that is full is said already
+            self._discard()
         if remove:
             # No commit names them, and where the disk is full they are what fills it.
-            if self._open is not None:
-                self._open.discard()
             self._remove()
+
+
+def may_go_on(footer: pq.FileMetaData) -> bool:
+    """Whether a file that holds one object alone may lack its end: it is full, and does not say that the object ends."""
+    return footer.num_rows >= _FILE_ROWS and _ENDS not in (footer.metadata or {})
 
 
 def partition_of(ingested_at: datetime) -> Record:

@@ -209,7 +209,8 @@ CHECKS = (
         "Data files of bronze that no snapshot names hold objects that bronze does not: a commit that never landed, or "
         "one that was lost with its metadata. While the object is in landing or the archive, nothing is lost.",
         "The objects in such files are looked for in bronze.",
-        "A run takes in what still waits in landing; what then is in those files alone is taken in from them.",
+        "A run takes in what still waits in landing; what then is in those files alone, and whole, is taken in from "
+        "them. An object whose end may be missing is named: land it again.",
         only_outside,
         ("carlake run", *_RECOVER),
         deep=True,

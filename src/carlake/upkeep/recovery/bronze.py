@@ -2,8 +2,11 @@
 
 An object is either whole or not. It stays where the newest snapshot's files hold it whole; else its rows are taken from
 other data files in bronze's folder (of older snapshots, of commits that were lost with their metadata) where these hold
-it whole; else the archive has it, and it is landed again by the next step; else what is left of it is landed as an
+it for certain whole; else the archive has it, and it is landed again by the next step; else what is left of it is landed as an
 object of its own, under a name that says so, and it is named as lost in part. The rows of one snapshot change at once.
+
+Files that no snapshot names may be of a landing that was broken off, or that goes on. An object whose end may be yet to
+come is not taken in from them: bronze would know it, and it could not be landed again.
 """
 
 from __future__ import annotations
@@ -13,11 +16,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pyiceberg.conversions import from_bytes
 from pyiceberg.manifest import DataFile
 from pyiceberg.typedef import Record
 from pyiceberg.types import StringType
 
+from carlake.engines.bronze_files import may_go_on
 from carlake.engines.data_files import data_file, described
 from carlake.engines.duckdb.engine import DuckDBEngine
 from carlake.engines.duckdb.files import quoted, read_files
@@ -32,7 +38,7 @@ from carlake.refresh.refresh import publish
 from carlake.storage.store_paths import AnyPath, StorePath, named_below, parquet
 from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
 from carlake.upkeep.checks.landing import bronze_files, outside, withdrawn
-from carlake.upkeep.inspection.examined import file_trouble
+from carlake.upkeep.inspection.examined import SnapshotFiles, file_trouble
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.upkeep.inspection.ledger import HeldObject, objects_in, source_ids, together
 from carlake.upkeep.recovery.tables import Lost, Toll, publish_afresh, write_rows
@@ -53,6 +59,7 @@ class Assembly:
     bring    objects whose rows come from other files: where they lie
     again    objects that the archive has, which are landed again
     partial  objects of which only a part is left, and where it lies
+    begun    objects that no snapshot holds and whose end may be missing: they stay where they are
     lost     data files that cannot be read, with why
     records  how many the data files of the newest snapshot held, as its manifests say
     lost_records  how many of these the files in `lost` held
@@ -65,6 +72,7 @@ class Assembly:
     bring: dict[str, set[AnyPath]] = field(default_factory=dict)
     again: set[str] = field(default_factory=set)
     partial: dict[str, HeldObject] = field(default_factory=dict)
+    begun: dict[str, HeldObject] = field(default_factory=dict)
     lost: list[tuple[AnyPath, str]] = field(default_factory=list)
     records: int = 0
     lost_records: int = 0
@@ -104,8 +112,10 @@ def assemble(lake: Inspection) -> Assembly:
             found.bring[source_id] = there.files
         elif in_archive(source_id):
             found.again.add(source_id)
-        elif there is not None and there.whole:
+        elif there is not None and there.whole and _has_its_end(there):
             found.bring[source_id] = there.files
+        elif there is not None and there.whole and source_id not in held and _is_told(lake, files):
+            found.begun[source_id] = there
         else:
             found.partial[source_id] = together_loosely([*filter(None, (held.get(source_id), there))])[source_id]
     unreadable = {path for path, _ in found.lost}
@@ -182,6 +192,34 @@ def _may_lack_its_end(one: HeldObject, all_of_them: Mapping[str, HeldObject]) ->
     return not any(other.files & one.files for other in all_of_them.values() if other is not one)
 
 
+def _has_its_end(one: HeldObject) -> bool:
+    """Whether the last row of an object with files of its own is certainly its last: a long landing ends file by file."""
+    for path in one.files:
+        with pq.ParquetFile(parquet(path)) as file:
+            if not may_go_on(file.metadata):
+                rows = file.read(["source_row"])["source_row"]
+                if pc.max(rows).as_py() == max(one.rows):
+                    return True
+    return False
+
+
+def _is_told(lake: Inspection, files: SnapshotFiles) -> bool:
+    """Whether bronze itself says which files are its own; else any file may have been, and what is left is salvaged."""
+    return lake.best(BRONZE) is not None and not files.broken and not files.deletes
+
+
+def _begun(found: Assembly) -> list[Lost]:
+    """The objects whose end may be missing, in words."""
+    return [
+        Lost(
+            f"object {one.uri} ({source_id})",
+            f"no snapshot holds it, and its end may be missing: {count(len(one.rows), 'record')} of a landing that was "
+            f"broken off, or still goes on, stay in {', '.join(sorted(map(str, one.files)))}; land the object again",
+        )
+        for source_id, one in sorted(found.begun.items())
+    ]
+
+
 def put_together(context: Context, lake: Inspection, landing: str) -> Toll:
     """Commit bronze's next snapshot, if it must differ; gives what is damaged, and how much of it is yet to come.
 
@@ -190,7 +228,8 @@ def put_together(context: Context, lake: Inspection, landing: str) -> Toll:
     """
     table = context.tables[BRONZE]
     found = assemble(lake)
-    toll = Toll([Lost(f"data file {path}", why) for path, why in found.lost], held=found.lost_records)
+    damaged = [Lost(f"data file {path}", why) for path, why in found.lost]
+    toll = Toll(damaged, _begun(found), held=found.lost_records)
     salvaged = 0
     for source_id, one in found.partial.items():
         records, lost = _salvage(context, lake, source_id, one, landing)
@@ -222,7 +261,7 @@ def _without_records(context: Context, lake: Inspection, found: Assembly) -> set
         snapshot = table.snapshot(lake.best(name))
         paths = [table.place.path(f.file_path) for f in table.snapshot_files(snapshot).data] if snapshot else []
         known |= source_ids(path for path in paths if not file_trouble(path, None, deep=True))
-    return known - found.whole - found.bring.keys() - found.again - found.partial.keys()
+    return known - found.whole - found.bring.keys() - found.again - found.partial.keys() - found.begun.keys()
 
 
 def _rows(context: Context, found: Assembly, markers: Collection[str]) -> Relation | None:
@@ -310,9 +349,6 @@ def _salvage(context: Context, lake: Inspection, source_id: str, one: HeldObject
 
 def _described(context: Context, path: AnyPath) -> DataFile:
     """A data file that no manifest describes."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
     ingested: datetime = pc.min(pq.read_table(parquet(path), columns=["ingested_at"])["ingested_at"]).as_py()
     day = (ingested.astimezone(UTC).date() - datetime(1970, 1, 1, tzinfo=UTC).date()).days
     iceberg = context.load(BRONZE)
@@ -321,19 +357,18 @@ def _described(context: Context, path: AnyPath) -> DataFile:
     return data_file(iceberg, str(path), Record(day))
 
 
-def take_in(context: Context, lake: Inspection) -> int:
+def take_in(context: Context, lake: Inspection) -> tuple[int, Toll]:
     """Take in the objects that lie whole in data files outside of bronze's newest snapshot, and nowhere in it.
 
-    Gives their number. Raises CommitRefusedError when main moved meanwhile.
+    Gives their number, and what stays there. Raises CommitRefusedError when main moved meanwhile.
     """
     table = context.tables[BRONZE]
     found = assemble(lake)
     if not found.bring:
-        return 0
+        return 0, Toll(lost=_begun(found))
     files = [file for file in found.keep.values() if file is not None]
     if found.cut or found.lost or len(files) != len(found.keep):
-        put_together(context, lake, lake.landing)
-        return len(found.bring)
+        return len(found.bring), put_together(context, lake, lake.landing)
     # Main as it was looked at: an object that another process has landed since would be there twice.
     base = lake.head(BRONZE)
     mark = Bookmark(None, table.definition, None, table.parts)
@@ -341,4 +376,4 @@ def take_in(context: Context, lake: Inspection) -> int:
     added = context.engine.keep(f"SELECT * FROM {_brought(context, found.bring)}")
     staged = context.engine.stage(table, base, None, added, properties)
     publish(context, staged)
-    return len(found.bring)
+    return len(found.bring), Toll(lost=_begun(found))

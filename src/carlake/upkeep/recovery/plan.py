@@ -245,6 +245,6 @@ def _landing(lake: Inspection, damaged: set[str]) -> list[RecoveryStep]:
         what = f"land {objects} of the archive that bronze does not hold"
         steps.append(RecoveryStep("archive", lake.archive, what, "bronze has lost them"))
     if BRONZE not in damaged and next(only_outside(lake), None):
-        what = "take in the objects that only such files hold"
+        what = "take in the objects that only such files hold whole"
         steps.append(RecoveryStep("outside", BRONZE, what, "data files lie outside of its newest snapshot"))
     return steps

@@ -235,7 +235,8 @@ def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep) -> Toll:
         if step.action == "bronze":
             toll = put_together(context, lake, house.landing)
         elif step.action == "outside":
-            if take_in(context, lake):
+            came, toll = take_in(context, lake)
+            if came:
                 house.run()
         elif step.action == "remake":
             good, toll.damaged = _good_files(lake, step.target)
