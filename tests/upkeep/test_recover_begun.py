@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -44,7 +45,9 @@ def _small_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def land_and_die(lake: Path, path: Path, moment: str) -> list[Path]:
     """Land an object in a process that is killed, after its first `file` or at the `commit`; gives the files it left."""
-    died = subprocess.run([sys.executable, "-c", LAND_AND_DIE, str(lake), str(path), moment], check=False)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    words = [sys.executable, "-c", LAND_AND_DIE, str(lake), str(path), moment]
+    died = subprocess.run(words, env=environment, check=False)
     assert died.returncode == -signal.SIGKILL
     with lakehouse(lake) as house:
         folder = Path(iceberg(house, BRONZE).location().removeprefix("file://"))
