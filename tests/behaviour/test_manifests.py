@@ -12,6 +12,7 @@ from carlake.engines import snapshots
 from carlake.engines.manifests import ERASURE, KIND, live_files, manifests_of
 from carlake.lakehouse import Lakehouse
 from carlake.refresh.commit import commit
+from carlake.storage import kept as kept_module
 from lakes import SILVER, lakehouse, nested, put
 
 MOST = 10
@@ -117,8 +118,8 @@ def test_an_erasure_writes_every_manifest_anew(house: Lakehouse) -> None:
 def test_of_manifests_only_those_of_late_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a lake that is written to without a pause nearly all that was ever read is of no more use."""
     now = 0.0
-    monkeypatch.setattr(manifests_module.time, "monotonic", lambda: now)
-    kept = manifests_module._Recent[int](100)
+    monkeypatch.setattr(kept_module.time, "monotonic", lambda: now)
+    kept = kept_module.Kept[list[int]](100, files=manifests_module._FILES, idle_seconds=manifests_module._IDLE_SECONDS)
     for number in range(1000):
         now = number / 10
         kept.put(f"m{number}", [number] * 5)
@@ -127,7 +128,7 @@ def test_of_manifests_only_those_of_late_are_kept(monkeypatch: pytest.MonkeyPatc
     assert len(kept._found) == 151 and kept._size == 755
     assert kept.get("m849") is None and kept.get("m999") == [999] * 5
     # What is asked for all the time stays, however much it is.
-    large = manifests_module._Recent[int](100)
+    large = kept_module.Kept[list[int]](100, files=manifests_module._FILES, idle_seconds=manifests_module._IDLE_SECONDS)
     for number in range(500):
         large.put(f"m{number}", [number])
     now += 10

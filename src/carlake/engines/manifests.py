@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFile, DataFileContent, ManifestEntry, ManifestEntryStatus, ManifestFile
@@ -15,8 +12,7 @@ from pyiceberg.table.snapshots import Snapshot
 
 from carlake.engines.manifest_readers import read_manifest, read_manifest_list
 from carlake.errors import LakeError
-
-_T = TypeVar("_T")
+from carlake.storage.kept import Kept
 
 KIND = "carlake.kind"
 HOLD = "carlake.hold"
@@ -27,59 +23,9 @@ ERASURE = "erasure"
 QUIET_KINDS = frozenset({"compaction", "retention"})
 
 # An entry takes 4 to 14 KB in memory, and each commit brings new manifests that take the place of others.
-_MANY_ENTRIES, _MANY_LISTED = 4096, 4096
-_MOST_FILES = 4096
-_IDLE_SECONDS = 15.0
-
-
-class _Recent(Generic[_T]):
-    """What was read of files that never change. A run reads dozens of them, from an object store each by a request.
-
-    Beyond so many things in all, those of files that were not asked for lately go: of a large lake, all that the runs
-    need stays, and of a small one that is written to without a pause, not all that they ever needed.
-    """
-
-    def __init__(self, many: int) -> None:
-        self._many = many
-        self._size = 0
-        self._found: OrderedDict[str, tuple[float, list[_T]]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, path: str) -> list[_T] | None:
-        """What is kept of a file; None where nothing is."""
-        with self._lock:
-            if path not in self._found:
-                return None
-            _, content = self._found.pop(path)
-            self._found[path] = time.monotonic(), content
-            return content
-
-    def put(self, path: str, content: list[_T]) -> None:
-        """Keep what a file holds."""
-        now = time.monotonic()
-        with self._lock:
-            self._drop(path)
-            self._found[path] = now, content
-            self._size += len(content)
-            while self._size > self._many or len(self._found) > _MOST_FILES:
-                oldest, (used, _) = next(iter(self._found.items()))
-                if now - used < _IDLE_SECONDS and len(self._found) <= _MOST_FILES:
-                    break
-                self._drop(oldest)
-
-    def clear(self) -> None:
-        """Keep nothing."""
-        with self._lock:
-            self._found.clear()
-            self._size = 0
-
-    def _drop(self, path: str) -> None:
-        _, content = self._found.pop(path, (0.0, []))
-        self._size -= len(content)
-
-
-_entries = _Recent[ManifestEntry](_MANY_ENTRIES)
-_lists = _Recent[ManifestFile](_MANY_LISTED)
+_MOST, _FILES, _IDLE_SECONDS = 4096, 4096, 15.0
+_entries = Kept[list[ManifestEntry]](_MOST, files=_FILES, idle_seconds=_IDLE_SECONDS)
+_lists = Kept[list[ManifestFile]](_MOST, files=_FILES, idle_seconds=_IDLE_SECONDS)
 
 
 @dataclass(frozen=True)

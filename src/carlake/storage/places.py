@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from carlake.storage.checksums import Digest, check_content, recorded
 from carlake.storage.clients import NO_CREDENTIALS, client, lacks_credentials
-from carlake.storage.kept import KeptContents
+from carlake.storage.kept import Kept
 from carlake.storage.listings import pages
 
 SCHEMES = ("s3", "s3a", "s3n", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss", "wasb", "wasbs", "memory")
@@ -298,7 +298,7 @@ def forget_kept() -> None:
     _kept.clear()
 
 
-_kept = KeptContents()
+_kept = Kept[bytes](32 << 20, largest=2 << 20)
 
 # When this process put which files.
 _put: dict[str, float] = {}
