@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from carlake_aws.names import Names
 from carlake_aws.operators import looking
-from carlake_aws.statements import Statement
+from carlake_aws.statements import TAKEN_BELOW, Statement
 from carlake_aws.unversioned import without_versions
 
 INTAKE, MAINTENANCE, BACKFILL, QUERY, DEPLOY = "intake", "maintenance", "backfill", "query", "deploy"
@@ -75,7 +75,7 @@ def maintenance(names: Names) -> tuple[Statement, ...]:
             ("s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion"),
             (names.objects_arn("landing", names.landing),),
             "An object whose rows are committed is copied to the archive, and then the version that was read is deleted.",
-            wildcard="Whoever sends events chooses their names; only those below the prefix are taken.",
+            wildcard=TAKEN_BELOW,
         ),
         *without_versions(names),
         Statement(
@@ -265,7 +265,7 @@ def operate(names: Names) -> tuple[Statement, ...]:
             ("s3:GetObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"),
             (names.objects_arn("landing", names.landing), names.bucket_arn("landing")),
             "A recovery runs and archives as the listing does; a check takes its event back.",
-            wildcard="Whoever sends events chooses their names; only those below the prefix are taken.",
+            wildcard=TAKEN_BELOW,
         ),
         *without_versions(names),
         Statement(

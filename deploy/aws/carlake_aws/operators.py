@@ -8,7 +8,7 @@ event of the check and remove every trace of it.
 from __future__ import annotations
 
 from carlake_aws.names import BUCKETS, CANARY, TRIAL, Names
-from carlake_aws.statements import Statement
+from carlake_aws.statements import TRIALS_ALONE, Statement
 
 _ASKED = "The service answers about the deployment's own alone where it can be told so; here AWS allows nothing but *."
 _ERRORS = "It is called when the event of a check does not arrive."
@@ -102,7 +102,7 @@ def looking(names: Names) -> tuple[Statement, ...]:
             ("s3:PutObject", "s3:DeleteObjectVersion"),
             (names.objects_arn("landing", f"{names.landing}{TRIAL}"), names.objects_arn("archive", TRIAL)),
             "A recovery tries first whether it may write, with an object that it takes away again.",
-            wildcard="Each trial's object has a name of its own; nothing else begins so.",
+            wildcard=TRIALS_ALONE,
         ),
         Statement(
             "RemoveOneEvent",

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+TAKEN_BELOW = "Whoever sends events chooses their names; only those below the prefix are taken."
+TRIALS_ALONE = "Each trial's object has a name of its own; nothing else begins so."
+"""Why a resource ends in `*`, where several statements have the same reason."""
+
 
 @dataclass(frozen=True)
 class Statement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from carlake_aws.names import TRIAL, Names
-from carlake_aws.statements import Statement
+from carlake_aws.statements import TAKEN_BELOW, TRIALS_ALONE, Statement
 
 
 def without_versions(names: Names) -> tuple[Statement, ...]:
@@ -17,7 +17,7 @@ def without_versions(names: Names) -> tuple[Statement, ...]:
             ("s3:DeleteObject",),
             (names.objects_arn("landing", names.landing),),
             "Where a bucket keeps no versions, an object is deleted on condition that it is the one that was read.",
-            wildcard="Whoever sends events chooses their names; only those below the prefix are taken.",
+            wildcard=TAKEN_BELOW,
             unused={"s3:DeleteObject": why},
         ),
         Statement(
@@ -25,7 +25,7 @@ def without_versions(names: Names) -> tuple[Statement, ...]:
             ("s3:PutObject",),
             (names.objects_arn("landing", f"{names.landing}*{TRIAL}"),),
             "Whether the store looks at that condition is tried once with an object made for it, beside the others.",
-            wildcard="Each trial's object has a name of its own; nothing else begins so.",
+            wildcard=TRIALS_ALONE,
             unused={"s3:PutObject": why},
         ),
     )
