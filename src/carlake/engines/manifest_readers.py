@@ -32,9 +32,10 @@ from pyiceberg.manifest import (
 from pyiceberg.schema import Schema
 from pyiceberg.utils.schema_conversion import AvroSchemaConversion
 
+from carlake.engines.manifest_writers import SCHEMA_KEY
+
 _Kind = Literal["manifest", "manifest list"]
 
-_SCHEMA_KEY = "avro.schema"
 # By the ids of fields in Iceberg's specification, as in PyIceberg's own two readers; -1 is the record itself.
 _AS: dict[_Kind, tuple[Schema, dict[int, Any], dict[int, Any]]] = {
     "manifest": (
@@ -81,7 +82,7 @@ class _File(AvroFile[Any]):  # type: ignore[misc]  # PyIceberg is untyped here
         with self.input_file.open() as file:
             self.decoder = new_decoder(file.read())
         self.header = _header.read(self.decoder)
-        if _SCHEMA_KEY not in self.header.meta:
+        if SCHEMA_KEY not in self.header.meta:
             raise ValueError("No schema found in Avro file headers")
-        self.schema, self.reader = _reader(self.header.meta[_SCHEMA_KEY], self._kind)
+        self.schema, self.reader = _reader(self.header.meta[SCHEMA_KEY], self._kind)
         return self

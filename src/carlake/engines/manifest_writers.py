@@ -36,7 +36,8 @@ from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.utils.schema_conversion import AvroSchemaConversion
 
-_SCHEMA_KEY = "avro.schema"
+SCHEMA_KEY = "avro.schema"
+"""Key in the header of an Avro file, by its specification: the schema as JSON."""
 # A lake has some ten tables, each with one schema and one or two partitionings at a time.
 _MOST_SHAPES = 256
 
@@ -97,7 +98,7 @@ class _File(AvroOutputFile[Any]):  # type: ignore[misc]  # PyIceberg is untyped 
         codec = self.metadata[AVRO_CODEC_KEY]
         meta = {
             **self.metadata,
-            _SCHEMA_KEY: self._json,
+            SCHEMA_KEY: self._json,
             AVRO_CODEC_KEY: CODEC_MAPPING_ICEBERG_TO_AVRO.get(codec, codec),
         }
         _header.write(self.encoder, AvroFileHeader(MAGIC, meta, self.sync_bytes))

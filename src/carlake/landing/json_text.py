@@ -69,10 +69,11 @@ def value_end(window: Window, at: int) -> int:
     return at + len(window.take(at, window.end).rstrip(SPACE))
 
 
-def record_extent(window: Window, at: int, inside: bool, indent: bytes | None, near: int = NEAR_BYTES) -> Extent:
-    """The record that begins at `at`, which is not white space; `inside` an array of records or not. `near`: NEAR_BYTES.
+def record_extent(window: Window, at: int, inside: bool, indent: bytes | None, near: int) -> Extent:
+    """The record that begins at `at`, which is not white space; `inside` an array of records or not.
 
-    `indent` is the white space before `at` where nothing else precedes it on its line, else None.
+    `indent` is the white space before `at` where nothing else precedes it on its line, else None. `near` is how many bytes
+    broken text is followed to its own closing bracket: NEAR_BYTES, or less.
     """
     first = window.buffer[at]
     if inside:
@@ -116,7 +117,7 @@ def _with_trailing_element_text(window: Window, at: int, end: int, sound: bool) 
     return Extent(_search(window, _ELEMENT_END, end), False)
 
 
-def broken_end(window: Window, at: int, inside: bool, indent: bytes | None, near: int = NEAR_BYTES) -> int:
+def broken_end(window: Window, at: int, inside: bool, indent: bytes | None, near: int) -> int:
     """The end of the broken record at `at`: its own closing bracket, or the beginning of the next record before that.
 
     A `{` begins the next record where none can stand in the broken one (`} {`, or where a key belongs), or, should the

@@ -152,7 +152,7 @@ class JsonValues:
         if self._indent is None or window.find(b"\n", window.position) < 0:
             return -1
         try:
-            return broken_end(window, window.position, self._inside, self._indent)
+            return broken_end(window, window.position, self._inside, self._indent, NEAR_BYTES)
         except Shortage:
             return -1
 
