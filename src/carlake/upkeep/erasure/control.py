@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def control(house: Lakehouse) -> set[Kind]:
     """Plant a control car in a small lake of its own and search for it; gives the kinds of places where it was found.
 
-    That lake is made by the same code: landed in every form, committed, archived, written anew. It lies in the system's folder for
-    temporary files and is removed at the end.
+    That lake is made by the same code: landed in every form, committed, archived, written anew. It lies in the system's
+    folder for temporary files and is removed at the end.
     """
     car = f"CONTROL{secrets.token_hex(6).upper()}"
     with tempfile.TemporaryDirectory(prefix="carlake-control-") as folder:

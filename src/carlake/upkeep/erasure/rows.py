@@ -237,16 +237,12 @@ def _quarantined(erasing: Erasing, base: int) -> Relation:
     Of some bronze cannot tell any more: retention has removed their records there.
     """
     engine = erasing.context.engine
-    known = engine.scan(
-        QUARANTINE,
-        base,
-        _forgotten_records(erasing),
-        {name: name for name in ("source_id", "source_row")},
-        located=True,
-    )
+    place = {name: name for name in ("source_id", "source_row")}
+    known = engine.scan(QUARANTINE, base, _forgotten_records(erasing), place, located=True)
     rows = engine.scan(QUARANTINE, base, located=True)
     sql = f"SELECT _file, _pos, source_id, car_chassis, raw FROM {rows} AS s WHERE {_likely(erasing)}"
-    found: list[tuple[str, int]] = []
+    files: list[str] = []
+    places: list[int] = []
     for batch in engine.batches(sql, _BATCH_ROWS):
         for row in batch.to_pylist():
             text = row["raw"]
@@ -254,9 +250,9 @@ def _quarantined(erasing: Erasing, base: int) -> Relation:
             if gone is None:
                 erasing.mentioned.add(row["source_id"])
             elif gone:
-                found.append((row["_file"], row["_pos"]))
-    files, places = (pa.array([key[at] for key in found], kind) for at, kind in ((0, pa.string()), (1, pa.int64())))
-    own = engine.table(pa.table({"_file": files, "_pos": places}))
+                files.append(row["_file"])
+                places.append(row["_pos"])
+    own = engine.table(pa.table({"_file": pa.array(files, pa.string()), "_pos": pa.array(places, pa.int64())}))
     return engine.keep(f"SELECT _file, _pos FROM {known} AS s UNION SELECT _file, _pos FROM {own}")
 
 

@@ -202,10 +202,8 @@ def _packed(path: Path, file: BinaryIO, head: bytes, needle: Needle) -> Iterator
     rest = b""
     for piece in _uncut(unpack(file)):
         text = rest + piece
-        if needle.in_bytes(text) or (b"\\u" in text and needle.in_text(text.decode("utf-8", "replace"))):
-            yield Place(str(path), kind)
-            return
-        if needle.in_own(text):
+        escaped = b"\\u" in text and needle.in_text(text.decode("utf-8", "replace"))
+        if escaped or needle.in_bytes(text) or needle.in_own(text):
             yield Place(str(path), kind)
             return
         rest = text[-_OVERLAP:]
