@@ -172,8 +172,9 @@ class Mending(OpenLake):
     def withdraw(self, uri: str) -> RunReport:
         """Take an object back: its rows leave bronze and every table that has them, and its content may land again.
 
-        uri  the object's, as bronze has it in source_uri: that of an older version ends in its id. The object itself stays where it is: remove it before, or the
-             next run lands it again. Older snapshots keep its rows until maintenance expires them.
+        uri  the object's, as bronze has it in source_uri: that of an older version ends in its id. The object itself stays
+             where it is: remove it before, or the next run lands it again. Older snapshots keep its rows until
+             maintenance expires them.
         Raises CarlakeError where bronze cannot be committed to; what is wrong with another table is in the report.
         """
         from carlake.upkeep.withdrawal import withdraw

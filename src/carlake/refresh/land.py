@@ -184,7 +184,8 @@ def _problems(unread: Iterable[UnreadableError], shared: bool) -> list[Problem]:
 def _forget(batch: Batch, unread: Sequence[UnreadableError], shared: bool) -> None:
     """Take out objects that could not be read, and with each its copies: bronze does not hold their content either.
 
-    Each copy is a problem too: what is none counts as landed, so that its message would go and it would not be looked at again.
+    Each copy is a problem too: what is none counts as landed, so that its message would go and it would not be looked at
+    again.
     """
     batch.problems += _problems(unread, shared)
     first = {batch.ids[error.unreadable.uri]: error for error in unread}

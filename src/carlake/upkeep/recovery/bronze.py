@@ -2,8 +2,9 @@
 
 An object is either whole or not. It stays where the newest snapshot's files hold it whole; else its rows are taken from
 other data files in bronze's folder (of older snapshots, of commits that were lost with their metadata) where these hold
-it for certain whole; else the archive has it, and it is landed again by the next step; else what is left of it is landed as an
-object of its own, under a name that says so, and it is named as lost in part. The rows of one snapshot change at once.
+it for certain whole; else the archive has it, and it is landed again by the next step; else what is left of it is landed
+as an object of its own, under a name that says so, and it is named as lost in part. The rows of one snapshot change at
+once.
 
 Files that no snapshot names may be of a landing that was broken off, or that goes on. An object whose end may be yet to
 come is not taken in from them: bronze would know it, and it could not be landed again.
