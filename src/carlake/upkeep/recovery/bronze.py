@@ -97,6 +97,7 @@ def assemble(lake: Inspection) -> Assembly:
         )
     )
     doubtful = _doubtful(lake, held, found.lost, listed)
+    last = _last_of_files(others)
     archive = dict(archived(lake.archive))
 
     def in_archive(source_id: str) -> bool:
@@ -109,13 +110,15 @@ def assemble(lake: Inspection) -> Assembly:
     # What was taken back lies in files of older snapshots yet; it stays away, unless it landed anew.
     for source_id in {*held, *others} - found.whole - (withdrawn(lake) - {*held}):
         there = others.get(source_id)
-        if there is not None and there.whole and not _may_lack_its_end(there, others):
+        whole = there is not None and there.whole
+        alone = there is not None and _may_lack_its_end(there, others)
+        if there is not None and whole and not alone and source_id not in last:
             found.bring[source_id] = there.files
         elif in_archive(source_id):
             found.again.add(source_id)
-        elif there is not None and there.whole and _has_its_end(there):
+        elif there is not None and whole and (not alone or _has_its_end(there)):
             found.bring[source_id] = there.files
-        elif there is not None and there.whole and source_id not in held and _is_told(lake, files):
+        elif there is not None and whole and source_id not in held and _is_told(lake, files):
             found.begun[source_id] = there
         else:
             found.partial[source_id] = together_loosely([*filter(None, (held.get(source_id), there))])[source_id]
@@ -165,13 +168,26 @@ def _doubtful(
     lost: Sequence[tuple[AnyPath, str]],
     listed: Mapping[AnyPath, DataFile | None],
 ) -> set[str]:
-    """Objects whose last rows may have been in a file that is lost: a long object has files of its own."""
+    """Objects whose last rows may have been in a file that is lost: a long object has files of its own, and a merge cuts
+    the last object of a file.
+    """
     ranges = [_range(lake, listed.get(path)) for path, _ in lost]
+    cut = _last_of_files(held)
     return {
         source_id
         for source_id, one in held.items()
-        if any(first <= source_id <= last for first, last in ranges) and _may_lack_its_end(one, held)
+        if any(first <= source_id <= last for first, last in ranges)
+        and (source_id in cut or _may_lack_its_end(one, held))
     }
+
+
+def _last_of_files(objects: Mapping[str, HeldObject]) -> set[str]:
+    """The last object of each file, in the order in which a merge writes: the next file may begin with its rest."""
+    last: dict[AnyPath, str] = {}
+    for source_id, one in objects.items():
+        for path in one.files:
+            last[path] = max(source_id, last.get(path, ""))
+    return set(last.values())
 
 
 def _range(lake: Inspection, file: DataFile | None) -> tuple[str, str]:
@@ -187,8 +203,8 @@ def _range(lake: Inspection, file: DataFile | None) -> tuple[str, str]:
 
 
 def _may_lack_its_end(one: HeldObject, all_of_them: Mapping[str, HeldObject]) -> bool:
-    """Whether no file of the object holds another, too: short objects share their file with their neighbours, and are
-    in it whole; only a long one is cut into several.
+    """Whether no file of the object holds another, too: as landed, short objects share their file with their neighbours,
+    and are in it whole; only a long one is cut into several.
     """
     return not any(other.files & one.files for other in all_of_them.values() if other is not one)
 
