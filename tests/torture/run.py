@@ -67,14 +67,15 @@ def main() -> int:
 
 
 def with_figures(page: str, report: dict[str, Any]) -> str:
-    """The page with the report's figures in place of those that it has."""
-    lines = ["| part | figures | wrong | share of all | minutes |", "|---|---|---|---|---|"]
-    for name, part in report.items():
-        minutes = f"{part['seconds'] / 60:.1f}"
-        lines.append(f"| {name} | {told(part['figures'])} | {len(part['wrong'])} | {part['share']:g} | {minutes} |")
+    """The page with the report's figures in place of those that it has; of parts that were not done here, its own stay."""
     before, _, rest = page.partition(_BEGIN)
-    after = rest.partition(_END)[2]
-    return before + _BEGIN + "\n".join(lines) + "\n" + _END + after
+    had, _, after = rest.partition(_END)
+    rows = {line.split("|")[1].strip(): line for line in had.splitlines()[2:]}
+    for name, part in report.items():
+        cells = (name, told(part["figures"]), len(part["wrong"]), f"{part['share']:g}", f"{part['seconds'] / 60:.1f}")
+        rows[name] = f"| {' | '.join(map(str, cells))} |"
+    head = ["| part | figures | wrong | share of all | minutes |", "|---|---|---|---|---|"]
+    return before + _BEGIN + "\n".join([*head, *rows.values()]) + "\n" + _END + after
 
 
 _ONE = {
