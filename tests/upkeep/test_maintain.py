@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from carlake.engines.manifests import KIND
+from carlake.engines.manifests import KIND, live_files
 from carlake.refresh.plan import BOOKMARK, plan
-from carlake.upkeep.maintenance import compaction
+from carlake.upkeep.maintenance import compaction, jobs
 from carlake.upkeep.maintenance.due import Done
 from carlake.upkeep.maintenance.maintain import Maintained, maintain_slice
 from lakes import ALERTS, BRONZE, MONTHLY, OPS_RUNS, QUARANTINE, SILVER, STATE, TODAY, bookmark, heads, held, iceberg
@@ -82,6 +82,22 @@ def test_a_slice_does_it_little_by_little(own: Path) -> None:
         for task in ("remove expired", "trim metadata"):
             assert sum(done.files for each in slices for done in of(each, task, SILVER))
         assert house.verify().ok
+
+
+def test_more_files_than_a_slice_can_merge_become_fewer_all_the_same(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(own, compact_files=2) as house:
+        sizes = sorted(file.file_size_in_bytes for file in live_files(iceberg(house, SILVER), heads(house)[SILVER]))
+        assert len(sizes) == 9
+        monkeypatch.setattr(jobs, "_BYTES_PER_SECOND", sum(sizes[:6]) // 60)
+        counts = []
+        for number in (20, 21, 22, 24, 25):
+            land(house, number)
+            maintain_slice(house, 60)
+            counts.append(len(live_files(iceberg(house, SILVER), heads(house)[SILVER])))
+        assert counts[-1] < counts[0] < 9, counts
+        assert house.verify(deep=True).ok
 
 
 def test_one_process_at_a_time(own: Path) -> None:

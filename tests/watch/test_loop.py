@@ -462,6 +462,29 @@ def test_chores_are_done_between_batches(small_folder: Path, monkeypatch: pytest
         assert done == [0, 1, 2]
 
 
+def test_a_watch_that_never_rests_takes_more_time_for_chores_now_and_then(
+    small_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a short slice cannot merge would otherwise never be merged."""
+    monkeypatch.setattr(loop, "_CHORES_AFTER_COMMITS", 1)
+    monkeypatch.setattr(loop, "_QUIET_SECONDS", 600.0)
+    slices: list[float] = []
+
+    def chore(seconds: float) -> bool:
+        slices.append(seconds)
+        return False
+
+    with watching(small_folder / "lake", chores=chore) as running:
+        for number in range(3):
+            if number == 1:
+                running.watch._last_long -= loop._LONG_SLICE_AFTER_SECONDS
+            running.land(f"{number}.json", event(number))
+            running.until_landed(files=number + 1)
+            wait_until(lambda number=number: len(slices) > number)  # type: ignore[misc]
+    busy, long = loop._BUSY_SLICE_SECONDS, loop._LONG_SLICE_SECONDS
+    assert slices == [busy, long, busy]
+
+
 def test_a_definition_that_others_adopted_is_read_again_before_it_is_said_to_differ(small_folder: Path) -> None:
     rules = small_folder / "rules.yaml"
     rules.write_text(RULE % 90)

@@ -50,6 +50,8 @@ _YIELD_LOOK_SECONDS, _LONGEST_YIELD_SECONDS = 0.05, 2.0
 # Commits slow down with each snapshot that is kept, so there is a little maintenance under load, too.
 _CHORES_AFTER_COMMITS, _CHORES_AFTER_SECONDS = 100, 60.0
 _BUSY_SLICE_SECONDS, _IDLE_SLICE_SECONDS, _LAST_SLICE_SECONDS = 0.1, 0.5, 2.0
+# A watch that never rests has larger files to merge, too: now and then, so that a batch seldom waits for it.
+_LONG_SLICE_SECONDS, _LONG_SLICE_AFTER_SECONDS = 1.0, 60.0
 
 Chores = Callable[[float], bool]
 """Does a slice of the maintenance that is due, for about so many seconds; whether more may be due now."""
@@ -125,7 +127,7 @@ class Watch:
         self._stopped_at = 0.0
         self._reason = ""
         self._next_look = self._next_full = self._deaf_until = 0.0
-        self._last_batch = self._last_chores = time.monotonic()
+        self._last_batch = self._last_chores = self._last_long = time.monotonic()
         self._commits = self._errors_in_a_row = 0
         self._baton = Baton(folder(house.lake))
         self._yielded_at: float | None = None
@@ -326,8 +328,14 @@ class Watch:
         due = self._commits >= _CHORES_AFTER_COMMITS or now - self._last_chores >= _CHORES_AFTER_SECONDS
         if self._commits and (quiet or due):
             self._last_chores = now
-            if not self._chores(_IDLE_SLICE_SECONDS if quiet else _BUSY_SLICE_SECONDS):
+            if not self._chores(self._slice_seconds(now, quiet)):
                 self._commits = 0
+
+    def _slice_seconds(self, now: float, quiet: bool) -> float:
+        if now - self._last_long >= _LONG_SLICE_AFTER_SECONDS:
+            self._last_long = now
+            return _LONG_SLICE_SECONDS
+        return _IDLE_SLICE_SECONDS if quiet else _BUSY_SLICE_SECONDS
 
     def _last_things(self) -> None:
         """What is left to do at the end; a disk or a catalog that is not there is no reason not to end."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table as IcebergTable
 
 from carlake.engines.manifests import live_files
@@ -140,7 +141,7 @@ def compact(upkeep: Upkeep, table: Table) -> Iterator[Found]:
         return
     aim = upkeep.context.engine.target_file_rows
     found = compaction.merges(live_files(iceberg, head_of(iceberg)), aim, least, all_small=upkeep.thorough)
-    chosen = _affordable(found, upkeep)
+    chosen = _affordable(found, upkeep, least)
     if not chosen:
         return
 
@@ -157,16 +158,31 @@ def compact(upkeep: Upkeep, table: Table) -> Iterator[Found]:
     yield Found(Due("compact", table.name, why, files=files, size=sum(merge.size for merge in chosen)), do)
 
 
-def _affordable(found: Sequence[compaction.Merge], upkeep: Upkeep) -> list[compaction.Merge]:
-    """As many merges as one commit may take on."""
+def _affordable(found: Sequence[compaction.Merge], upkeep: Upkeep, least: int) -> list[compaction.Merge]:
+    """As many merges as one commit may take on; of one that is too large, as many of its files, the shortest first.
+
+    All of it or nothing would leave a partition alone for good, once more files have come than a slice can merge.
+    """
     rows = _MOST_ROWS if upkeep.thorough else int(upkeep.seconds * _ROWS_PER_SECOND)
     size = 1 << 62 if upkeep.thorough else int(upkeep.seconds * _BYTES_PER_SECOND)
     chosen: list[compaction.Merge] = []
     for merge in found:
-        if (merge.rows <= rows and merge.size <= size) or (upkeep.thorough and not chosen):
-            chosen.append(merge)
-            rows, size = rows - merge.rows, size - merge.size
+        part = merge if upkeep.thorough and not chosen else _beginning(merge, rows, size)
+        if len(part.files) >= least:
+            chosen.append(part)
+            rows, size = rows - part.rows, size - part.size
     return chosen
+
+
+def _beginning(merge: compaction.Merge, rows: int, size: int) -> compaction.Merge:
+    """The files of a merge, in its order, of no more rows and bytes than that."""
+    taken: list[DataFile] = []
+    for file in merge.files:
+        rows, size = rows - int(file.record_count), size - int(file.file_size_in_bytes)
+        if rows < 0 or size < 0:
+            break
+        taken.append(file)
+    return compaction.Merge(tuple(taken))
 
 
 def remove_expired(upkeep: Upkeep, table: Table) -> Iterator[Found]:
