@@ -173,6 +173,35 @@ def test_who_deploys_may_tag_all_that_is_tagged(
     assert {"AWS::Lambda::EventSourceMapping", "AWS::CloudWatch::Dashboard", "AWS::S3::Bucket"} < seen
 
 
+@pytest.mark.parametrize("backfill", ["glue", "emr-serverless", "none"])
+def test_what_another_choice_of_backfill_made_can_be_removed(backfill: Any) -> None:
+    """CloudFormation takes it away last, with the role as it is by then."""
+    names = Names(Parameters(backfill=backfill), "aws", "123456789012", "eu-west-1", KEY)
+    actions = {action for one in deploy(names) for action in one.actions}
+    for kind in ("AWS::Glue::Job", "AWS::Glue::SecurityConfiguration", "AWS::EMRServerless::Application"):
+        handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema["handlers"]
+        # An application with its own sign-on would ask for more.
+        asked = {one for one in handlers["delete"]["permissions"] if not one.startswith("sso:")}
+        assert asked <= actions, kind
+    made = {"glue:CreateJob", "emr-serverless:CreateApplication"} & actions
+    assert made == {"glue": {"glue:CreateJob"}, "emr-serverless": {"emr-serverless:CreateApplication"}}.get(
+        backfill, set()
+    )
+
+
+@pytest.mark.parametrize("backfill", ["glue", "emr-serverless", "none"])
+def test_the_first_application_of_an_account_may_bring_the_services_own_role(backfill: Any) -> None:
+    names = Names(Parameters(backfill=backfill), "aws", "123456789012", "eu-west-1", KEY)
+    found = [one for one in deploy(names) if "iam:CreateServiceLinkedRole" in one.actions]
+    if backfill != "emr-serverless":
+        assert found == []
+        return
+    (one,) = found
+    role = "role/aws-service-role/ops.emr-serverless.amazonaws.com/AWSServiceRoleForAmazonEMRServerless"
+    assert one.resources == (f"arn:aws:iam::123456789012:{role}*",)
+    assert one.condition == {"StringLike": {"iam:AWSServiceName": "ops.emr-serverless.amazonaws.com"}}
+
+
 def tagging(kind: str) -> list[str]:
     """The actions of a kind's own service that its tags take. Some that the registry names are none of IAM's."""
     service = kind.split("::")[1].lower().replace("emrserverless", "emr-serverless")

@@ -6,6 +6,7 @@ name is limited to this deployment's names; what has none yet when it is made (a
 
 from __future__ import annotations
 
+from carlake_aws.deployer_backfill import of_backfill
 from carlake_aws.names import Names
 from carlake_aws.statements import Statement
 
@@ -275,7 +276,7 @@ def deploy(names: Names) -> tuple[Statement, ...]:
             (names.key_arn,),
             "Queues, log groups and the package of code are made with the key.",
         ),
-        *_backfill(names),
+        *of_backfill(names),
     )
     return tuple(_all_called(one) for one in found)
 
@@ -284,63 +285,6 @@ def _passed_to(names: Names) -> list[str]:
     """The services that are given a role. One that runs no job of this deployment is given none."""
     spark = {"glue": ["glue.amazonaws.com"], "emr-serverless": ["emr-serverless.amazonaws.com"], "none": []}
     return ["lambda.amazonaws.com", *spark[names.parameters.backfill], "scheduler.amazonaws.com"]
-
-
-def _backfill(names: Names) -> tuple[Statement, ...]:
-    if names.parameters.backfill == "glue":
-        return (
-            Statement(
-                "Job",
-                (
-                    "glue:CreateJob",
-                    "glue:DeleteJob",
-                    "glue:GetJob",
-                    "glue:UpdateJob",
-                    "glue:GetTags",
-                    "glue:TagResource",
-                    "glue:UntagResource",
-                ),
-                (names.arn("glue", f"job/{names.name('backfill')}"),),
-                "The Spark job of backfills.",
-            ),
-            Statement(
-                "JobEncryption",
-                (
-                    "glue:CreateSecurityConfiguration",
-                    "glue:DeleteSecurityConfiguration",
-                    "glue:GetSecurityConfiguration",
-                    "glue:GetSecurityConfigurations",
-                ),
-                ("*",),
-                "How the job's logs and files are encrypted.",
-                wildcard="Security configurations of Glue have no ARN: AWS allows nothing but *.",
-            ),
-        )
-    if names.parameters.backfill == "emr-serverless":
-        return (
-            Statement(
-                "MakeApplication",
-                ("emr-serverless:CreateApplication",),
-                ("*",),
-                "The Spark application of backfills.",
-                wildcard=_UNNAMED + " AWS allows nothing but *.",
-            ),
-            Statement(
-                "Application",
-                (
-                    "emr-serverless:DeleteApplication",
-                    "emr-serverless:GetApplication",
-                    "emr-serverless:UpdateApplication",
-                    "emr-serverless:ListTagsForResource",
-                    "emr-serverless:TagResource",
-                    "emr-serverless:UntagResource",
-                ),
-                (f"arn:{names.partition}:emr-serverless:{names.region}:{names.account}:/applications/*",),
-                "The Spark application of backfills.",
-                wildcard=_UNNAMED,
-            ),
-        )
-    return ()
 
 
 def _all_called(statement: Statement) -> Statement:
