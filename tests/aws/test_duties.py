@@ -340,11 +340,19 @@ def test_nobody_deletes_a_version_but_of_landing_once_it_is_archived(names: Name
     assert drops == {(OPERATE, "EnterTables")}
 
 
-def test_who_deploys_cannot_read_data_nor_give_itself_more(names: Names) -> None:
+def test_who_deploys_cannot_read_data_nor_change_its_own_role(names: Names) -> None:
     own = names.role_arn(DEPLOY)
-    assert not [one.sid for one in deploy(names) if own in one.resources]
+    assert not [one.sid for one in deploy(names) for arn in one.resources if matches(own, (arn,)) and arn != "*"]
     read = [resource for one in deploy(names) if "s3:GetObject" in one.actions for resource in one.resources]
     assert read == [names.objects_arn("code", "packages/")]
+
+
+@pytest.mark.parametrize("duty", [QUERY, OPERATE])
+def test_who_asks_athena_sees_its_default_database_and_changes_nothing_in_it(duty: str, names: Names) -> None:
+    """Athena asks for that one too, in each region, whatever a query names."""
+    default = names.arn("glue", "database/default")
+    found = [one for one in statements(duty, names) if default in one.resources]
+    assert [(one.actions, one.resources) for one in found] == [(("glue:GetDatabase",), (default,))]
 
 
 @pytest.mark.parametrize("duty", WRITERS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from carlake_aws.names import Names
-from carlake_aws.operators import looking
+from carlake_aws.operators import athenas_default, looking
 from carlake_aws.statements import TAKEN_BELOW, Statement
 from carlake_aws.unversioned import without_versions
 
@@ -232,6 +232,7 @@ def query(names: Names) -> tuple[Statement, ...]:
             wildcard=_TABLES,
             unused={"glue:GetTables": "Athena lists the tables for whoever types a query."},
         ),
+        athenas_default(names),
         Statement(
             "ReadTables",
             ("s3:GetObject",),

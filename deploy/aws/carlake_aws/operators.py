@@ -75,6 +75,7 @@ def looking(names: Names) -> tuple[Statement, ...]:
             (names.arn("athena", f"workgroup/{names.parameters.name}"),),
             "The check asks Athena for its event.",
         ),
+        athenas_default(names),
         Statement(
             "KeepResults",
             ("s3:GetObject", "s3:PutObject"),
@@ -111,6 +112,20 @@ def looking(names: Names) -> tuple[Statement, ...]:
             "The check lets maintenance archive its event, and takes it from there; nothing else bears its name.",
             wildcard="The archive names a place by the content; the check's events are told by the end.",
         ),
+    )
+
+
+def athenas_default(names: Names) -> Statement:
+    """What whoever asks Athena needs beside the lake's own database.
+
+    Its guide ("Configure access to databases and tables in the AWS Glue Data Catalog") wants it in each region.
+    """
+    return Statement(
+        "SeeDefaultDatabase",
+        ("glue:GetDatabase",),
+        (names.arn("glue", "database/default"),),
+        "Athena looks whether the database `default` is there before it runs a query on any other.",
+        unused={"glue:GetDatabase": "Athena does it in the name of who asks."},
     )
 
 
