@@ -152,7 +152,8 @@ def test_messages_wait_go_back_and_end_as_dead_letters(templates: dict[str, Temp
     assert fill(mapping["EventSourceArn"], names) == names.arn("sqs", "carlake-prod-landed")
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": function["ReservedConcurrentExecutions"]}
-    assert landed["VisibilityTimeout"] >= 6 * function["Timeout"]
+    # What AWS advises ("Using Lambda with Amazon SQS"): six times the function's limit, and the batching window.
+    assert landed["VisibilityTimeout"] == 6 * function["Timeout"] + mapping["MaximumBatchingWindowInSeconds"]
 
 
 def test_the_key_turns_and_outlives_its_stack(templates: dict[str, Template], names: Names) -> None:

@@ -40,8 +40,9 @@ class Intake(LakeStack):
             data_key_reuse=Duration.hours(1),
             enforce_ssl=True,
             retention_period=_FORTNIGHT,
-            # Six times the function's limit, as AWS advises: a call that is throttled is tried again within it.
-            visibility_timeout=Duration.seconds(6 * names.parameters.function_seconds),
+            # As AWS advises: six times the function's limit, so that a call that is throttled is tried again within it,
+            # and for how long messages are gathered before a call.
+            visibility_timeout=Duration.seconds(6 * names.parameters.function_seconds + names.parameters.batch_seconds),
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=RECEIVES),
             removal_policy=RemovalPolicy.DESTROY,
         )
