@@ -2,6 +2,9 @@
 
 Named one by one, from what the handlers of each resource call when they make, change and delete it. Everything that has a
 name is limited to this deployment's names; what has none yet when it is made (a key, a mapping) carries the reason.
+
+It is as powerful as the most that it could write into the roles of the duties, which it also hands to functions and jobs.
+So who may pass it to CloudFormation with a template of their own is an administrator of this account, not only of the lake.
 """
 
 from __future__ import annotations
@@ -155,7 +158,7 @@ def deploy(names: Names) -> tuple[Statement, ...]:
             tuple(
                 names.role_arn(duty) for duty in ("intake", "maintenance", "backfill", "query", "operate", "schedules")
             ),
-            "The roles of the duties, its own not among them: it cannot give itself more.",
+            "The roles of the duties, and not its own. What they may do is its to write, so see above who may pass it.",
         ),
         Statement(
             "PassRoles",
