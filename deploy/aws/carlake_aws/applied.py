@@ -18,6 +18,7 @@ from carlake_aws.kept import taken_up
 from carlake_aws.names import PACKAGES
 from carlake_aws.parameters import Parameters
 from carlake_aws.planned import Plan, facts_of, planned, running_code, templates_in, templates_of
+from carlake_aws.quotas import room_for_functions
 from carlake_aws.templates import FindingsError
 
 Told = Callable[[str], None]
@@ -62,7 +63,9 @@ class Deployment:
     def prepared(cls, parameters: Parameters, folder: Path, told: Told = lambda line: None) -> Deployment:
         """Build and check everything that can be, before anything is touched. Raises DeployError, BuildError."""
         account = signed_in(parameters.region)
-        taken_up(account, parameters)  # refused here, and not after minutes of building
+        # What is refused is refused here, and not after minutes of building.
+        taken_up(account, parameters)
+        room_for_functions(account, parameters, told)
         told("the package: building")
         package = package_of(parameters, folder / "packages")
         told(f"the package: {package.folder.name}")

@@ -17,6 +17,7 @@ from carlake_aws.duties import INTAKE, MAINTENANCE, statements
 from carlake_aws.lake_settings import settings
 from carlake_aws.names import Names
 from carlake_aws.package import Package
+from carlake_aws.quotas import MAINTENANCE_CALLS
 from carlake_aws.roles import acknowledge, role
 from carlake_aws.stack import LakeStack
 
@@ -56,7 +57,7 @@ class Compute(LakeStack):
             INTAKE, "Lands what messages name, and brings every table up to date", own.concurrency, queue
         )
         self.maintenance = self._function(
-            MAINTENANCE, "Lists landing, archives, refreshes by the day, compacts and expires", 2
+            MAINTENANCE, "Lists landing, archives, refreshes by the day, compacts and expires", MAINTENANCE_CALLS
         )
         functions.EventSourceMapping(
             self,
