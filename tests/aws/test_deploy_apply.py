@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -205,10 +205,7 @@ def test_what_stayed_is_taken_up_again_with_its_key_and_database(
     parameters = _parameters()
     buckets, s3 = _there(server, parameters), server.client("s3")
     key = server.client("kms").create_key()["KeyMetadata"]["Arn"]
-    encryption = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}
-    for kind, bucket in buckets.items():
-        if kind != "access":
-            s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [encryption]})
+    _encrypted([bucket for kind, bucket in buckets.items() if kind != "access"], s3, key)
     for folder in ("new", "again"):
         (tmp_path / folder).mkdir()
     with pytest.raises(DeployError, match="was here before") as raised:
@@ -245,6 +242,50 @@ def test_with_data_every_version_goes_too(
     assert set(buckets.values()) & there == set()
     databases = [one["Name"] for one in server.client("glue").get_databases()["DatabaseList"]]
     assert parameters.database not in databases
+
+
+def test_with_data_the_key_goes_though_it_was_broken_off(
+    server: moto.Server,
+    asked: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What names the key once its alias is gone are the buckets: they go after it."""
+    parameters = _parameters()
+    buckets, file, s3 = _there(server, parameters), _file(parameters, tmp_path), server.client("s3")
+    key = server.client("kms").create_key()["KeyMetadata"]["Arn"]
+    _encrypted([bucket for kind, bucket in buckets.items() if kind != "access"], s3, key)
+    words = ["deploy", "destroy", "--parameters", file, "--with-data", parameters.name, "--yes"]
+    with (
+        failing(server.endpoint, Fault("status", operations=("POST",), status=403)) as proxy,
+        monkeypatch.context() as m,
+    ):
+        m.setenv("AWS_ENDPOINT_URL_KMS", proxy.endpoint)
+        assert call(words) == 1
+    error = capsys.readouterr().err
+    assert key in error and "the same command goes on" in error
+    assert _state(server, key) == "Enabled"
+    with (
+        failing(server.endpoint, Fault("status", operations=("DELETE",), status=403)) as proxy,
+        monkeypatch.context() as m,
+    ):
+        m.setenv("AWS_ENDPOINT_URL_S3", proxy.endpoint)
+        assert call(words) == 1
+    assert _state(server, key) == "PendingDeletion"
+    assert call(words) == 0
+    there = {one["Name"] for one in s3.list_buckets()["Buckets"]}
+    assert set(buckets.values()) & there == set() and _state(server, key) == "PendingDeletion"
+
+
+def _state(server: moto.Server, key: str) -> str:
+    return str(server.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"])
+
+
+def _encrypted(buckets: Iterable[str], s3: Any, key: str) -> None:
+    encryption = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}
+    for bucket in buckets:
+        s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [encryption]})
 
 
 def test_what_cannot_be_seen_is_not_taken_for_gone(

@@ -22,6 +22,7 @@ Told = Callable[[str], None]
 
 _PROTECTED = ("foundation", "storage", "catalog")
 _DAYS_OF_THE_KEY = 30
+_GOES_ON = "What is gone is gone; the same command goes on."
 
 
 @dataclass(frozen=True)
@@ -100,21 +101,49 @@ class Destruction:
         return str(found["KeyMetadata"]["Arn"])
 
     def _remove_data(self) -> None:
+        """The objects, then the key, then the empty buckets.
+
+        With its alias gone the buckets alone name the key, so they are there until its deletion is scheduled. Deleting an
+        object needs no key.
+        """
         s3, glue = self.account.client("s3"), self.account.client("glue")
         for bucket in self._buckets:
             self._told(f"{bucket}: every version of every object")
-            for versions in _versions(s3, bucket):
-                failed = s3.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True}).get("Errors")
-                if failed:
-                    raise DeployError(f"{bucket}: {failed[0]}", "What is gone is gone; the same command goes on.")
-            s3.delete_bucket(Bucket=bucket)
+            _empty(s3, bucket)
         if not self.parameters.existing_database:
             with suppress(glue.exceptions.EntityNotFoundException):
                 glue.delete_database(Name=self.parameters.database)
         if self._key:
-            self._told(f"key: can be had back for {_DAYS_OF_THE_KEY} days")
-            with suppress(self.account.client("kms").exceptions.KMSInvalidStateException):
-                self.account.client("kms").schedule_key_deletion(KeyId=self._key, PendingWindowInDays=_DAYS_OF_THE_KEY)
+            self._schedule_the_key()
+        for bucket in self._buckets:
+            _empty(s3, bucket)  # what came meanwhile, such as S3's own record of the above
+            _done(f"{bucket}, which is empty,", s3.delete_bucket, Bucket=bucket)
+
+    def _schedule_the_key(self) -> None:
+        kms, what = self.account.client("kms"), f"The key {self._key}"
+        found = _done(what, kms.describe_key, KeyId=self._key)
+        if found["KeyMetadata"]["KeyState"] in ("PendingDeletion", "PendingReplicaDeletion"):
+            return
+        self._told(f"key: can be had back for {_DAYS_OF_THE_KEY} days")
+        number = found["KeyMetadata"]["KeyId"]
+        _done(what, kms.schedule_key_deletion, KeyId=number, PendingWindowInDays=_DAYS_OF_THE_KEY)
+
+
+def _empty(s3: Any, bucket: str) -> None:
+    for versions in _versions(s3, bucket):
+        failed = s3.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True}).get("Errors")
+        if failed:
+            raise DeployError(f"{bucket}: {failed[0]}", _GOES_ON)
+
+
+def _done(what: str, call: Callable[..., Any], **given: Any) -> Any:
+    """A call's answer. Raises DeployError where AWS refuses it."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return call(**given)
+    except (BotoCoreError, ClientError) as error:
+        raise DeployError(f"{what} could not be removed: {error}", _GOES_ON) from None
 
 
 def _versions(s3: Any, bucket: str) -> Iterator[list[dict[str, str]]]:
