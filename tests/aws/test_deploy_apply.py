@@ -17,6 +17,7 @@ from carlake_aws.errors import DeployError
 from carlake_aws.names import BUCKETS
 from carlake_aws.parameters import Parameters
 
+from aws import emr
 from aws.account import own_parameters
 from carlake.cli.app import call
 from servers import cdk, moto
@@ -308,6 +309,41 @@ def test_a_key_that_cannot_be_seen_is_not_taken_for_none(
         with pytest.raises(DeployError, match=r"With what key .* could not be seen") as raised:
             _deployment(files, parameters, tmp_path, [])
     assert any(bucket in str(raised.value) for bucket in buckets.values())
+
+
+def test_an_application_that_is_changed_is_stopped_before_and_never_under_a_job(
+    server: moto.Server, files: dict[str, Path], asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever kind the parameters choose now: another choice removes it."""
+    parameters = _parameters()
+    number = emr.application(server, parameters)
+    with emr.running(server, monkeypatch) as runs:
+        deployment = _deployment(files, parameters, tmp_path, [])
+        server.client("s3").create_bucket(Bucket=deployment.account.names(parameters).bucket("code"))
+        with pytest.raises(DeployError, match=emr.RUN) as raised:
+            deployment.apply(accept_loss=True)
+        assert number in raised.value.advice and _asked(asked) == [] and emr.state_of(server, number) == "STARTED"
+        runs.clear()
+        deployment.apply(accept_loss=True)
+    assert emr.state_of(server, number) == "STOPPED" and len(_asked(asked)) == 3
+
+
+def test_an_application_that_goes_is_stopped_before(
+    server: moto.Server,
+    asked: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parameters = _parameters()
+    number = emr.application(server, parameters)
+    words = ["deploy", "destroy", "--parameters", _file(parameters, tmp_path), "--yes"]
+    with emr.running(server, monkeypatch) as runs:
+        assert call(words) == 1
+        assert emr.RUN in capsys.readouterr().err and _asked(asked) == []
+        runs.clear()
+        assert call(words) == 0
+    assert emr.state_of(server, number) == "STOPPED" and len(_asked(asked)) == 1
 
 
 def test_nothing_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from carlake_aws.names import PACKAGES
 from carlake_aws.parameters import Parameters
 from carlake_aws.planned import Plan, facts_of, planned, running_code, templates_in, templates_of
 from carlake_aws.quotas import room_for_functions
+from carlake_aws.stopped import APPLICATION, Application
 from carlake_aws.templates import FindingsError
 
 Told = Callable[[str], None]
@@ -89,6 +90,10 @@ class Deployment:
                 "Nothing was changed. Give --accept-loss if that is meant; see `carlake deploy plan`.",
             )
         before = running_code(self.account, self.parameters)
+        application = Application(self.account, self.parameters, self._told)
+        changes = before != self.package.code or any(one.kind == APPLICATION for one in self.plan.changes)
+        if changes:
+            application.refuse_while_running()  # before anything is made
         own, cdk = self.parameters, Cdk(self._assembly, self.parameters.region, self._told)
         role = self.account.names(own).role_arn(DEPLOY)
         there = [holds for holds in BEFORE_CODE if holds in self._wanted]
@@ -103,6 +108,8 @@ class Deployment:
             f"{own.name}-compute:CodeVersion": self.package.version,
             f"{own.name}-compute:CodeHash": self.package.code,
         }
+        if changes:
+            application.stop()
         cdk.deploy(self._stacks(*WITH_CODE), role=role, given=code)
         return Applied(own.name, self.account.number, own.region, self.package.version, self.package.code, before)
 

@@ -19,12 +19,17 @@ def code_of_backfill(account: Account, names: Names) -> str | None:
     if names.parameters.backfill == "glue":
         found = account.client("glue").get_job(JobName=name)["Job"]
         return str(found.get("DefaultArguments", {}).get("--code", ""))
-    emr = account.client("emr-serverless")
-    for page in emr.get_paginator("list_applications").paginate():
+    emr, number = account.client("emr-serverless"), application(account, names)
+    return _of_application(emr.get_application(applicationId=number)["application"]) if number else None
+
+
+def application(account: Account, names: Names) -> str:
+    """The id of the application of EMR Serverless; "" where there is none. Raises botocore's errors."""
+    for page in account.client("emr-serverless").get_paginator("list_applications").paginate():
         for one in page["applications"]:
-            if one["name"] == name and one["state"] not in _GONE:
-                return _of_application(emr.get_application(applicationId=one["id"])["application"])
-    return None
+            if one["name"] == names.name(BACKFILL) and one["state"] not in _GONE:
+                return str(one["id"])
+    return ""
 
 
 def _of_application(application: dict[str, object]) -> str:

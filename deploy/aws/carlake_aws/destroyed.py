@@ -17,6 +17,7 @@ from carlake_aws.kept import buckets_of, database_of, key_of
 from carlake_aws.names import STACKS
 from carlake_aws.parameters import Parameters
 from carlake_aws.planned import templates_of
+from carlake_aws.stopped import Application
 
 Told = Callable[[str], None]
 
@@ -76,7 +77,11 @@ class Destruction:
 
     def _remove_stacks(self, cdk: Cdk) -> None:
         names = self.account.names(self.parameters)
+        application = Application(self.account, self.parameters, self._told)
+        application.refuse_while_running()
         for holds in self._holds:
+            if holds == "compute":
+                application.stop()
             stack = f"{self.parameters.name}-{holds}"
             if holds in _PROTECTED:
                 self.account.client("cloudformation").update_termination_protection(
