@@ -16,6 +16,7 @@ from carlake_aws.cdk import VARIABLE, Cdk
 from carlake_aws.errors import DeployError
 from carlake_aws.names import BUCKETS
 from carlake_aws.parameters import Parameters
+from carlake_aws.planned import planned
 
 from aws import emr
 from aws.account import own_parameters
@@ -228,6 +229,26 @@ def test_what_stayed_is_taken_up_again_with_its_key_and_database(
     capsys.readouterr()
     assert call(["deploy", "destroy", "--parameters", file, "--dry-run"]) == 0
     assert key in capsys.readouterr().out
+
+
+def test_another_key_is_refused_while_the_stacks_refer_to_their_own(
+    server: moto.Server, templates: dict[str, dict[str, Any]]
+) -> None:
+    """CloudFormation would refuse it, for what the others import; which way works is said."""
+    parameters, stacks, account = _parameters(), server.client("cloudformation"), signed_in(moto.REGION)
+    own = {"Resources": {"Key": {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": {}}}}}
+    of_others = {kind: one for kind, one in templates["foundation"]["Resources"].items() if "KMS" not in one["Type"]}
+    given = {**templates, "foundation": {**templates["foundation"], "Resources": of_others}}
+    stacks.create_stack(StackName=f"{parameters.name}-foundation", TemplateBody=json.dumps(own))
+    planned(parameters, given, account)  # nothing refers to it yet
+    stacks.create_stack(StackName=f"{parameters.name}-intake", TemplateBody=json.dumps(QUEUE))
+    planned(parameters, templates, account)
+    with pytest.raises(DeployError, match="existing_key is set") as raised:
+        planned(parameters, given, account)
+    assert "`carlake deploy destroy` without --with-data" in raised.value.advice
+    # As a given one it is in no stack, and another can be named.
+    stacks.delete_stack(StackName=f"{parameters.name}-foundation")
+    planned(parameters, given, account)
 
 
 def test_with_data_every_version_goes_too(

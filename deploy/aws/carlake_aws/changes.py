@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from carlake_aws.account import Account
 from carlake_aws.contents import KEPT, called_by, in_words
+from carlake_aws.errors import DeployError
 
 What = Literal["made", "changed", "made anew", "taken away"]
 
@@ -56,6 +57,26 @@ def compared(
         after = wanted.get(holds, {}).get("Resources", {})
         found += list(_differences(holds, before, after, facts))
     return found
+
+
+def refuse_another_key(
+    name: str, wanted: Mapping[str, Mapping[str, Any]], there: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Raises DeployError where the stacks' own key would go while the others refer to it: CloudFormation refuses that."""
+    before, after = (_kinds(one.get("foundation", {})) for one in (there, wanted))
+    if "AWS::KMS::Key" not in before or "AWS::KMS::Key" in after or not set(there) - {"foundation"}:
+        return
+    raise DeployError(
+        f"{name} encrypts with the key that it made, and the parameter existing_key is set: CloudFormation cannot take its "
+        "own key from the stack foundation while the other stacks refer to it.",
+        "Nothing was changed. First let the lake have its own key as a given one: `carlake deploy destroy` without "
+        "--with-data (data and key stay), then `carlake deploy apply` with the existing_key and existing_database that it "
+        "names. From then on existing_key can be set to another: see docs/how-to/rotate-keys.md.",
+    )
+
+
+def _kinds(template: Mapping[str, Any]) -> set[str]:
+    return {one["Type"] for one in template.get("Resources", {}).values()}
 
 
 def _differences(

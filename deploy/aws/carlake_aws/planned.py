@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from carlake_aws.account import Account, signed_in
-from carlake_aws.changes import Change, compared, deployed
+from carlake_aws.changes import Change, compared, deployed, refuse_another_key
 from carlake_aws.contents import Contents, contents
 from carlake_aws.costs import Costs, costs
 from carlake_aws.errors import NoCredentialsError, NotReachedError
@@ -66,10 +66,11 @@ def planned(
     alone: str = "",
     cost: Costs | None = None,
 ) -> Plan:
-    """The plan of these templates, next to what an account has."""
+    """The plan of these templates, next to what an account has. Raises DeployError for what CloudFormation would refuse."""
     facts = facts_of(account, parameters)
     stacks = {holds: f"{parameters.name}-{holds}" for holds in STACKS}
     there = deployed(account, stacks) if account is not None else {}
+    refuse_another_key(parameters.name, wanted, there)
     return Plan(
         parameters.name,
         parameters.region,
