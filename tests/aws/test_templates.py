@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from carlake_aws.names import BUCKETS, Names
+from carlake_aws.names import BUCKETS, STACKS, Names
 from carlake_aws.parameters import Parameters
 from carlake_aws.questions import FRESH
 from carlake_aws.questions import questions as named_queries
-from carlake_aws.templates import findings, resources, synthesize
+from carlake_aws.templates import findings, publish, resources, synthesize
 
 from aws.conftest import Template
 from aws.filled import fill
@@ -307,3 +307,20 @@ def test_what_exists_already_is_used_and_not_made(tmp_path: Path, names: Names) 
     assert role["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] == {"AWS": parameters.readers[0]}
     assert only(made["operations"], "AWS::SNS::Subscription")["Endpoint"] == "fleet@example.com"
     assert not re.search(r"carlake_prod", json.dumps(made))
+
+
+def test_terraform_reads_no_template_that_is_not_written(tmp_path: Path) -> None:
+    """With an existing database there is no stack `catalog`; what follows it is made after storage all the same."""
+    text = (Path(__file__).parents[2] / "deploy/aws/terraform/main.tf").read_text(encoding="utf-8")
+    stacks = dict(re.findall(r'(?ms)^resource "aws_cloudformation_stack" "(\w+)" \{\n(.*?)^\}', text))
+    assert list(stacks) == list(STACKS)
+    written = {file.name for file in publish(Parameters(existing_database="cars"), tmp_path)}
+    read = {holds: re.findall(r'file\("\$\{var.templates\}/([^"]+)"\)', block) for holds, block in stacks.items()}
+    missing = {holds: name for holds, (name,) in read.items() if name not in written}
+    assert missing == {"catalog": "4-catalog.template.json"}
+    for holds, block in stacks.items():
+        guard = f'fileexists("${{var.templates}}/{read[holds][0]}") ? 1 : 0'
+        assert (guard in block) == (holds in missing), holds
+    after = [re.search(r"depends_on\s*= \[(.*)\]", block) for block in stacks.values()]
+    for found in after:
+        assert not found or any(f"stack.{holds}" in found[1] for holds in stacks if holds not in missing), found

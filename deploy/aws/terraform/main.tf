@@ -1,7 +1,7 @@
 # carlake by Terraform: the published templates, one CloudFormation stack each, in their order.
 #
 #   make deploy-template     # writes build/deploy/1-foundation.template.json ...
-#   terraform apply -target=aws_cloudformation_stack.catalog ...
+#   terraform apply -target=aws_cloudformation_stack.storage -target=aws_cloudformation_stack.catalog ...
 #   aws s3 cp --recursive FOLDER_OF_PACKAGE s3://BUCKET_OF_CODE/packages/carlake-VERSION-HASH/
 #   terraform apply ...
 #
@@ -64,6 +64,8 @@ resource "aws_cloudformation_stack" "storage" {
 }
 
 resource "aws_cloudformation_stack" "catalog" {
+  # With the parameter existing_database there is none, and no template of one.
+  count         = fileexists("${var.templates}/4-catalog.template.json") ? 1 : 0
   name          = "${var.name}-catalog"
   template_body = file("${var.templates}/4-catalog.template.json")
   iam_role_arn  = local.deploy_role
@@ -75,7 +77,8 @@ resource "aws_cloudformation_stack" "compute" {
   template_body = file("${var.templates}/5-compute.template.json")
   iam_role_arn  = local.deploy_role
   capabilities  = ["CAPABILITY_NAMED_IAM"]
-  depends_on    = [aws_cloudformation_stack.catalog]
+  # Both: where there is no catalog, what it stands for is storage.
+  depends_on = [aws_cloudformation_stack.storage, aws_cloudformation_stack.catalog]
   parameters = {
     CodeVersion = var.code_version
     CodeHash    = var.code_hash
