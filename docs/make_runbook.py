@@ -146,11 +146,14 @@ large becomes smaller by `batch_messages`.
 
 ### A table is late, keeps failing, or refuses many records
 
-**You see:** the alarms `late-` and a table's name, `failed-runs`, `open-circuits` or `quarantine`.
+**You see:** the alarms `late-` and a table's name, `failed-runs`, `tables-not-done`, `open-circuits` or `quarantine`.
 
-**It means:** a run failed, or one table fails again and again while its last good snapshot is served, or a feed has changed its shape.
+**It means:** a run failed, or one table fails again and again while its last good snapshot is served, or it is left alone until it is
+rebuilt, or a feed has changed its shape. `tables-not-done` rings once no run within two intervals of the listing found all tables done.
 
-**What mends it:** the cause is in `carlake status` and in the run; many refused records are one [contract](how-to/new-shape.md).
+**What mends it:** the cause is in `carlake status`, and in the run, whose line in the log has each such table under `not_done`. One that is
+`left` was built with another definition: [`carlake rebuild`](how-to/upgrade-without-downtime.md#a-new-version). Many refused records are
+one [contract](how-to/new-shape.md).
 
 ```bash
 carlake status

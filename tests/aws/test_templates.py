@@ -210,6 +210,7 @@ def test_somebody_is_told_of_everything(templates: dict[str, Template]) -> None:
             "quarantine",
             "failed-runs",
             "open-circuits",
+            "tables-not-done",
             "errors-intake",
             "errors-maintenance",
             "throttles-maintenance",
@@ -221,6 +222,12 @@ def test_somebody_is_told_of_everything(templates: dict[str, Template]) -> None:
         assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": topic}]
         assert alarm["AlarmDescription"]
     assert alarms["dead-letters"]["Threshold"] == 0 and alarms["oldest-message"]["Threshold"] == 900
+    undone = alarms["tables-not-done"]
+    (measured,) = (one["MetricStat"] for one in undone["Metrics"])
+    assert (measured["Stat"], measured["Period"], undone["EvaluationPeriods"]) == ("Minimum", 15 * 60, 2), (
+        "one passing failure rings nothing"
+    )
+    assert undone["TreatMissingData"] == "ignore" and undone["Threshold"] == 0
     assert "KmsMasterKeyId" in only(operations, "AWS::SNS::Topic")
     dashboard = only(operations, "AWS::CloudWatch::Dashboard")["DashboardName"]
     assert dashboard == {"Fn::Join": ["", ["carlake-prod-", {"Ref": "AWS::Region"}]]}, "dashboards have no region"

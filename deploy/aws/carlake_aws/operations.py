@@ -66,6 +66,12 @@ class Operations(LakeStack):
         self._alarm("failed-runs", failed, 0, "A run failed; see its id in the logs")
         circuits = self._metric("OpenCircuits", "Maximum")
         self._alarm("open-circuits", circuits, 0, "A table keeps failing; its last good snapshot is served")
+        # The least of each interval: where any run found all tables done, what another saw was passing. Every listing runs,
+        # so each interval says something; two in a row are two tries that failed, minutes apart. The state of one circuit's
+        # sandbox is of no account here: a call that begins anew reports its own steps.
+        undone = self._metric("TablesNotDone", "Minimum", period=Duration.minutes(own.listing_minutes))
+        why = "In no run of two intervals of the listing were all tables done; the log of the run names them"
+        self._alarm("tables-not-done", undone, 0, why, periods=2, missing=cloudwatch.TreatMissingData.IGNORE)
         for function in (intake, maintenance):
             what = "intake" if function is intake else "maintenance"
             errors = function.metric_errors(period=_MINUTES, statistic="Sum")
@@ -77,7 +83,10 @@ class Operations(LakeStack):
             [("waiting", [oldest]), ("dead letters", [dead])],
             [("late", [self._metric("LatenessSeconds", "Maximum", table=table) for table in FRESH])],
             [("records", [records, refused]), ("quarantined", [share])],
-            [("failed", [failed, circuits]), ("duration", [f.metric_duration() for f in (intake, maintenance)])],
+            [
+                ("failed", [failed, circuits, undone]),
+                ("duration", [f.metric_duration() for f in (intake, maintenance)]),
+            ],
         )
         Schedules(self, names, maintenance)
         people: list[iam.IPrincipal] = [iam.ArnPrincipal(arn) for arn in own.operators]
@@ -116,18 +125,27 @@ class Operations(LakeStack):
             topic.add_subscription(subscriptions.EmailSubscription(address))
         return topic
 
-    def _metric(self, name: str, statistic: str, *, table: str = "") -> cloudwatch.Metric:
+    def _metric(self, name: str, statistic: str, *, table: str = "", period: Duration = _MINUTES) -> cloudwatch.Metric:
         dimensions = {"service": self._names.parameters.name} | ({"table": table} if table else {})
         return cloudwatch.Metric(
             namespace=METRICS,
             metric_name=name,
             dimensions_map=dimensions,
             statistic=statistic,
-            period=_MINUTES,
+            period=period,
             label=table or name,
         )
 
-    def _alarm(self, name: str, metric: cloudwatch.IMetric, above: float, why: str) -> None:
+    def _alarm(
+        self,
+        name: str,
+        metric: cloudwatch.IMetric,
+        above: float,
+        why: str,
+        *,
+        periods: int = 1,
+        missing: cloudwatch.TreatMissingData = _TRAFFIC,
+    ) -> None:
         alarm = cloudwatch.Alarm(
             self,
             "".join(part.capitalize() for part in name.replace("_", "-").split("-")),
@@ -136,8 +154,8 @@ class Operations(LakeStack):
             metric=metric,
             threshold=above,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-            evaluation_periods=1,
-            treat_missing_data=_TRAFFIC,
+            evaluation_periods=periods,
+            treat_missing_data=missing,
         )
         tells = actions.SnsAction(self.topic)
         alarm.add_alarm_action(tells)

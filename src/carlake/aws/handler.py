@@ -102,6 +102,9 @@ def _list(house: Lakehouse, budget: Budget) -> Done:
 
         budget.spend(take)
         wrong = []
+    if not listing.objects and not reports and budget.allows_more():
+        # A table that could not be refreshed is tried again though nothing comes, and its alarm hears how it stands.
+        budget.spend(lambda: reports.append(house.take(())))
     return reports, {"found": len(listing.objects), "left": len(objects), "unreadable": len(listing.unreadable)}
 
 

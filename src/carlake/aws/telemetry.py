@@ -42,6 +42,8 @@ def measured(
     circuits = {circuit.table: circuit for circuit in house.circuits()}
     found.append(Measured("OpenCircuits", sum(circuit.opened_at is not None for circuit in circuits.values())))
     steps = {step.table: step for report in reports for step in report.steps}
+    if steps:  # A call without a run says nothing of the tables, and a zero from it would hide what the runs say.
+        found.append(Measured("TablesNotDone", sum(step.status not in DONE for step in steps.values())))
     for table in tables:
         waited = max(0.0, now.timestamp() - oldest_sent) if oldest_sent else 0.0
         if table in circuits:
@@ -63,6 +65,6 @@ def of_run(report: RunReport) -> dict[str, Any]:
         "accepted": report.accepted,
         "quarantined": report.quarantined,
         "duplicates": report.duplicates,
-        "failed": {step.table: step.error for step in report.steps if step.status == "failed"},
+        "not_done": {step.table: f"{step.status}: {step.error}" for step in report.steps if step.status not in DONE},
         "problems": [f"{problem.uri} {problem.why}" for problem in report.problems[:20]],
     }
