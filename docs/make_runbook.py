@@ -102,13 +102,15 @@ carlake runs --limit 20
 
 ### Queue stuck
 
-**You see:** the alarm `oldest-message`, then `late-` and a table's name; messages are visible in `carlake-prod-landed`, or stay in flight.
+**You see:** the alarm `oldest-message` or `no-calls-maintenance`, then `late-` and a table's name; messages are visible in
+`carlake-prod-landed`, or stay in flight.
 
 **It means:** what landed is not taken in. *Visible and growing:* the function is not called (its link to the queue is off, or it is
 throttled), or it takes less than what comes. *In flight and coming again:* calls end before they are done, by time or memory. *None, and
-objects lie in landing:* S3 does not tell the queue.
+objects lie in landing:* S3 does not tell the queue; the listing lands them then, and `late-` counts from when each was put. *Nothing happens
+at all,* `no-calls-maintenance`: the schedules are off, or may not call.
 
-**What mends it:** `carlake deploy check` says which, in its steps `notification`, `link` and `functions`. Look into `/carlake-prod/intake`
+**What mends it:** `carlake deploy check` says which, in its steps `notification`, `link`, `functions` and `schedules`. Look into `/carlake-prod/intake`
 for the last call. Memory: raise `function_memory_mb`. One huge object: land it by [a backfill](how-to/backfill-a-year.md). Nothing has to be
 sent again: messages wait 14 days, and the listing finds what no message tells of.
 

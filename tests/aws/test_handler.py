@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -395,6 +396,19 @@ def test_a_table_that_is_not_as_it_should_be_is_told_of_by_every_run(
     capsys.readouterr()
     handler.maintenance({"duty": "list"}, Call([300.0]))
     assert _emitted(capsys, "TablesNotDone") == [1], "though landing is empty"
+
+
+def test_what_no_message_told_of_was_late_by_its_age(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    account.put("told.ndjson", event("A", 1))
+    assert call(account) == []
+    account.put("lost.ndjson", event("B", 1))
+    time.sleep(2)  # a store's times are those of a second
+    capsys.readouterr()
+    handler.maintenance({"duty": "list"}, Call([300.0]))
+    late = _emitted(capsys, "LatenessSeconds")
+    assert len(late) == len(FRESH) and min(late) >= 1
+    handler.maintenance({"duty": "list"}, Call([300.0]))
+    assert _emitted(capsys, "LatenessSeconds") == [], "nothing was landed that had waited"
 
 
 def _emitted(capsys: pytest.CaptureFixture[str], name: str) -> list[float]:

@@ -214,6 +214,7 @@ def test_somebody_is_told_of_everything(templates: dict[str, Template]) -> None:
             "errors-intake",
             "errors-maintenance",
             "throttles-maintenance",
+            "no-calls-maintenance",
             *(f"late-{table}" for table in FRESH),
         ]
     )
@@ -222,6 +223,10 @@ def test_somebody_is_told_of_everything(templates: dict[str, Template]) -> None:
         assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": topic}]
         assert alarm["AlarmDescription"]
     assert alarms["dead-letters"]["Threshold"] == 0 and alarms["oldest-message"]["Threshold"] == 900
+    silent = alarms["no-calls-maintenance"]
+    assert (silent["MetricName"], silent["Statistic"], silent["Period"]) == ("Invocations", "Sum", 45 * 60)
+    assert (silent["ComparisonOperator"], silent["Threshold"]) == ("LessThanThreshold", 1)
+    assert silent["TreatMissingData"] == "breaching", "a function that nobody calls has no metric"
     undone = alarms["tables-not-done"]
     (measured,) = (one["MetricStat"] for one in undone["Metrics"])
     assert (measured["Stat"], measured["Period"], undone["EvaluationPeriods"]) == ("Minimum", 15 * 60, 2), (

@@ -23,6 +23,7 @@ from carlake_aws.stack import LakeStack
 
 _MINUTES = Duration.minutes(5)
 _TRAFFIC = cloudwatch.TreatMissingData.NOT_BREACHING
+_ABOVE = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
 
 
 class Operations(LakeStack):
@@ -79,6 +80,16 @@ class Operations(LakeStack):
             self._alarm(f"errors-{what}", errors, 0, "A call broke off: its time or its memory, or its code")
             if function is maintenance:
                 self._alarm(f"throttles-{what}", throttles, 0, "Schedules find the function busy")
+        # Three listings and whatever else is due: who is not called at all fails at nothing, and tells of nothing.
+        calls = maintenance.metric_invocations(period=Duration.minutes(3 * own.listing_minutes), statistic="Sum")
+        self._alarm(
+            "no-calls-maintenance",
+            calls,
+            1,
+            "Schedules do not call the function: are they on, and may they?",
+            missing=cloudwatch.TreatMissingData.BREACHING,
+            when=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
+        )
         self._dashboard(
             [("waiting", [oldest]), ("dead letters", [dead])],
             [("late", [self._metric("LatenessSeconds", "Maximum", table=table) for table in FRESH])],
@@ -140,11 +151,12 @@ class Operations(LakeStack):
         self,
         name: str,
         metric: cloudwatch.IMetric,
-        above: float,
+        limit: float,
         why: str,
         *,
         periods: int = 1,
         missing: cloudwatch.TreatMissingData = _TRAFFIC,
+        when: cloudwatch.ComparisonOperator = _ABOVE,
     ) -> None:
         alarm = cloudwatch.Alarm(
             self,
@@ -152,8 +164,8 @@ class Operations(LakeStack):
             alarm_name=self._names.name(name),
             alarm_description=why,
             metric=metric,
-            threshold=above,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            threshold=limit,
+            comparison_operator=when,
             evaluation_periods=periods,
             treat_missing_data=missing,
         )

@@ -78,7 +78,9 @@ def maintenance(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]
     if duty not in duties:
         raise SettingsError(f"There is no duty {duty!r}.", f"There are: {', '.join(duties)}.")
     reports, done = _traced(str(duty), duties[duty], _house(), _budget(context, event.get("seconds")))
-    _tell(reports, 0.0, context, None)
+    # What a listing was the first to land, no message told of in time: it has waited since it was put.
+    put = (report.oldest.timestamp() for report in reports if report.oldest is not None)
+    _tell(reports, min(put, default=0.0), context, None)
     return {"duty": duty, **done}
 
 
@@ -201,13 +203,13 @@ def _traced(what: str, work: Any, *given: Any) -> Any:
         return work(*given)
 
 
-def _tell(reports: Sequence[RunReport], oldest_sent: float, context: LambdaContext, taken: Taken | None) -> None:
+def _tell(reports: Sequence[RunReport], oldest: float, context: LambdaContext, taken: Taken | None) -> None:
     """Log every run and emit the metrics: in the log too, from where CloudWatch takes them."""
     house = _house()
     house.write_down_runs()
     for report in reports:
         _log().info(RUN, extra={**of_run(report), "request_id": context.aws_request_id, "code": house.settings.code})
-    values = measured(house, reports, oldest_sent, datetime.now(UTC), _FRESH)
+    values = measured(house, reports, oldest, datetime.now(UTC), _FRESH)
     if taken is not None:
         values.append(Measured("MessagesGivenBack", len(taken.given_back)))
     _emit(values)

@@ -26,13 +26,14 @@ class Measured:
 
 
 def measured(
-    house: Lakehouse, reports: Sequence[RunReport], oldest_sent: float, now: datetime, tables: Sequence[str]
+    house: Lakehouse, reports: Sequence[RunReport], oldest: float, now: datetime, tables: Sequence[str]
 ) -> list[Measured]:
     """The metrics of a call.
 
-    oldest_sent  when the oldest message of the batch was sent, in seconds of the epoch; 0 where there was none
-    tables       those whose lateness is told: how long the oldest event had waited when the table had it, and for one that
-                 keeps failing, how long that has gone on
+    oldest  when the oldest message of the batch was sent, or the oldest object put that a listing was the first to land,
+            in seconds of the epoch; 0 where there was none
+    tables  those whose lateness is told: how long the oldest event had waited when the table had it, and for one that
+            keeps failing, how long that has gone on
     """
     found = [
         Measured("Records", sum(report.records for report in reports)),
@@ -45,10 +46,10 @@ def measured(
     if steps:  # A call without a run says nothing of the tables, and a zero from it would hide what the runs say.
         found.append(Measured("TablesNotDone", sum(step.status not in DONE for step in steps.values())))
     for table in tables:
-        waited = max(0.0, now.timestamp() - oldest_sent) if oldest_sent else 0.0
+        waited = max(0.0, now.timestamp() - oldest) if oldest else 0.0
         if table in circuits:
             waited = max(waited, (now - circuits[table].since).total_seconds())
-        elif table not in steps or steps[table].status not in DONE or not oldest_sent:
+        elif table not in steps or steps[table].status not in DONE or not oldest:
             continue
         found.append(Measured("LatenessSeconds", waited, "Seconds", table))
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import pyarrow as pa
 
@@ -35,6 +36,7 @@ class Batch:
     known    how many of them bronze held before
     spared   how many were not read: name, size and modification time are as landed before
     forgotten  records that were refused, of cars that were forgotten
+    oldest   when the oldest of the objects was put where it lay whose rows were committed; None without any
     """
 
     step: Step
@@ -43,6 +45,7 @@ class Batch:
     spared: int = 0
     records: int = 0
     forgotten: int = 0
+    oldest: datetime | None = None
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -156,6 +159,8 @@ def _write(
         _forget(batch, read.unread, shared)
         batch.records = read.records
         batch.forgotten = read.forgotten
+        unread = {error.unreadable.uri for error in read.unread}
+        batch.oldest = min(landed.modified_at for landed in new.values() if landed.uri not in unread)
         batch.step = replace(
             batch.step,
             status="succeeded",

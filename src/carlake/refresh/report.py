@@ -74,6 +74,7 @@ class RunReport:
     engine       what computed it
     duplicates   records that a contract accepted and that are not, or no longer, the silver row of their event
     forgotten    records that were refused, of cars that were forgotten: an empty row stands for each
+    oldest       when the oldest object was put where it lay whose rows this run was the first to land; None without any
     """
 
     run_id: str
@@ -94,6 +95,7 @@ class RunReport:
     passed_over: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     engine: str = "duckdb"
+    oldest: datetime | None = None
 
     @property
     def idle(self) -> bool:

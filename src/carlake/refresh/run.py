@@ -62,6 +62,7 @@ def run(
     found = list(problems)
     files = known = spared = records = forgotten = 0
     landed_bytes = 0
+    oldest: datetime | None = None
 
     def counted(size: int) -> None:
         nonlocal landed_bytes
@@ -87,6 +88,7 @@ def run(
             files += len(batch.ids) - batch.spared
             known, spared, records = known + batch.known, spared + batch.spared, records + batch.records
             forgotten += batch.forgotten
+            oldest = min((when for when in (oldest, batch.oldest) if when is not None), default=None)
             _refresh_all(context, steps, adopt=False, only=None, progress=progress)
         if archive is not None:
             found += [replace(problem, committed=True) for problem in _archived(archive, part, batch)]
@@ -123,6 +125,7 @@ def run(
         problems=tuple(found),
         passed_over=tuple(passed_over),
         engine=context.engine.name,
+        oldest=oldest,
     )
     return report
 
