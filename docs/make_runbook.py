@@ -107,11 +107,11 @@ carlake runs --limit 20
 
 **It means:** what landed is not taken in. *Visible and growing:* the function is not called (its link to the queue is off, or it is
 throttled), or it takes less than what comes. *In flight and coming again:* calls end before they are done, by time or memory. *None, and
-objects lie in landing:* S3 does not tell the queue; the listing lands them then, and `late-` counts from when each was put. *Nothing happens
-at all,* `no-calls-maintenance`: the schedules are off, or may not call.
+objects lie in landing:* S3 does not tell the queue; the listing lands them then, and `late-` counts from when each was put. *Nothing
+happens at all,* `no-calls-maintenance`: the schedules are off, or may not call.
 
-**What mends it:** `carlake deploy check` says which, in its steps `notification`, `link`, `functions` and `schedules`. Look into `/carlake-prod/intake`
-for the last call. Memory: raise `function_memory_mb`. One huge object: land it by [a backfill](how-to/backfill-a-year.md). Nothing has to be
+**What mends it:** `carlake deploy check` says which, in its steps `notification`, `link`, `functions` and `schedules`. Look into
+`/carlake-prod/intake` for the last call. Memory: raise `function_memory_mb`. One huge object: land it by [a backfill](how-to/backfill-a-year.md). Nothing has to be
 sent again: messages wait 14 days, and the listing finds what no message tells of.
 
 ```bash
@@ -124,13 +124,20 @@ aws logs tail /carlake-prod/intake --since 1h
 
 **You see:** the alarm `dead-letters`; messages in `carlake-prod-landed-dead`.
 
-**It means:** these messages were given back five times. They could not be understood, or what they name could not be read. The objects
-are not lost: what still lies in landing is found by the listing, and `carlake status` counts it.
+**It means:** these messages were given back fifty times. They could not be understood (within minutes), what they name could not be read
+(within hours), or the lake could take nothing in (for half a day); or batches held far more in large objects than there was time for. The
+objects are not lost: what still lies in landing is found by the listing, and `carlake status` counts it.
 
-**What mends it:** read one message, and the log's line `message is a dead letter` for the reason. Mend that (a right, a key, another
-sender's messages), then move them back; or purge them where the listing has taken the objects in.
+**What mends it:** the log of intake has a line `message given back` for each time, with the message's id, `why` and `fault`: `message`,
+`object`, `lake` or `time`. Mend that (a right, a key, another sender's messages; for `time`, fewer `batch_messages`), then move them back; or
+purge them where the listing has taken the objects in.
+
+The role `operate` may count dead letters, not read or move them: that takes credentials with `sqs:ReceiveMessage`, `sqs:DeleteMessage`,
+`sqs:GetQueueAttributes` and `sqs:StartMessageMoveTask` on `carlake-prod-landed-dead`, `sqs:SendMessage` on `carlake-prod-landed`, and
+`kms:Decrypt` and `kms:GenerateDataKey` on the deployment's key, such as those that made the first stack.
 
 ```bash
+aws logs filter-log-events --log-group-name /carlake-prod/intake --filter-pattern '"message given back"' --limit 20
 aws sqs receive-message --queue-url DEAD --visibility-timeout 0
 aws sqs start-message-move-task --source-arn DEAD_ARN
 carlake status
@@ -143,8 +150,8 @@ carlake status
 **It means:** a call reached its time or memory limit, or met a defect. A call that is killed at any moment leaves nothing half done: the
 next one goes on from the newest commit.
 
-**What mends it:** the log's `REPORT` line has time and memory. Raise `function_memory_mb` or `function_seconds`; a batch that is always too
-large becomes smaller by `batch_messages`.
+**What mends it:** the log's line of type `platform.report` has time and memory. Raise `function_memory_mb` or `function_seconds`; a batch that is always
+too large becomes smaller by `batch_messages`.
 
 ### A table is late, keeps failing, or refuses many records
 

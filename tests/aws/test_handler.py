@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -369,55 +368,6 @@ def test_objects_that_cannot_be_read_keep_no_others_from_the_listing(
     assert left == 1 and cars(account) == [("B", 1001.0), ("C", 1002.0)]
     handler.maintenance({"duty": "list"}, Call([300.0]))
     assert [car for car, _ in cars(account)] == ["A", "B", "C"]
-
-
-def test_a_table_that_is_not_as_it_should_be_is_told_of_by_every_run(
-    account: Account, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    account.put("a.ndjson", event("A", 1))
-    assert call(account) == []
-    assert _emitted(capsys, "TablesNotDone") == [0]
-    handler.maintenance({"duty": "maintain"}, Call([300.0]))
-    assert _emitted(capsys, "TablesNotDone") == [], "without a run nothing is known"
-    # The next version has another definition of one table, and nobody has rebuilt it yet.
-    rules = tmp_path / "rules.yaml"
-    rules.write_text("rules:\n  SPEEDING_ALERT:\n    above: {WARNING: 90}\n")
-    file = tmp_path / "carlake.toml"
-    file.write_text(f'rules = ["{rules}"]\n')
-    monkeypatch.setattr(handler, "file_beside_the_code", lambda: file)
-    _forget()
-    account.put("b.ndjson", event("A", 2))
-    told = account.event()
-    account.settle(told, handler.intake(told, Call([300.0])))
-    output = capsys.readouterr().out
-    assert _values(output, "TablesNotDone") == [1] and _values(output, "RunsFailed") == [0]
-    assert '"not_done":{"gold_performance_alerts_log":"left: Table gold_performance_alerts_log was built with' in output
-    handler.maintenance({"duty": "list"}, Call([300.0]))
-    capsys.readouterr()
-    handler.maintenance({"duty": "list"}, Call([300.0]))
-    assert _emitted(capsys, "TablesNotDone") == [1], "though landing is empty"
-
-
-def test_what_no_message_told_of_was_late_by_its_age(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
-    account.put("told.ndjson", event("A", 1))
-    assert call(account) == []
-    account.put("lost.ndjson", event("B", 1))
-    time.sleep(2)  # a store's times are those of a second
-    capsys.readouterr()
-    handler.maintenance({"duty": "list"}, Call([300.0]))
-    late = _emitted(capsys, "LatenessSeconds")
-    assert len(late) == len(FRESH) and min(late) >= 1
-    handler.maintenance({"duty": "list"}, Call([300.0]))
-    assert _emitted(capsys, "LatenessSeconds") == [], "nothing was landed that had waited"
-
-
-def _emitted(capsys: pytest.CaptureFixture[str], name: str) -> list[float]:
-    return _values(capsys.readouterr().out, name)
-
-
-def _values(output: str, name: str) -> list[float]:
-    lines = (json.loads(line) for line in output.splitlines() if line.startswith("{"))
-    return [value for line in lines if name in line for value in line[name]]
 
 
 def test_the_other_duties(account: Account) -> None:

@@ -142,7 +142,7 @@ def test_messages_wait_go_back_and_end_as_dead_letters(templates: dict[str, Temp
     assert {queue["MessageRetentionPeriod"] for queue in queues.values()} == {14 * 86_400}
     assert {fill(queue["KmsMasterKeyId"], names) for queue in queues.values()} == {names.key_arn}
     redrive = fill(landed["RedrivePolicy"], names, intake["Resources"])
-    assert redrive == {"deadLetterTargetArn": names.arn("sqs", "carlake-prod-landed-dead"), "maxReceiveCount": 5}
+    assert redrive == {"deadLetterTargetArn": names.arn("sqs", "carlake-prod-landed-dead"), "maxReceiveCount": 50}
     assert fill(dead["RedriveAllowPolicy"], names) == {
         "redrivePermission": "byQueue",
         "sourceQueueArns": [names.arn("sqs", "carlake-prod-landed")],

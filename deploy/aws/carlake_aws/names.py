@@ -27,8 +27,13 @@ BUCKETS: dict[Kind, str] = {
 STACKS = ("foundation", "intake", "storage", "catalog", "compute", "query", "operations")
 """All stacks, in the order in which they are made. What one refers to stands before it."""
 
-RECEIVES = 5
-"""A message that was received so often without success is a dead letter."""
+RECEIVES = 50
+"""A message that was received so often without success is a dead letter.
+
+So many because the queue counts a message's receive whatever it was given back for: a lake that takes nothing in, or no time
+left beside larger objects. How long that lasts goes by the waits between them (`carlake.aws.handler.wait`): minutes where the
+message cannot be understood, hours where what it names cannot be read, half a day where the lake is at fault.
+"""
 
 PACKAGES = "packages"
 """Each package that was built lies below this in the bucket of code."""

@@ -19,14 +19,14 @@ from typing import Any, Protocol
 
 from carlake.aws.budget import Budget
 from carlake.aws.deployed import open_deployed
-from carlake.aws.messages import Taken, Told, take_in
+from carlake.aws.messages import Fault, Taken, Told, take_in
 from carlake.aws.own_settings import file_beside_the_code
 from carlake.aws.pseudonym_key import VARIABLE
 from carlake.aws.telemetry import GIVEN_BACK, RUN, Measured, measured, of_run
 from carlake.errors import QueueError, SettingsError
 from carlake.lakehouse import Lakehouse, problems
 from carlake.landing.landed import LandedObject
-from carlake.queue.sqs import LONGEST_HOLD_SECONDS, Queue, Received
+from carlake.queue.sqs import Queue, Received
 from carlake.refresh.report import Problem, RunReport
 from carlake.tables.declare import BRONZE, GOLD, SILVER
 
@@ -34,7 +34,12 @@ QUEUE_VARIABLE = "LANDED_QUEUE_URL"
 """The queue that messages come from, so that what is given back need not wait for its visibility timeout."""
 
 _FRESH = (BRONZE, SILVER, *GOLD)
-_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 30, 900
+_WAIT_SECONDS: dict[Fault, tuple[int, int]] = {"message": (1, 16), "object": (30, 300), "lake": (30, 900)}
+"""For how long a message is hidden when it was received for the first time, which doubles with each further time, and at most.
+
+The queue counts every receive and cannot be told whose fault it was. So what cannot be understood comes soon and is a dead
+letter within minutes, and a lake that takes nothing in for half a day makes none of a message that nothing is wrong with.
+"""
 _OBJECTS_AT_ONCE = 1000
 
 
@@ -56,7 +61,7 @@ def intake(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         taken = _traced("take in", take_in, _house(), messages, budget)
     except Exception:
         # They come again soon, and not only after the queue's long timeout; the error itself is the call's.
-        _give_back([Told(message, wrong="the lake cannot be worked on") for message in messages])
+        _give_back([Told(message, wrong="the lake cannot be worked on", fault="lake") for message in messages])
         _house.cache_clear()
         raise
     _give_back(taken.given_back)
@@ -164,19 +169,27 @@ def _give_back(given: Sequence[Told]) -> None:
     """Let others have the messages soon: at once where only time was missing, else later with each try."""
     for told in given:
         _log().warning(
-            GIVEN_BACK, extra={"message_id": told.message.id, "why": told.wrong, "receives": told.message.receives}
+            GIVEN_BACK,
+            extra={
+                "message_id": told.message.id,
+                "why": told.wrong,
+                "fault": told.fault,
+                "receives": told.message.receives,
+            },
         )
     url = os.environ.get(QUEUE_VARIABLE)
     if not url or not given:
         return
     try:
-        _queue(url).hold([(told.message, 0 if told.late else _wait(told.message.receives)) for told in given])
+        _queue(url).hold([(told.message, wait(told.fault, told.message.receives)) for told in given])
     except QueueError as error:  # they come again once the queue's own timeout is over
         _log().warning("messages come again late", extra={"why": str(error)})
 
 
-def _wait(receives: int) -> int:
-    return int(min(_WAIT_SECONDS * 2 ** min(receives - 1, 10), _LONGEST_WAIT_SECONDS, LONGEST_HOLD_SECONDS))
+def wait(fault: Fault, receives: int) -> int:
+    """For how many seconds a message is hidden that is given back, having been received so often."""
+    first, most = _WAIT_SECONDS.get(fault, (0, 0))
+    return min(first << min(max(receives - 1, 0), 10), most)
 
 
 @cache

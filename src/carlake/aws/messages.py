@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from carlake.aws.budget import Budget
 from carlake.lakehouse import Lakehouse
@@ -34,6 +35,11 @@ Key = tuple[str, str, str]
 """An object as messages name it: uri, version as listings have it, and the store's id of a version that is not the newest."""
 
 
+Fault = Literal["", "message", "object", "lake", "time"]
+"""What a message is given back for: it cannot be understood, what it names cannot be read, the lake takes nothing in, or
+there was no time left. How soon it comes again goes by this."""
+
+
 @dataclass
 class Told:
     """What one message came to. `wrong` says why it is given back; "" where it is done with, or may be."""
@@ -42,7 +48,7 @@ class Told:
     objects: dict[Key, LandedObject] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     wrong: str = ""
-    late: bool = False
+    fault: Fault = ""
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,10 @@ def take_in(house: Lakehouse, messages: Sequence[Received], budget: Budget) -> T
     prefix, by_marker = str(house.landing), house.settings.whole_when == "marker"
     with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="carlake-find") as pool:
         told = list(pool.map(lambda message: _read(message, prefix, by_marker), messages))
-    waiting = {key: landed for one in told if not one.wrong for key, landed in one.objects.items()}
-    undone: dict[Key, tuple[str, bool]] = {}
+    # Those first that were given back most often: where there is never time for all, none is left until it is a dead letter.
+    turn = sorted(told, key=lambda one: -one.message.receives)
+    waiting = {key: landed for one in turn if not one.wrong for key, landed in one.objects.items()}
+    undone: dict[Key, tuple[str, Fault]] = {}
     reports: list[RunReport] = []
     parts = list(_parts(waiting))
     while parts and budget.allows_more():
@@ -82,22 +90,22 @@ def take_in(house: Lakehouse, messages: Sequence[Received], budget: Budget) -> T
             undone.update(_not_landed(part, reports[-1]))
 
         budget.spend(land)
-    undone.update({key: (NO_TIME, True) for part in parts for key in part})
+    undone.update({key: (NO_TIME, "time") for part in parts for key in part})
     for one in told:
-        for why, late in (undone[key] for key in one.objects if key in undone):
-            one.wrong, one.late = one.wrong or why, late
+        for why, fault in (undone[key] for key in one.objects if key in undone):
+            one.wrong, one.fault = one.wrong or why, fault
     return Taken(tuple(told), tuple(reports))
 
 
 def _read(message: Received, prefix: str, by_marker: bool) -> Told:
     """What one message says, and what the store says of it. Never raises."""
     said = parse(message.body)
-    told = Told(message, skipped=list(said.skipped), wrong=said.poison)
+    told = Told(message, skipped=list(said.skipped), wrong=said.poison, fault="message" if said.poison else "")
     for arrival in said.arrivals:
         try:
             found = _looked_up(arrival, prefix, by_marker)
         except UnreadableError as error:
-            told.wrong = str(error.unreadable)
+            told.wrong, told.fault = str(error.unreadable), "object"
             continue
         if isinstance(found, str):
             told.skipped.append(found)
@@ -139,11 +147,11 @@ def _parts(objects: dict[Key, LandedObject]) -> Iterator[dict[Key, LandedObject]
         yield part
 
 
-def _not_landed(part: dict[Key, LandedObject], report: RunReport) -> dict[Key, tuple[str, bool]]:
+def _not_landed(part: dict[Key, LandedObject], report: RunReport) -> dict[Key, tuple[str, Fault]]:
     """What a run did not land of a part, and why."""
     bronze = next((step for step in report.steps if step.table == BRONZE), None)
     if bronze is None or bronze.status not in DONE:
         why = bronze.error.splitlines()[0] if bronze is not None and bronze.error else "nothing could be landed"
-        return dict.fromkeys(part, (why, False))
+        return dict.fromkeys(part, (why, "lake"))
     problems = {problem.uri: problem.why for problem in report.problems if not problem.committed}
-    return {key: (problems[key[0]], False) for key in part if key[0] in problems}
+    return {key: (problems[key[0]], "object") for key in part if key[0] in problems}
