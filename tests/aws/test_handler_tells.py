@@ -13,7 +13,7 @@ from carlake_aws.questions import FRESH
 
 from aws.account import Account
 from aws.test_handler import Call, _forget, account, call, event, server
-from carlake.aws import handler, messages
+from carlake.aws import handler, messages, own_settings
 from carlake.refresh import run
 from carlake.refresh.report import Step
 from servers.faults import Fault
@@ -68,6 +68,17 @@ def _emitted(capsys: pytest.CaptureFixture[str], name: str) -> list[float]:
 def _values(output: str, name: str) -> list[float]:
     lines = (json.loads(line) for line in output.splitlines() if line.startswith("{"))
     return [value for line in lines if name in line for value in line[name]]
+
+
+def test_the_package_says_which_code_runs_whatever_the_variable_says(
+    account: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / own_settings.CODE).write_text("fedcba9876543210")
+    monkeypatch.setattr(own_settings.carlake, "__file__", str(tmp_path / "carlake" / "__init__.py"))
+    account.put("a.ndjson", event("A", 1))
+    assert call(account) == []
+    table = handler._house().catalog.load_table(f"{account.names.parameters.database}.bronze_car_data")
+    assert table.current_snapshot().summary["carlake.version"].endswith("+fedcba9876543210")
 
 
 def test_only_what_is_wrong_with_itself_is_soon_a_dead_letter() -> None:

@@ -19,6 +19,7 @@ from detect_secrets.settings import transient_settings
 
 from aws.account import Template
 from aws.filled import fill
+from carlake.aws.own_settings import CODE
 from carlake.version import VERSION
 from servers import function
 
@@ -143,5 +144,7 @@ def test_two_builds_give_the_same_package(tmp_path: Path) -> None:
     assert built[0].code == built[1].code and built[0].unpacked == built[1].unpacked
     assert [path.name for path in built[0].files] == [build.WHEEL, "function.zip", SCRIPT]
     assert built[0].folder.name == f"carlake-{VERSION}-{built[0].code}"
+    with zipfile.ZipFile(built[0].folder / "function.zip") as archive:
+        assert archive.read(CODE).decode() == built[0].code, "the code says itself which it is"
     for one, two in zip(built[0].files, built[1].files, strict=True):
         assert one.read_bytes() == two.read_bytes(), one.name

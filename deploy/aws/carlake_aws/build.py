@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from carlake.aws.own_settings import CODE
 from carlake.errors import CarlakeError
 from carlake.version import VERSION
 from carlake_aws.job_environment import ARCHIVE, SCRIPT, pack, pins
@@ -111,7 +112,9 @@ def build(folder: Path, python: str | None = None, *, spark: bool = False, setti
         if not made.is_dir():
             part = Path(tempfile.mkdtemp(prefix=f".{made.name}.", dir=_there(folder)))
             try:
-                zipped(contents, part / "function.zip")
+                # After the hash was taken, which it cannot be part of: so that the code itself says which it is.
+                (files / CODE).write_text(code_of(contents), encoding="ascii")
+                zipped([*contents, (CODE, files / CODE)], part / "function.zip")
                 shutil.copyfile(wheel, part / WHEEL)
                 shutil.copyfile(files / "carlake" / "aws" / SCRIPT, part / SCRIPT)
                 part.chmod(0o755)

@@ -16,7 +16,7 @@ def open_deployed(uri: str, *, file: Path | None, secret: str = "", make: bool =
 
     file    the settings that came with the code; the lake's own carlake.toml comes after them
     secret  ARN of the secret with the key of pseudonyms; "" for none
-    layers  what goes before these: `environ` and `texts` as `Settings.load` takes them
+    layers  what goes before these: `environ`, `texts` and single settings as `Settings.load` takes them
 
     Raises LakeError, SettingsError.
     """

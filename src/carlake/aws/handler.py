@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from carlake.aws.budget import Budget
 from carlake.aws.deployed import open_deployed
 from carlake.aws.messages import Fault, Taken, Told, take_in
-from carlake.aws.own_settings import file_beside_the_code
+from carlake.aws.own_settings import code_beside_the_code, file_beside_the_code
 from carlake.aws.pseudonym_key import VARIABLE
 from carlake.aws.telemetry import GIVEN_BACK, RUN, Measured, measured, of_run
 from carlake.errors import QueueError, SettingsError
@@ -145,7 +145,8 @@ def _house() -> Lakehouse:
     uri = os.environ.get("CARLAKE_LAKE", "")
     if not uri:
         raise SettingsError("The function does not know its lake.", "Set the variable CARLAKE_LAKE.")
-    return open_deployed(uri, file=file_beside_the_code(), secret=os.environ.get(VARIABLE, ""))
+    file, code = file_beside_the_code(), code_beside_the_code()
+    return open_deployed(uri, file=file, secret=os.environ.get(VARIABLE, ""), code=code)
 
 
 def _budget(context: LambdaContext, most_seconds: float | None = None) -> Budget:
