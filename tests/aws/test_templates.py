@@ -93,6 +93,9 @@ def test_every_bucket_is_versioned_encrypted_closed_and_by_tls(
     assert (found["DeletionPolicy"], found["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     (lifecycle,) = bucket["LifecycleConfiguration"]["Rules"]
     assert lifecycle["Status"] == "Enabled" and "NoncurrentVersionExpiration" in lifecycle
+    assert bucket["LifecycleConfiguration"].get("TransitionDefaultMinimumObjectSize") == (
+        "all_storage_classes_128K" if "Transitions" in lifecycle else None
+    ), "a small object costs more where it is cold"
     assert ("ExpirationInDays" in lifecycle) == (kind in ("results", "logs", "access")), (
         "events and tables are never deleted by age"
     )

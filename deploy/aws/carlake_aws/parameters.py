@@ -91,7 +91,8 @@ class Parameters(BaseModel):
     results_days: Annotated[int, Field(ge=1)] = Field(default=7, description="How long results of queries are kept.")
     archive_cold_days: Annotated[int, Field(ge=30)] = Field(
         default=90,
-        description="When archived objects move to Glacier Instant Retrieval. They are never deleted by this.",
+        description="When archived objects of 128 KiB and more move to Glacier Instant Retrieval, which bills smaller ones as "
+        "such. They are never deleted by this.",
     )
 
     existing_landing_bucket: Bucket = Field(

@@ -61,6 +61,11 @@ class Storage(LakeStack):
             encryption=s3.BucketEncryption.KMS,
             encryption_key=self._key,
             bucket_key_enabled=True,
+            # Small objects stay where they are: the cold class bills each as 128 KiB, so one of less than about 22 kB would
+            # cost more there, and the move itself is billed by the object.
+            transition_default_minimum_object_size=s3.TransitionDefaultMinimumObjectSize.ALL_STORAGE_CLASSES_128_K
+            if cold_days
+            else None,
             **_OF_EVERY_BUCKET,
             server_access_logs_bucket=self._access,
             server_access_logs_prefix=f"{kind}/",
