@@ -222,4 +222,4 @@ def _oversize(window: Window, header: Header, hard_cap: int) -> Found:
             break
     window.position = end
     cut = window.offset + end - start - len(prefix)
-    return Found([header.line + b"\n" + prefix], note=cut_note(len(prefix), cut))
+    return Found([header.line + b"\n" + prefix], note=cut_note(len(prefix), cut), cut=cut)

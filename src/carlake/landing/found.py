@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from carlake.errors import ReadError
+
+
+class CutError(ReadError):
+    """A record is so long that only its beginning would be kept."""
+
 
 @dataclass(slots=True)
 class Found:
@@ -11,11 +17,13 @@ class Found:
 
     `sound`: all are strict JSON objects, bar what only the bytes show (UTF-8, length, depth), so that only these are
     checked again. `note` adds to the detail of a single record what its text does not show: how much of it was cut.
+    `cut`: bytes that a single record lacks.
     """
 
     records: list[bytes]
     sound: bool = False
     note: str = ""
+    cut: int = 0
 
 
 def cut_note(kept: int, cut: int) -> str:

@@ -227,7 +227,7 @@ class JsonValues:
             self._skip_to(re.compile(rb"\n"), len(prefix))
         cut = window.offset + window.position - start - len(prefix)
         self._indent = None
-        return Found([prefix], note=cut_note(len(prefix), cut))
+        return Found([prefix], note=cut_note(len(prefix), cut), cut=cut)
 
     def _skip_to(self, end: re.Pattern[bytes], skip: int) -> None:
         window = self._window

@@ -18,7 +18,7 @@ import xxhash
 from carlake.landing.compression import CorruptStreamError, Source, Unpacked, is_compressed
 from carlake.landing.csv_rows import Header, csv_rows
 from carlake.landing.defects import PARQUET_MAGIC, Reason, Verdict, decode_object, judge, too_deep, wide_text
-from carlake.landing.found import Found, cut_note
+from carlake.landing.found import CutError, Found, cut_note
 from carlake.landing.json_text import SPACE
 from carlake.landing.json_values import JsonValues
 from carlake.landing.parquet_rows import BadParquetError, parquet_rows
@@ -46,16 +46,24 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BINARY = bytes(set(range(1, 32)) - set(b"\t\n\r\f\x1b"))
 
 
-def split(stream: BinaryIO, *, max_record_bytes: int, chunk_bytes: int = CHUNK_BYTES) -> Iterator[pa.RecordBatch]:
+def split(
+    stream: BinaryIO, *, max_record_bytes: int, chunk_bytes: int = CHUNK_BYTES, uncut: bool = False
+) -> Iterator[pa.RecordBatch]:
     """The records of an object, in its order, as batches of the schema RECORDS; none for an object without records.
 
     `stream` is seekable and stands at 0. Batches hold about 8 MB of text and at most 8,192 records; memory does not
     grow with the object. Raises ReadError only where a compressed stream changes while it is read, and OSError where
     reading itself fails. A record has the same reason here as `defects` gives it from its bytes; the detail says more
-    here where bytes were cut.
+    here where bytes were cut. `uncut`: raises CutError before a record that would be.
     """
     batch = _Batch(max_record_bytes)
     for found in _found(stream, max_record_bytes, chunk_bytes):
+        if uncut and found.cut > 0:
+            size = sum(map(len, found.records)) + found.cut
+            raise CutError(
+                f"A record of {size} bytes is too long: its last {found.cut} bytes would be cut.",
+                f"Set max_record_bytes to {size} or more.",
+            )
         for part in _parts(found):
             if not batch.has_room(part):
                 yield batch.close()
@@ -171,7 +179,8 @@ def _whole(stream: BinaryIO, kept: int, flaw: str) -> Found:
     size = stream.seek(0, io.SEEK_END)
     stream.seek(0)
     record = stream.read(kept)
-    return Found([record], note=f"{flaw}; {cut_note(kept, size - kept)}" if size > kept else flaw)
+    cut = max(size - kept, 0)
+    return Found([record], note=f"{flaw}; {cut_note(kept, cut)}" if cut else flaw, cut=cut)
 
 
 def _rest(window: Window, kept: int) -> Found:
@@ -185,7 +194,7 @@ def _rest(window: Window, kept: int) -> Found:
         cut += window.end - window.position
         window.position = window.end
         if not window.fill():
-            return Found([record], note=cut_note(len(record), cut) if cut else "")
+            return Found([record], note=cut_note(len(record), cut) if cut else "", cut=cut)
 
 
 class _Batch:

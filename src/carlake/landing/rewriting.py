@@ -4,6 +4,8 @@ The lines are JSON whatever the object was: a CSV or Parquet row as bronze has i
 (`forgotten.wrap`), a forgotten record as `FORGOTTEN`. So landing a rewritten object gives the same rows at the same
 places as the ones it was made from. A note in the archive's folder `.rewritten`, named by the source id, has the hash of
 what was written: by it the object is known to be whole, and keeps its source id wherever the archive is landed again.
+
+An object with a record of which bronze keeps only the beginning is not written anew: the rest exists in it alone.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import zstandard
 from carlake.landing.archive import Archived
 from carlake.landing.compression import GZIP_MAGIC, is_compressed
 from carlake.landing.forgotten import FORGOTTEN, FORGOTTEN_HASH, record_of, wrap
+from carlake.landing.found import CutError
 from carlake.landing.listing import is_store
 from carlake.landing.objects import LandedObject, UnreadableError, hash_stream, open_object, path_of, uri_of
 from carlake.landing.records import split
@@ -38,10 +41,11 @@ Rewrite = Callable[[pa.RecordBatch], pa.RecordBatch]
 """What becomes of records (schema `landing.records.RECORDS`) on their way in: `forgotten.Screen`, for one."""
 
 
-def rewrite_object(path: Path, rewrite: Rewrite, max_record_bytes: int, to: Path) -> None:
+def rewrite_object(path: Path, rewrite: Rewrite, max_record_bytes: int, to: Path) -> bool:
     """Write the file at `path` anew to `to`, which may be the same, with its modification time. Raises OSError.
 
-    Readers, and a crash at any moment, see the old file or the new, never a part.
+    Readers, and a crash at any moment, see the old file or the new, never a part. False where it stays as it is, for
+    bytes of it would be lost.
     """
     unfinished = _part(to)
     try:
@@ -49,12 +53,15 @@ def rewrite_object(path: Path, rewrite: Rewrite, max_record_bytes: int, to: Path
             _write(stream, unfinished, rewrite, max_record_bytes, path.stat().st_mtime_ns)
         _note(unfinished, to.parent)
         unfinished.replace(to)
+    except CutError:
+        return False
     finally:
         unfinished.unlink(missing_ok=True)
     if to != path:
         path.unlink(missing_ok=True)
         fsync_dir(path.parent)
     fsync_dir(to.parent)
+    return True
 
 
 def archive_rewritten(
@@ -69,7 +76,7 @@ def archive_rewritten(
     """As `archive.archive_many`, but what goes into the archive is each object written anew, under the name `name_of` it.
 
     The object leaves landing once its place in the archive is on the disk or in the store; it is deleted only while it is
-    still what was read. `asks`: see `Removal`.
+    still what was read. One of which bytes would be lost stays, as failed. `asks`: see `Removal`.
     """
     removal, done = Removal(asks), []
     try:
@@ -105,6 +112,9 @@ def _archive_rewritten(
                 raise NotAsReadError
     except (NotAsReadError, UnreadableError) as error:
         return _not_archived(landed, error)
+    except CutError as error:
+        advice = f"It stays in landing, for the archive would lack the rest. {error.advice}"
+        return Archived("failed", landed.uri, why=f"cannot be archived: {error.what}", advice=advice)
     except FileNotFoundError:
         return Archived("gone", landed.uri)
     except OSError as error:
@@ -256,8 +266,8 @@ def _write(stream: BinaryIO, unfinished: Path, rewrite: Rewrite, max_record_byte
 
 
 def lines(stream: BinaryIO, rewrite: Rewrite, max_record_bytes: int) -> Iterator[bytes]:
-    """The records of an object, rewritten, each as a line. Raises ReadError, OSError."""
-    for batch in split(stream, max_record_bytes=max_record_bytes):
+    """The records of an object, rewritten, each as a line. Raises CutError, ReadError, OSError."""
+    for batch in split(stream, max_record_bytes=max_record_bytes, uncut=True):
         batch = rewrite(batch)
         reasons, hashes = batch.column("reason").to_pylist(), batch.column("record_hash").to_pylist()
         for row in range(batch.num_rows):
