@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import errno
 import io
 import json
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from carlake.landing.records import split
 from records.reading import good, outline, read
 
 UTC = dt.UTC
@@ -105,13 +107,44 @@ def test_an_empty_file_has_no_records() -> None:
     assert read(file(pa.table({"v": pa.array([], pa.string())}))) == []
 
 
-def test_damage_leaves_the_rows_before_it() -> None:
+@pytest.mark.parametrize("damaged", [(1,), (0, 2)])
+def test_damage_costs_other_row_groups_nothing(damaged: tuple[int, ...]) -> None:
     data = bytearray(file(pa.table({"n": range(9000)}), row_group_size=3000, compression="zstd", use_dictionary=False))
-    place = pq.ParquetFile(io.BytesIO(bytes(data))).metadata.row_group(1).column(0).data_page_offset
-    data[place : place + 200] = b"\xff" * 200
+    for group in damaged:
+        place = pq.ParquetFile(io.BytesIO(bytes(data))).metadata.row_group(group).column(0).data_page_offset
+        data[place : place + 200] = b"\xff" * 200
     records = read(bytes(data))
-    assert good(records) == [b'{"n":%d}' % number for number in range(3000)]
-    assert outline(records[3000:]) == [(bytes(data), "bad_parquet")]
+    left = [n for group in range(3) if group not in damaged for n in range(3000 * group, 3000 * (group + 1))]
+    assert good(records) == [b'{"n":%d}' % number for number in left]
+    assert outline(records[len(left) :]) == [(bytes(data), "bad_parquet")]
+
+
+def test_a_disk_that_fails_is_no_damage_of_the_file() -> None:
+    class Failing(io.BytesIO):
+        """Gives back the footer; of the rows it reads the first group as damaged, and no more."""
+
+        reads = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            content = super().read(size)
+            if self.tell() > len(self.getvalue()) - 1000 or content[:4] == b"PAR1":
+                return content
+            self.reads += 1
+            if self.reads > 1:
+                raise OSError(errno.EIO, "Input/output error")
+            return bytes(len(content))
+
+    data = file(pa.table({"n": range(9000)}), row_group_size=3000, compression="zstd", use_dictionary=False)
+    with pytest.raises(OSError, match="Input/output error"):
+        list(split(Failing(data), max_record_bytes=1 << 20))
+
+
+def test_int96_past_what_nanoseconds_hold() -> None:
+    """As Spark and Hive have written timestamps."""
+    texts = ["9999-12-31T00:00:00", "0001-01-01T00:00:00", "2025-11-03T10:00:00.25"]
+    table = pa.table({"v": pa.array(texts).cast(pa.timestamp("us"))})
+    data = file(table, use_deprecated_int96_timestamps=True)
+    assert good(read(data)) == [b'{"v":"%s"}' % text.encode() for text in texts]
 
 
 BROKEN = {

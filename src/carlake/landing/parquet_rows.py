@@ -2,7 +2,8 @@
 
 A column name with dots is a path, as in the header of a CSV. Structs are nested objects, lists arrays, maps with text
 keys objects. A timestamp is ISO 8601, with Z where the file says it is UTC, without a zone where it does not; dates and
-times of day are ISO 8601; decimals are numbers; binary is base64; a duration is its count of units. NaN and Infinity
+times of day are ISO 8601; decimals are numbers; binary is base64; a duration is its count of units. Of an INT96 timestamp
+the microseconds are kept, since its days reach far past what 64 bits of nanoseconds hold. NaN and Infinity
 stay what they are and make the row a defect.
 """
 
@@ -30,24 +31,43 @@ class BadParquetError(Exception):
     """The file, or the part of it that comes next, cannot be read."""
 
 
+_FAULTS = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError)
+
+
 def parquet_rows(stream: BinaryIO) -> Iterator[Found]:
-    """The rows of a Parquet file as JSON objects; raises BadParquetError behind the last rows that could be read."""
+    """The rows of a Parquet file as JSON objects; raises BadParquetError behind the last rows that can be read."""
     try:
-        file = pq.ParquetFile(stream)
+        # As nanoseconds, INT96 would wrap around without a word.
+        file = pq.ParquetFile(stream, coerce_int96_timestamp_unit="us")
         schema = file.schema_arrow
         if len(set(schema.names)) < len(schema.names):
             raise BadParquetError("two columns have the same name")
         rows = file.metadata.num_rows
-        size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups))
-        step = max(1, min(_BATCH_ROWS, _BATCH_BYTES * max(rows, 1) // max(size, 1)))
-        for group in range(file.metadata.num_row_groups):  # one by one, so that a damaged one costs no other its rows
+        groups = range(file.metadata.num_row_groups)
+        size = sum(file.metadata.row_group(group).total_byte_size for group in groups)
+    except _FAULTS as error:
+        raise _bad(error) from error
+    step = max(1, min(_BATCH_ROWS, _BATCH_BYTES * max(rows, 1) // max(size, 1)))
+    first: BadParquetError | None = None
+    for group in groups:  # one by one, so that a damaged one costs no other its rows
+        try:
             for batch in file.iter_batches(batch_size=step, row_groups=[group], use_threads=False):
                 yield Found(list(_objects(batch)))
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
-        if isinstance(error, OSError) and error.errno:
-            raise  # the disk failed, not the file
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise BadParquetError(lines[0][:200]) from error
+        except _FAULTS as error:
+            bad = _bad(error)
+            first = first or bad
+    if first is not None:
+        raise first
+
+
+def _bad(error: Exception) -> BadParquetError:
+    """What is wrong with a file. Raises the error again where the disk failed, not the file."""
+    if isinstance(error, OSError) and error.errno:
+        raise error
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    bad = BadParquetError(lines[0][:200])
+    bad.__cause__ = error
+    return bad
 
 
 def _objects(batch: pa.RecordBatch) -> Iterator[bytes]:
