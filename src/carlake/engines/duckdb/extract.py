@@ -21,6 +21,7 @@ _TIME = (
     "(Z|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)"
 )
 _LOCAL_TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
+_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CSV_NUMBER = " *-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)? *"
 # Years that both sides read alike; DuckDB takes a leading blank for a digit of the year.
 _FIRST, _LAST = "1000-01-02", "9999-12-30"
@@ -244,10 +245,13 @@ class Extraction:
             local = _zoned(f"TRY_CAST({text} AS TIMESTAMP)", one.zone)
             general += f" WHEN regexp_full_match({text}, '{_LOCAL_TIME}') THEN {local}"
         if one.column.type == "date":
-            return f"CASE WHEN {text} LIKE '____-__-__' THEN TRY_CAST({text} AS DATE) ELSE CAST(CASE {general} END AS DATE) END"
-        # The plain form is by far the most frequent; with 20 characters, strptime leaves no digit to be missing.
+            day = f"WHEN regexp_full_match({text}, '{_DAY}') THEN TRY_CAST({text} AS DATE)"
+            return f"CASE {day} ELSE CAST(CASE {general} END AS DATE) END"
+        # The plain form is by far the most frequent. strptime passes over blanks at both ends; without them, 20 characters
+        # leave no digit to be missing.
         plain = self._let(2, f"try_strptime({text}, '%Y-%m-%dT%H:%M:%SZ')")
-        return f"CASE WHEN {plain} IS NOT NULL AND strlen({text}) = 20 THEN {_utc(plain)} {general} END"
+        whole = f"strlen({text}) = 20 AND {text} > '0' AND ends_with({text}, 'Z')"
+        return f"CASE WHEN {plain} IS NOT NULL AND {whole} THEN {_utc(plain)} {general} END"
 
     def _formatted(self, text: str, one: Field) -> str:
         """A timestamptz (or its day) of text in the contract's format, null where it is not plainly one."""
