@@ -31,7 +31,7 @@ Kind = Literal["circuit_opened", "circuit_closed", "run_failed"]
 """What is told.
 
 circuit_opened  a table failed several times in a row and is tried less often from now on
-circuit_closed  such a table succeeded again
+circuit_closed  such a table succeeded again, or is left as it is, since its definition is another one
 run_failed      a run could not take anything in, or no table of it could be refreshed
 """
 

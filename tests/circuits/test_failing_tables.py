@@ -11,6 +11,7 @@ import pytest
 
 from carlake.errors import ContractError
 from carlake.lakehouse import Lakehouse
+from carlake.refresh.circuits import Circuits
 from carlake.refresh.context import WATCH
 from carlake.refresh.report import RunReport
 from carlake.settings import Settings
@@ -355,3 +356,20 @@ def test_a_changed_definition_is_no_failure(house: Lakehouse, clock: Clock, smal
             report = other.take((), trigger=WATCH)
             assert step(report, ALERTS).status == "left" and report.status == "partial" and report.idle
         assert other.circuits() == []
+
+
+def test_a_table_that_failed_and_is_then_left_as_it_is_fails_no_more(
+    house: Lakehouse, clock: Clock, small_folder: Path
+) -> None:
+    file_missing(house)
+    for number in (1, 2, 3):
+        watched(house, clock, number, 10)
+    assert [circuit.table for circuit in house.circuits()] == [STATE]
+    clock.now = house.circuits()[0].retry_at
+    changed = Settings(threads=1, max_record_bytes=1 << 20)
+    with Lakehouse.open(house.lake.root, changed, clock=clock) as other:
+        circuits = Circuits.of_lake(house.lake, changed, clock)
+        circuits.failed(SILVER, "it failed", "a run", clock.now)
+        clock.now += timedelta(hours=1)
+        assert step(other.take((), trigger=WATCH), SILVER).status == "left"
+        assert [circuit.table for circuit in other.circuits()] == [STATE]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from carlake import journal
 from carlake.engines import landed_objects
 from carlake.engines.duckdb import land as duckdb_land
+from carlake.refresh.circuits import Circuits
 from carlake.refresh.report import RunReport
 from carlake.settings import Settings
 from carlake.watch import loop
@@ -21,7 +23,7 @@ from carlake.watch.baton import Baton
 from carlake.watch.chores import MAINTAINED, chores
 from carlake.watch.loop import Watch
 from carlake.watch.presence import folder
-from lakes import MODIFIED, lakehouse, nested, put, rows_of
+from lakes import MODIFIED, NOON, lakehouse, nested, put, rows_of
 from watch.running import all_once, event, land, landing, wait_until, watching
 
 # So seldom that only a hint can be why an object is seen.
@@ -550,3 +552,16 @@ def test_maintenance_is_done_inside_the_loop(small_folder: Path, monkeypatch: py
         tasks = {line["task"] for line in running.events(MAINTAINED)}
         assert tasks & {"compact", "expire"} and not [line for line in running.lines if line["level"] == "error"]
         all_once(running.house, range(9))
+
+
+def test_a_failure_of_a_table_that_is_not_tried_hurries_nothing(small_folder: Path) -> None:
+    """Of a table that is not there any more, or whose newest failure is another process's: no run takes it up."""
+    with lakehouse(small_folder / "lake") as house:
+        house.run([str(put(small_folder / "a.json", event(1)))])
+        circuits = Circuits.of_lake(house.lake, house.settings, lambda: NOON - timedelta(hours=1))
+        circuits.failed("gold_of_before", "it failed", "a run", NOON)
+        circuits.failed("bronze_car_data", "it failed", "a run", NOON)
+        watch = Watch(house, **HINTS_ALONE)
+        now = time.monotonic()
+        watch._look(now, None)
+        assert watch.figures.looks == 1 and watch._next_look == watch._next_full == now + HINTS_ALONE["list_seconds"]

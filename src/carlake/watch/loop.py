@@ -306,8 +306,10 @@ class Watch:
         self._failing = report.status != "succeeded"
         circuits = self.house.circuits()
         self.figures.open_circuits = tuple(circuit.table for circuit in circuits if circuit.opened_at is not None)
-        if circuits:
-            soonest = min(circuit.retry_at for circuit in circuits).astimezone(UTC)
+        # Any other table is not there any more, or is not this process's to try: no run would move its time on.
+        tried = {step.table for step in report.steps if step.status in ("failed", "waiting")}
+        if times := [circuit.retry_at for circuit in circuits if circuit.table in tried]:
+            soonest = min(times).astimezone(UTC)
             wait = max((soonest - self.house.clock().astimezone(UTC)).total_seconds(), 0.1)
             self._next_full = now + wait
             self._next_look = min(self._next_look, self._next_full)
