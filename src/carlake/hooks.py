@@ -17,7 +17,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,9 +37,11 @@ run_failed      a run could not take anything in, or no table of it could be ref
 
 TRIES = 4
 LONGEST_SECONDS = 30.0
-"""How long one event is tried at the webhook in all, and how long a process that ends waits for its hooks."""
+"""How long one event is tried at the webhook in all, where no single call may take longer, and how long a process that
+ends waits for its hooks."""
 
 _MOST_WAITING = 100
+_MOST_HANGING = 8
 _log = logging.getLogger(__name__)
 
 
@@ -81,7 +83,7 @@ class Event:
 
 
 class Hooks:
-    """Tells events to the hooks of the settings, one after another, in a thread of its own that starts with the first."""
+    """Tells events to the hooks of the settings: to each one after another, whatever becomes of the other hook."""
 
     def __init__(
         self,
@@ -94,8 +96,12 @@ class Hooks:
         self._headers = dict(headers or {})
         self._command = tuple(command)
         self._timeout = timeout_seconds
-        self._waiting: queue.Queue[Event | None] = queue.Queue(_MOST_WAITING)
-        self._teller: threading.Thread | None = None
+        self._hanging: list[threading.Thread] = []
+        self._tellers: list[_Teller] = []
+        if webhook is not None:
+            self._tellers.append(_Teller("webhook", self._post_in_time))
+        if command:
+            self._tellers.append(_Teller("command", self._run))
 
     @classmethod
     def of(cls, settings: Settings) -> Hooks:
@@ -109,38 +115,42 @@ class Hooks:
 
     def fire(self, event: Event) -> None:
         """Tell an event. Returns at once and raises nothing."""
-        if self._webhook is None and not self._command:
-            return
-        if self._teller is None:
-            self._teller = threading.Thread(target=self._tell, name="carlake-hooks", daemon=True)
-            self._teller.start()
-        try:
-            self._waiting.put_nowait(event)
-        except queue.Full:
-            _log.warning("event %s was not told: %d others wait for slow hooks", event.kind, _MOST_WAITING)
+        for teller in self._tellers:
+            teller.tell(event)
 
     def close(self, longest_seconds: float = LONGEST_SECONDS) -> None:
         """Wait until every event was told or given up, but no longer than so."""
-        teller, self._teller = self._teller, None
-        if teller is None:
-            return
         until = time.monotonic() + longest_seconds
-        with suppress(queue.Full):
-            self._waiting.put(None, timeout=longest_seconds)
-        teller.join(max(until - time.monotonic(), 0))
+        ending = [teller.end(until) for teller in self._tellers]
+        for thread in ending:
+            if thread is not None:
+                thread.join(max(until - time.monotonic(), 0))
 
-    def _tell(self) -> None:
-        while (event := self._waiting.get()) is not None:
-            for name, call in (("webhook", self._post), ("command", self._run)):
-                try:
-                    call(event)
-                except Exception as error:  # noqa: BLE001  (a hook that fails never fails a run)
-                    _log.warning("the %s of the settings was not told of %s: %s", name, event.kind, _why(error))
+    def _post_in_time(self, event: Event) -> None:
+        """Post in a thread of its own, left alone when time is up: a timeout of its own ends no answer that keeps dripping."""
+        self._hanging = [thread for thread in self._hanging if thread.is_alive()]
+        if len(self._hanging) >= _MOST_HANGING:
+            raise TimeoutError(f"{len(self._hanging)} earlier calls did not end yet")
+        failed: list[Exception] = []
+
+        def post() -> None:
+            try:
+                self._post(event)
+            except Exception as error:  # noqa: BLE001  (told by the thread that waits)
+                failed.append(error)
+
+        longest = max(LONGEST_SECONDS, self._timeout)
+        thread = threading.Thread(target=post, name="carlake-webhook", daemon=True)
+        thread.start()
+        thread.join(longest)
+        if thread.is_alive():
+            self._hanging.append(thread)
+            raise TimeoutError(f"it did not answer within {longest:g} s")
+        if failed:
+            raise failed[0]
 
     def _post(self, event: Event) -> None:
         """Post to the webhook; what may pass (no connection, too slow, 429, 5xx) is tried again, with growing waits."""
-        if self._webhook is None:
-            return
         import stamina
 
         # Of its own accord it prints each retry, through structlog to standard output, which is not its to write.
@@ -149,6 +159,7 @@ class Hooks:
             on=_may_pass, attempts=TRIES, timeout=LONGEST_SECONDS, wait_initial=0.5, wait_max=8.0
         ):
             with attempt:
+                assert self._webhook is not None
                 request = urllib.request.Request(  # noqa: S310  (the settings take http and https alone)
                     self._webhook,
                     data=event.document(),
@@ -160,16 +171,14 @@ class Hooks:
                     method="POST",
                 )
                 try:
-                    with urllib.request.build_opener(_NoRedirect).open(request, timeout=self._timeout) as answer:
-                        answer.read(1 << 16)
+                    # The status says all; what else it answers is not waited for.
+                    urllib.request.build_opener(_NoRedirect).open(request, timeout=self._timeout).close()
                 except urllib.error.HTTPError as answer:
                     answer.close()
                     raise
 
     def _run(self, event: Event) -> None:
         """Start the command with the event on its standard input; with all it started, it is ended when time is up."""
-        if not self._command:
-            return
         with subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
@@ -187,6 +196,44 @@ class Hooks:
             if process.returncode:
                 text = " ".join(said.decode(errors="replace").split())[-500:]
                 raise OSError(f"it ended with code {process.returncode}: {text or 'it printed nothing'}")
+
+
+class _Teller:
+    """Tells events to one hook, one after another, in a thread of its own that starts with the first."""
+
+    def __init__(self, name: str, call: Callable[[Event], None]) -> None:
+        self._name = name
+        self._call = call
+        self._waiting: queue.Queue[Event | None] = queue.Queue(_MOST_WAITING)
+        self._thread: threading.Thread | None = None
+
+    def tell(self, event: Event) -> None:
+        """Put an event in the row. Returns at once."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._tell, name=f"carlake-{self._name}-hook", daemon=True)
+            self._thread.start()
+        try:
+            self._waiting.put_nowait(event)
+        except queue.Full:
+            _log.warning(
+                "the %s of the settings was not told of %s: %d others wait for it",
+                self._name, event.kind, _MOST_WAITING,
+            )  # fmt: skip
+
+    def end(self, until: float) -> threading.Thread | None:
+        """Take no more events; gives the thread that tells those that wait, None where there was none."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            with suppress(queue.Full):
+                self._waiting.put(None, timeout=max(until - time.monotonic(), 0))
+        return thread
+
+    def _tell(self) -> None:
+        while (event := self._waiting.get()) is not None:
+            try:
+                self._call(event)
+            except Exception as error:  # noqa: BLE001  (a hook that fails never fails a run)
+                _log.warning("the %s of the settings was not told of %s: %s", self._name, event.kind, _why(error))
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+import carlake.hooks
 from carlake.errors import SettingsError
 from carlake.hooks import Event, Hooks
 from carlake.lakehouse import Lakehouse
@@ -136,6 +138,66 @@ def test_a_hook_that_is_slow_holds_nothing_up(tmp_path: Path) -> None:
     assert not done.exists(), f"fire waited {fired} s"
     hooks.close()
     assert done.read_text() == "x", "close waits"
+
+
+@contextmanager
+def dripping(answer: bytes) -> Iterator[str]:
+    """A webhook that begins with this answer and then gives one byte after another for as long as somebody listens."""
+    ended = threading.Event()
+
+    def serve() -> None:
+        while not ended.is_set():
+            with suppress(OSError), listener.accept()[0] as line:
+                line.recv(1 << 16)
+                line.sendall(answer)
+                while not ended.wait(0.02):
+                    line.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.1)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        finally:
+            ended.set()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", ""),
+        (b"HTTP/1.1 200 OK\r\nX-Long: ", "the webhook of the settings was not told of circuit_opened: TimeoutError"),
+    ],
+    ids=["body", "header"],
+)
+def test_a_webhook_that_drips_holds_up_neither_the_command_nor_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, answer: bytes, said: str
+) -> None:
+    monkeypatch.setattr(carlake.hooks, "LONGEST_SECONDS", 3)
+    file = tmp_path / "got"
+    script = "import sys; open(sys.argv[1], 'ab').write(sys.stdin.buffer.read())"
+    told = event()
+    with dripping(answer) as url, caplog.at_level(logging.WARNING):
+        hooks = Hooks(url, command=(sys.executable, "-c", script, str(file)), timeout_seconds=3)
+        hooks.fire(told)
+        hooks.close(20)
+    assert file.read_bytes() == told.document()
+    assert said in caplog.text if said else caplog.text == ""
+
+
+def test_a_webhook_that_never_ends_is_given_up_in_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(carlake.hooks, "LONGEST_SECONDS", 0.2)
+    monkeypatch.setattr(carlake.hooks, "_MOST_HANGING", 1)
+    with dripping(b"HTTP/1.1 200 OK\r\nX-Long: ") as url, caplog.at_level(logging.WARNING):
+        hooks = Hooks(url, timeout_seconds=0.2)
+        hooks.fire(event())
+        hooks.fire(event())
+        hooks.close(20)
+    assert "did not answer within 0.2 s" in caplog.text and "1 earlier calls did not end yet" in caplog.text
 
 
 def test_the_command_gets_the_event_on_standard_input_and_no_shell(tmp_path: Path) -> None:
