@@ -14,7 +14,7 @@ import zstandard
 
 from carlake.landing import records
 from carlake.settings import Settings
-from lakes import QUARANTINE, flat, lakehouse, put, rows_of
+from lakes import BRONZE, QUARANTINE, flat, iceberg, lakehouse, put, rows_of
 
 CAR, OTHER = "WVWZZZ1JZXW000001", "1FTFW1ET5DFC10312"
 AT = "2025-10-01T00:00:00Z"
@@ -95,3 +95,18 @@ def test_forget_leaves_an_object_whose_other_records_would_lose_bytes(
         assert CAR.encode() not in found["short.json"].read_bytes()
         assert not done.ok and {place.path for place in done.left} == {str(found[name]) for name in contents}
         assert house.verify().problems == ()
+
+
+def test_the_table_tells_of_the_part_that_it_has(small_folder: Path) -> None:
+    """As records.md says: a rebuild has no more than that part, and must say the same."""
+    with lakehouse(small_folder / "lake", Settings(threads=1, max_record_bytes=2000)) as house:
+        put(house.lake.landing / "x.gz", UNREADABLE["gzip"])
+        house.run()
+        before = rows_of(house, QUARANTINE)
+        assert [row["detail"] for row in before] == ["gzip stream is truncated: it ends too early"]
+        (row,) = iceberg(house, BRONZE).scan().to_arrow().to_pylist()
+        assert (row["source_size"], len(row["raw_bytes"])) == (len(UNREADABLE["gzip"]), 2000)
+        house.rebuild(everything=True, from_archive=True)
+        assert rows_of(house, QUARANTINE) == before
+        (archived,) = house.lake.archive.glob("*/*/x.gz")
+        assert archived.read_bytes() == UNREADABLE["gzip"]
