@@ -34,7 +34,7 @@ QUEUE_VARIABLE = "LANDED_QUEUE_URL"
 """The queue that messages come from, so that what is given back need not wait for its visibility timeout."""
 
 _FRESH = (BRONZE, SILVER, *GOLD)
-_WAIT_SECONDS: dict[Fault, tuple[int, int]] = {"message": (1, 16), "object": (30, 300), "lake": (30, 900)}
+_WAIT_SECONDS: dict[Fault, tuple[int, int]] = {"message": (15, 15), "object": (30, 300), "lake": (30, 900)}
 """For how long a message is hidden when it was received for the first time, which doubles with each further time, and at most.
 
 The queue counts every receive and cannot be told whose fault it was. So what cannot be understood comes soon and is a dead
