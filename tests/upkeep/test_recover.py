@@ -27,7 +27,7 @@ from carlake.lakehouse import Lakehouse
 from carlake.refresh.plan import BOOKMARK
 from carlake.upkeep.checks.doctor import diagnose
 from carlake.upkeep.inspection.ledger import HeldObject
-from carlake.upkeep.recovery.bronze import _doubtful
+from carlake.upkeep.recovery.assembly import _doubtful
 from carlake.upkeep.recovery.catalog import make_anew
 from carlake.upkeep.recovery.plan import RecoveryStep, plan
 from carlake.upkeep.recovery.recover import Recovery

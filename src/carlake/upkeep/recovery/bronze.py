@@ -1,228 +1,43 @@
 """Bronze put together again: every object whole, once, from whatever data files hold it; the archive gives the rest.
 
-An object is either whole or not. It stays where the newest snapshot's files hold it whole; else its rows are taken from
-other data files in bronze's folder (of older snapshots, of commits that were lost with their metadata) where these hold
-it for certain whole; else the archive has it, and it is landed again by the next step; else what is left of it is landed
-as an object of its own, under a name that says so, and it is named as lost in part. The rows of one snapshot change at
-once.
-
-Files that no snapshot names may be of a landing that was broken off, or that goes on. An object whose end may be yet to
-come is not taken in from them: bronze would know it, and it could not be landed again.
+What becomes of each object is decided in `assembly`. What is left of one that nothing gives back is landed as an object
+of its own, under a name that says so, and it is named as lost in part. The rows of one snapshot change at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyiceberg.conversions import from_bytes
 from pyiceberg.manifest import DataFile
 from pyiceberg.typedef import Record
-from pyiceberg.types import StringType
 
-from carlake.engines.bronze_files import may_go_on
 from carlake.engines.data_files import data_file, described
 from carlake.engines.duckdb.engine import DuckDBEngine
 from carlake.engines.duckdb.files import quoted, read_files
 from carlake.engines.protocol import Relation
 from carlake.engines.schemas import arrow_schema
-from carlake.landing.archived import archived, is_named_rightly, put_into
+from carlake.landing.archived import put_into
 from carlake.landing.forgotten import FORGOTTEN_HASH, cars_in
 from carlake.refresh.context import Context
 from carlake.refresh.forgotten import tombstones
 from carlake.refresh.plan import Bookmark
 from carlake.refresh.refresh import publish
-from carlake.storage.store_paths import AnyPath, StorePath, named_below, parquet
+from carlake.storage.store_paths import AnyPath, StorePath, parquet
 from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
-from carlake.upkeep.checks.landing import bronze_files, outside, withdrawn
-from carlake.upkeep.inspection.examined import SnapshotFiles, file_trouble
+from carlake.upkeep.inspection.examined import file_trouble
 from carlake.upkeep.inspection.lake import Inspection
-from carlake.upkeep.inspection.ledger import HeldObject, objects_in, source_ids, together
+from carlake.upkeep.inspection.ledger import HeldObject, source_ids
+from carlake.upkeep.recovery.assembly import Assembly, assemble
 from carlake.upkeep.recovery.tables import Lost, Toll, publish_afresh, write_rows
 from carlake.words import count
 
 SALVAGED = "salvaged-"
 """How the names of objects begin that hold what was left of another."""
 _ROWS = 20_000
-
-
-@dataclass
-class Assembly:
-    """What bronze's next snapshot is made of.
-
-    keep     data files that stay as they are
-    cut      data files of which only the rows of objects in `whole` stay
-    whole    objects that stay in `cut`
-    bring    objects whose rows come from other files: where they lie
-    again    objects that the archive has, which are landed again
-    partial  objects of which only a part is left, and where it lies
-    begun    objects that no snapshot holds and whose end may be missing: they stay where they are
-    lost     data files that cannot be read, with why
-    records  how many the data files of the newest snapshot held, as its manifests say
-    lost_records  how many of these the files in `lost` held
-    here     how many are in `keep`, `whole` and `bring`
-    """
-
-    keep: dict[AnyPath, DataFile | None] = field(default_factory=dict)
-    cut: set[AnyPath] = field(default_factory=set)
-    whole: set[str] = field(default_factory=set)
-    bring: dict[str, set[AnyPath]] = field(default_factory=dict)
-    again: set[str] = field(default_factory=set)
-    partial: dict[str, HeldObject] = field(default_factory=dict)
-    begun: dict[str, HeldObject] = field(default_factory=dict)
-    lost: list[tuple[AnyPath, str]] = field(default_factory=list)
-    records: int = 0
-    lost_records: int = 0
-    here: int = 0
-
-
-def assemble(lake: Inspection) -> Assembly:
-    """Look at every data file of bronze, and decide."""
-    found = Assembly()
-    files = bronze_files(lake)
-    listed: dict[AnyPath, DataFile | None] = {}
-    if not files.broken and not files.deletes:
-        listed = {lake.place.path(file.file_path): file for file in files.data}
-    held = together(_parts(listed, found, judge=True))
-    # Without manifests, or with another engine's deletes in them, every file in the folder counts the same.
-    others = together_loosely(
-        _parts(
-            {path: None for path in outside(lake) if path not in listed} if listed else dict.fromkeys(_all(lake)),
-            found,
-            judge=False,
-        )
-    )
-    doubtful = _doubtful(lake, held, found.lost, listed)
-    last = _last_of_files(others)
-    archive = dict(archived(lake.archive))
-
-    def in_archive(source_id: str) -> bool:
-        """Whether the archive has it as it was landed; a damaged copy gives nothing back."""
-        return any(is_named_rightly(landed) for landed in archive.get(source_id, ()))
-
-    for source_id, here in held.items():
-        if here.whole and not (source_id in doubtful and in_archive(source_id)):
-            found.whole.add(source_id)
-    # What was taken back lies in files of older snapshots yet; it stays away, unless it landed anew.
-    for source_id in {*held, *others} - found.whole - (withdrawn(lake) - {*held}):
-        there = others.get(source_id)
-        whole = there is not None and there.whole
-        alone = there is not None and _may_lack_its_end(there, others)
-        if there is not None and whole and not alone and source_id not in last:
-            found.bring[source_id] = there.files
-        elif in_archive(source_id):
-            found.again.add(source_id)
-        elif there is not None and whole and (not alone or _has_its_end(there)):
-            found.bring[source_id] = there.files
-        elif there is not None and whole and source_id not in held and _is_told(lake, files):
-            found.begun[source_id] = there
-        else:
-            found.partial[source_id] = together_loosely([*filter(None, (held.get(source_id), there))])[source_id]
-    unreadable = {path for path, _ in found.lost}
-    described = {path: file.record_count for path, file in listed.items() if file is not None}
-    found.records = sum(described.values())
-    found.lost_records = sum(rows for path, rows in described.items() if path in unreadable)
-    found.here = sum(len(held[source_id].rows) for source_id in found.whole)
-    found.here += sum(len(others[source_id].rows) for source_id in found.bring)
-    for path in listed.keys() - unreadable:
-        inside = {source_id for source_id, one in held.items() if path in one.files}
-        if inside <= found.whole:
-            found.keep[path] = listed[path]
-        else:
-            found.cut.add(path)
-    return found
-
-
-def _all(lake: Inspection) -> list[AnyPath]:
-    return named_below(lake.tables[BRONZE].folder / "data", "*.parquet")
-
-
-def _parts(files: Mapping[AnyPath, DataFile | None], found: Assembly, *, judge: bool) -> Iterable[HeldObject]:
-    """What each readable file holds; those that cannot be read are noted where they should be (`judge`)."""
-    for path, file in files.items():
-        if trouble := file_trouble(path, file, deep=True):
-            if judge:
-                found.lost.append((path, trouble))
-            continue
-        yield from objects_in(path, hashes=True)
-
-
-def together_loosely(parts: Iterable[HeldObject]) -> dict[str, HeldObject]:
-    """As `together`, where several files may hold the same rows: one of them is taken."""
-    found: dict[str, HeldObject] = {}
-    for part in parts:
-        held = found.setdefault(part.source_id, HeldObject(part.source_id, part.uri))
-        held.rows |= part.rows
-        held.files |= part.files
-        held.wrong |= part.wrong
-    return found
-
-
-def _doubtful(
-    lake: Inspection,
-    held: Mapping[str, HeldObject],
-    lost: Sequence[tuple[AnyPath, str]],
-    listed: Mapping[AnyPath, DataFile | None],
-) -> set[str]:
-    """Objects whose last rows may have been in a file that is lost: a long object has files of its own, and a merge cuts
-    the last object of a file.
-    """
-    ranges = [_range(lake, listed.get(path)) for path, _ in lost]
-    cut = _last_of_files(held)
-    return {
-        source_id
-        for source_id, one in held.items()
-        if any(first <= source_id <= last for first, last in ranges)
-        and (source_id in cut or _may_lack_its_end(one, held))
-    }
-
-
-def _last_of_files(objects: Mapping[str, HeldObject]) -> set[str]:
-    """The last object of each file, in the order in which a merge writes: the next file may begin with its rest."""
-    last: dict[AnyPath, str] = {}
-    for source_id, one in objects.items():
-        for path in one.files:
-            last[path] = max(source_id, last.get(path, ""))
-    return set(last.values())
-
-
-def _range(lake: Inspection, file: DataFile | None) -> tuple[str, str]:
-    """The first and the last object that a data file may hold, by its description."""
-    best = lake.best(BRONZE)
-    if file is None or best is None:
-        return "", "~"
-    field_id = best.metadata.schema().find_field("source_id").field_id
-    first, last = (file.lower_bounds or {}).get(field_id), (file.upper_bounds or {}).get(field_id)
-    if first is None or last is None:
-        return "", "~"
-    return str(from_bytes(StringType(), first)), str(from_bytes(StringType(), last))
-
-
-def _may_lack_its_end(one: HeldObject, all_of_them: Mapping[str, HeldObject]) -> bool:
-    """Whether no file of the object holds another, too: as landed, short objects share their file with their neighbours,
-    and are in it whole; only a long one is cut into several.
-    """
-    return not any(other.files & one.files for other in all_of_them.values() if other is not one)
-
-
-def _has_its_end(one: HeldObject) -> bool:
-    """Whether the last row of an object with files of its own is certainly its last: a long landing ends file by file."""
-    for path in one.files:
-        with pq.ParquetFile(parquet(path)) as file:
-            if not may_go_on(file.metadata):
-                rows = file.read(["source_row"])["source_row"]
-                if pc.max(rows).as_py() == max(one.rows):
-                    return True
-    return False
-
-
-def _is_told(lake: Inspection, files: SnapshotFiles) -> bool:
-    """Whether bronze itself says which files are its own; else any file may have been, and what is left is salvaged."""
-    return lake.best(BRONZE) is not None and not files.broken and not files.deletes
 
 
 def _begun(found: Assembly) -> list[Lost]:
