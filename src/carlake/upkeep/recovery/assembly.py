@@ -15,24 +15,24 @@ from dataclasses import dataclass, field
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyiceberg.conversions import from_bytes
 from pyiceberg.manifest import DataFile
-from pyiceberg.types import StringType
 
 from carlake.engines.bronze_files import may_go_on
-from carlake.landing.archived import archived, is_named_rightly
 from carlake.storage.store_paths import AnyPath, named_below, parquet
 from carlake.tables.declare import BRONZE
 from carlake.upkeep.checks.landing import bronze_files, outside, withdrawn
 from carlake.upkeep.inspection.examined import SnapshotFiles, file_trouble
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.upkeep.inspection.ledger import HeldObject, objects_in, together
+from carlake.upkeep.recovery.copies import Copies
+from carlake.upkeep.recovery.markers import bounds_of
 
 
 @dataclass
 class Assembly:
     """What bronze's next snapshot is made of.
 
+    copies   what can be landed again
     keep     data files that stay as they are
     cut      data files of which only the rows of objects in `whole` stay
     whole    objects that stay in `cut`
@@ -41,11 +41,14 @@ class Assembly:
     partial  objects of which only a part is left, and where it lies
     begun    objects that no snapshot holds and whose end may be missing: they stay where they are
     lost     data files that cannot be read, with why
+    lost_files  those of them that a manifest describes
+    told     whether the newest snapshot says which files are its own; else every file in the folder counts the same
     records  how many the data files of the newest snapshot held, as its manifests say
     lost_records  how many of these the files in `lost` held
     here     how many are in `keep`, `whole` and `bring`
     """
 
+    copies: Copies
     keep: dict[AnyPath, DataFile | None] = field(default_factory=dict)
     cut: set[AnyPath] = field(default_factory=set)
     whole: set[str] = field(default_factory=set)
@@ -54,6 +57,8 @@ class Assembly:
     partial: dict[str, HeldObject] = field(default_factory=dict)
     begun: dict[str, HeldObject] = field(default_factory=dict)
     lost: list[tuple[AnyPath, str]] = field(default_factory=list)
+    lost_files: list[DataFile] = field(default_factory=list)
+    told: bool = False
     records: int = 0
     lost_records: int = 0
     here: int = 0
@@ -61,7 +66,7 @@ class Assembly:
 
 def assemble(lake: Inspection) -> Assembly:
     """Look at every data file of bronze, and decide."""
-    found = Assembly()
+    found = Assembly(Copies(lake))
     files = bronze_files(lake)
     listed: dict[AnyPath, DataFile | None] = {}
     if not files.broken and not files.deletes:
@@ -77,12 +82,7 @@ def assemble(lake: Inspection) -> Assembly:
     )
     doubtful = _doubtful(lake, held, found.lost, listed)
     last = _last_of_files(others)
-    archive = dict(archived(lake.archive))
-
-    def in_archive(source_id: str) -> bool:
-        """Whether the archive has it as it was landed; a damaged copy gives nothing back."""
-        return any(is_named_rightly(landed) for landed in archive.get(source_id, ()))
-
+    in_archive = found.copies.in_archive
     for source_id, here in held.items():
         if here.whole and not (source_id in doubtful and in_archive(source_id)):
             found.whole.add(source_id)
@@ -102,6 +102,8 @@ def assemble(lake: Inspection) -> Assembly:
         else:
             found.partial[source_id] = together_loosely([*filter(None, (held.get(source_id), there))])[source_id]
     unreadable = {path for path, _ in found.lost}
+    found.lost_files = [file for path, file in listed.items() if file is not None and path in unreadable]
+    found.told = _is_told(lake, files)
     described = {path: file.record_count for path, file in listed.items() if file is not None}
     found.records = sum(described.values())
     found.lost_records = sum(rows for path, rows in described.items() if path in unreadable)
@@ -150,7 +152,7 @@ def _doubtful(
     """Objects whose last rows may have been in a file that is lost: a long object has files of its own, and a merge cuts
     the last object of a file.
     """
-    ranges = [_range(lake, listed.get(path)) for path, _ in lost]
+    ranges = [bounds_of(lake, listed.get(path)) for path, _ in lost]
     cut = _last_of_files(held)
     return {
         source_id
@@ -167,18 +169,6 @@ def _last_of_files(objects: Mapping[str, HeldObject]) -> set[str]:
         for path in one.files:
             last[path] = max(source_id, last.get(path, ""))
     return set(last.values())
-
-
-def _range(lake: Inspection, file: DataFile | None) -> tuple[str, str]:
-    """The first and the last object that a data file may hold, by its description."""
-    best = lake.best(BRONZE)
-    if file is None or best is None:
-        return "", "~"
-    field_id = best.metadata.schema().find_field("source_id").field_id
-    first, last = (file.lower_bounds or {}).get(field_id), (file.upper_bounds or {}).get(field_id)
-    if first is None or last is None:
-        return "", "~"
-    return str(from_bytes(StringType(), first)), str(from_bytes(StringType(), last))
 
 
 def _may_lack_its_end(one: HeldObject, all_of_them: Mapping[str, HeldObject]) -> bool:

@@ -27,11 +27,12 @@ from carlake.refresh.forgotten import tombstones
 from carlake.refresh.plan import Bookmark
 from carlake.refresh.refresh import publish
 from carlake.storage.store_paths import AnyPath, StorePath, parquet
-from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
-from carlake.upkeep.inspection.examined import file_trouble
+from carlake.tables.declare import BRONZE
+from carlake.upkeep.checks.landing import withdrawn
 from carlake.upkeep.inspection.lake import Inspection
-from carlake.upkeep.inspection.ledger import HeldObject, source_ids
+from carlake.upkeep.inspection.ledger import HeldObject
 from carlake.upkeep.recovery.assembly import Assembly, assemble
+from carlake.upkeep.recovery.markers import Known, known_objects, without_records
 from carlake.upkeep.recovery.tables import Lost, Toll, publish_afresh, write_rows
 from carlake.words import count
 
@@ -73,7 +74,10 @@ def put_together(context: Context, lake: Inspection, landing: str) -> Toll:
     if any(column.name not in {one.name for one in iceberg.schema().fields} for column in table.columns):
         context.evolve(BRONZE)
         iceberg = context.load(BRONZE)
-    rows = _rows(context, found, _without_records(context, lake, found))
+    absent = _absent(lake, found)
+    markers = without_records(lake, absent, found.lost_files, told=found.told)
+    toll.lost += _gone(found, {source_id: absent[source_id] for source_id in absent if source_id not in markers})
+    rows = _rows(context, found, markers)
     files = [file or _described(context, path) for path, file in found.keep.items()]
     if rows is not None:
         files += write_rows(context, table, rows)
@@ -81,19 +85,23 @@ def put_together(context: Context, lake: Inspection, landing: str) -> Toll:
     return toll
 
 
-def _without_records(context: Context, lake: Inspection, found: Assembly) -> set[str]:
-    """Objects whose records retention had removed, and whose marker row is lost: silver and quarantine still have rows of
-    them, which nothing could make again.
-    """
-    if not lake.settings.bronze_retention_days:
-        return set()
-    known: set[str] = set()
-    for name in (SILVER, QUARANTINE):
-        table = lake.tables[name]
-        snapshot = table.snapshot(lake.best(name))
-        paths = [table.place.path(f.file_path) for f in table.snapshot_files(snapshot).data] if snapshot else []
-        known |= source_ids(path for path in paths if not file_trouble(path, None, deep=True))
-    return known - found.whole - found.bring.keys() - found.again - found.partial.keys() - found.begun.keys()
+def _absent(lake: Inspection, found: Assembly) -> dict[str, Known]:
+    """The objects that silver and quarantine have rows of, and that neither bronze's files nor any copy gives back."""
+    there = found.whole | found.again | {*found.bring, *found.partial, *found.begun} | withdrawn(lake)
+    known = known_objects(lake)
+    return {
+        source_id: known[source_id] for source_id in sorted(known.keys() - there) if not found.copies.has(source_id)
+    }
+
+
+def _gone(found: Assembly, objects: Mapping[str, Known]) -> list[Lost]:
+    """Objects that are lost whole, in words. A damaged copy in the archive is named where what it holds is landed."""
+    where = "no file that can be read, nor the archive or landing, has it"
+    return [
+        Lost(f"object {source_id}", f"{where}; silver and quarantine had {count(known.rows, 'record')} of it")
+        for source_id, known in objects.items()
+        if source_id not in found.copies.archive
+    ]
 
 
 def _rows(context: Context, found: Assembly, markers: Collection[str]) -> Relation | None:
