@@ -88,3 +88,18 @@ def test_what_no_other_place_has_is_counted(merged: Path) -> None:
         assert len(rows_of(house, BRONZE)) == OBJECTS * RECORDS - FILE_ROWS
     assert any(str(last) in each.what for each in done.damaged)
     assert any(str(FILE_ROWS) in each.what for each in done.lost), done.lost
+
+
+def test_the_files_from_before_a_merge_are_asked_for_the_rest(merged: Path) -> None:
+    """Without the archive: what is left of the object looks whole, and another data file has all of it."""
+    before = contents(merged)
+    shutil.rmtree(merged / "archive")
+    max(data_files(merged, BRONZE), key=_last_row).unlink()
+    done = recovered(merged)
+    assert not done.lost
+    assert contents(merged) == before
+
+
+def _last_row(path: Path) -> tuple[str, int]:
+    rows = pq.read_table(path, columns=["source_id", "source_row"]).to_pylist()
+    return max((row["source_id"], row["source_row"]) for row in rows)

@@ -40,6 +40,7 @@ class Assembly:
     again    objects that the archive has, which are landed again
     partial  objects of which only a part is left, and where it lies
     begun    objects that no snapshot holds and whose end may be missing: they stay where they are
+    wrong    data files, and the objects in them whose records are not as they were landed
     lost     data files that cannot be read, with why
     lost_files  those of them that a manifest describes
     told     whether the newest snapshot says which files are its own; else every file in the folder counts the same
@@ -56,6 +57,7 @@ class Assembly:
     again: set[str] = field(default_factory=set)
     partial: dict[str, HeldObject] = field(default_factory=dict)
     begun: dict[str, HeldObject] = field(default_factory=dict)
+    wrong: set[tuple[AnyPath, str]] = field(default_factory=set)
     lost: list[tuple[AnyPath, str]] = field(default_factory=list)
     lost_files: list[DataFile] = field(default_factory=list)
     told: bool = False
@@ -82,25 +84,24 @@ def assemble(lake: Inspection) -> Assembly:
     )
     doubtful = _doubtful(lake, held, found.lost, listed)
     last = _last_of_files(others)
-    in_archive = found.copies.in_archive
     for source_id, here in held.items():
-        if here.whole and not (source_id in doubtful and in_archive(source_id)):
+        if here.whole and not (source_id in doubtful and _is_elsewhere(found, here, others.get(source_id))):
             found.whole.add(source_id)
     # What was taken back lies in files of older snapshots yet; it stays away, unless it landed anew.
     for source_id in {*held, *others} - found.whole - (withdrawn(lake) - {*held}):
-        there = others.get(source_id)
-        whole = there is not None and there.whole
+        own, there = held.get(source_id), others.get(source_id)
+        whole = there is not None and there.whole and (own is None or own.wrong or own.rows <= there.rows)
         alone = there is not None and _may_lack_its_end(there, others)
         if there is not None and whole and not alone and source_id not in last:
             found.bring[source_id] = there.files
-        elif in_archive(source_id):
+        elif found.copies.in_archive(source_id):
             found.again.add(source_id)
-        elif there is not None and whole and (not alone or _has_its_end(there)):
+        elif there is not None and whole and (not alone or source_id in doubtful or _has_its_end(there)):
             found.bring[source_id] = there.files
         elif there is not None and whole and source_id not in held and _is_told(lake, files):
             found.begun[source_id] = there
         else:
-            found.partial[source_id] = together_loosely([*filter(None, (held.get(source_id), there))])[source_id]
+            found.partial[source_id] = together_loosely([*filter(None, (own, there))])[source_id]
     unreadable = {path for path, _ in found.lost}
     found.lost_files = [file for path, file in listed.items() if file is not None and path in unreadable]
     found.told = _is_told(lake, files)
@@ -129,18 +130,32 @@ def _parts(files: Mapping[AnyPath, DataFile | None], found: Assembly, *, judge: 
             if judge:
                 found.lost.append((path, trouble))
             continue
-        yield from objects_in(path, hashes=True)
+        for part in objects_in(path, hashes=True):
+            if part.wrong:
+                found.wrong.add((path, part.source_id))
+            yield part
 
 
 def together_loosely(parts: Iterable[HeldObject]) -> dict[str, HeldObject]:
-    """As `together`, where several files may hold the same rows: one of them is taken."""
-    found: dict[str, HeldObject] = {}
+    """As `together`, where several files may hold the same rows: one of them is taken.
+
+    What was edited since it was landed is left out where the others hold all of the object's rows.
+    """
+    right: dict[str, HeldObject] = {}
+    every: dict[str, HeldObject] = {}
     for part in parts:
-        held = found.setdefault(part.source_id, HeldObject(part.source_id, part.uri))
-        held.rows |= part.rows
-        held.files |= part.files
-        held.wrong |= part.wrong
-    return found
+        for found in (every,) if part.wrong else (right, every):
+            held = found.setdefault(part.source_id, HeldObject(part.source_id, part.uri))
+            held.rows |= part.rows
+            held.files |= part.files
+            held.wrong |= part.wrong
+    return every | {source_id: one for source_id, one in right.items() if one.rows == every[source_id].rows}
+
+
+def _is_elsewhere(found: Assembly, here: HeldObject, there: HeldObject | None) -> bool:
+    """Whether another place has an object as it was landed, or more of it; no other is asked in vain."""
+    more = there is not None and there.whole and here.rows < there.rows
+    return more or found.copies.in_archive(here.source_id)
 
 
 def _doubtful(

@@ -6,7 +6,7 @@ of its own, under a name that says so, and it is named as lost in part. The rows
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -113,7 +113,7 @@ def _rows(context: Context, found: Assembly, markers: Collection[str]) -> Relati
         whole = engine.table(pa.table({"kept": pa.array(sorted(found.whole), pa.string())}))
         parts.append(f"SELECT {names} FROM ({_read(context, found.cut)}) AS s SEMI JOIN {whole} ON source_id = kept")
     if found.bring:
-        parts.append(f"SELECT {names} FROM {_brought(context, found.bring)}")
+        parts.append(f"SELECT {names} FROM {_brought(context, found)}")
     if markers:
         now = context.clock()
         empty = dict.fromkeys(table.column_names)
@@ -126,16 +126,20 @@ def _rows(context: Context, found: Assembly, markers: Collection[str]) -> Relati
     return engine.keep(" UNION ALL ".join(parts)) if parts else None
 
 
-def _brought(context: Context, objects: Mapping[str, Collection[AnyPath]]) -> Relation:
+def _brought(context: Context, found: Assembly) -> Relation:
     """The rows of objects in other files, each once, as they were landed; those of forgotten cars stay forgotten."""
     engine = context.engine
-    paths = {path for files in objects.values() for path in files}
-    wanted = engine.table(pa.table({"wanted": pa.array(sorted(objects), pa.string())}))
-    # A record's own hash tells the right one of several: a file of an older snapshot may have been edited since.
+    paths = {path for files in found.bring.values() for path in files}
+    wanted = engine.table(pa.table({"wanted": pa.array(sorted(found.bring), pa.string())}))
+    # A file of an older snapshot may have been edited since; it may be read for another object's sake.
+    edited = sorted((str(path), source_id) for path, source_id in found.wrong if path in paths)
+    wrong = engine.table(pa.table(dict(zip(("file", "object"), _columns(edited, 2), strict=True))))
     rows = engine.keep(
-        f"SELECT * FROM ({_read(context, paths)}) AS s SEMI JOIN {wanted} ON source_id = wanted "
+        f"SELECT * EXCLUDE (_file, _pos) FROM ({_read(context, paths, located=True)}) AS s "
+        f"SEMI JOIN {wanted} ON source_id = wanted "
         "QUALIFY row_number() OVER (PARTITION BY source_id, source_row "
-        f"ORDER BY (record_hash IS NOT DISTINCT FROM {quoted(FORGOTTEN_HASH)}) DESC, ingested_at) = 1"
+        f"ORDER BY (record_hash IS NOT DISTINCT FROM {quoted(FORGOTTEN_HASH)}) DESC, "
+        f"(_file, source_id) IN (SELECT (file, object) FROM {wrong}), ingested_at) = 1"
     )
     graves = tombstones(context)
     if not graves.marks:
@@ -155,15 +159,20 @@ def _brought(context: Context, objects: Mapping[str, Collection[AnyPath]]) -> Re
     return kept
 
 
-def _read(context: Context, paths: Iterable[AnyPath]) -> str:
-    """SQL that reads data files of bronze as its declared columns."""
+def _columns(rows: Sequence[tuple[str, ...]], width: int) -> list[pa.Array]:
+    """Rows of texts as Arrow columns."""
+    return [pa.array([row[place] for row in rows], pa.string()) for place in range(width)]
+
+
+def _read(context: Context, paths: Iterable[AnyPath], *, located: bool = False) -> str:
+    """SQL that reads data files of bronze as its declared columns; `located` adds `_file` and `_pos`."""
     table, engine = context.tables[BRONZE], context.engine
     assert isinstance(engine, DuckDBEngine)
     named = sorted(paths, key=str)
     for path in named:
         if isinstance(path, StorePath):
             engine.reach_file(str(path), path.size, path.places)
-    return read_files(table, [str(path) for path in named], context.load(BRONZE).schema())
+    return read_files(table, [str(path) for path in named], context.load(BRONZE).schema(), located)
 
 
 def _salvage(context: Context, lake: Inspection, source_id: str, one: HeldObject, landing: str) -> tuple[int, Lost]:
@@ -213,7 +222,7 @@ def take_in(context: Context, lake: Inspection) -> tuple[int, Toll]:
     base = lake.head(BRONZE)
     mark = Bookmark(None, table.definition, None, table.parts)
     properties = context.properties(table, "land", mark, why="recover", files=len(found.bring))
-    added = context.engine.keep(f"SELECT * FROM {_brought(context, found.bring)}")
+    added = context.engine.keep(f"SELECT * FROM {_brought(context, found)}")
     staged = context.engine.stage(table, base, None, added, properties)
     publish(context, staged)
     return len(found.bring), Toll(lost=_begun(found))
