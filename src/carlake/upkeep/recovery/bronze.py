@@ -20,7 +20,6 @@ from carlake.engines.duckdb.engine import DuckDBEngine
 from carlake.engines.duckdb.files import quoted, read_files
 from carlake.engines.protocol import Relation
 from carlake.engines.schemas import arrow_schema
-from carlake.landing.archived import put_into
 from carlake.landing.forgotten import FORGOTTEN_HASH, cars_in
 from carlake.refresh.context import Context
 from carlake.refresh.forgotten import tombstones
@@ -30,14 +29,12 @@ from carlake.storage.store_paths import AnyPath, StorePath, parquet
 from carlake.tables.declare import BRONZE
 from carlake.upkeep.checks.landing import withdrawn
 from carlake.upkeep.inspection.lake import Inspection
-from carlake.upkeep.inspection.ledger import HeldObject
 from carlake.upkeep.recovery.assembly import Assembly, assemble
 from carlake.upkeep.recovery.markers import Known, known_objects, without_records
+from carlake.upkeep.recovery.salvage import salvage
 from carlake.upkeep.recovery.tables import Lost, Toll, publish_afresh, write_rows
 from carlake.words import count
 
-SALVAGED = "salvaged-"
-"""How the names of objects begin that hold what was left of another."""
 _ROWS = 20_000
 
 
@@ -56,20 +53,17 @@ def _begun(found: Assembly) -> list[Lost]:
 def put_together(context: Context, lake: Inspection, landing: str) -> Toll:
     """Commit bronze's next snapshot, if it must differ; gives what is damaged, and how much of it is yet to come.
 
-    landing  where the remains of objects are put, to be landed by the next run
+    landing  where the remains of objects are put, to be landed
     Raises CommitRefusedError when main moved meanwhile: look again, and put together again.
     """
     table = context.tables[BRONZE]
     found = assemble(lake)
     damaged = [Lost(f"data file {path}", why) for path, why in found.lost]
     toll = Toll(damaged, _begun(found), held=found.lost_records)
-    salvaged = 0
-    for source_id, one in found.partial.items():
-        records, lost = _salvage(context, lake, source_id, one, landing)
-        salvaged += records
-        toll.lost.append(lost)
+    for one in found.partial.values():
+        toll.add(salvage(context, lake, one, _read(context, one.files), landing))
     if found.lost:
-        toll.missing = max(found.records - found.here - salvaged, 0)
+        toll.missing = max(found.records - found.here - toll.salvaged, 0)
     iceberg = context.load(BRONZE)
     if any(column.name not in {one.name for one in iceberg.schema().fields} for column in table.columns):
         context.evolve(BRONZE)
@@ -173,27 +167,6 @@ def _read(context: Context, paths: Iterable[AnyPath], *, located: bool = False) 
         if isinstance(path, StorePath):
             engine.reach_file(str(path), path.size, path.places)
     return read_files(table, [str(path) for path in named], context.load(BRONZE).schema(), located)
-
-
-def _salvage(context: Context, lake: Inspection, source_id: str, one: HeldObject, landing: str) -> tuple[int, Lost]:
-    """Put what is left of an object into landing as an object of its own; the name is the same at every try.
-
-    Gives how many records that are.
-    """
-    rows = context.engine.rows(
-        f"SELECT DISTINCT ON (source_row) source_row, raw, raw_bytes FROM ({_read(context, one.files)}) "
-        f"WHERE source_id = {quoted(source_id)} AND (raw IS NOT NULL OR raw_bytes IS NOT NULL) ORDER BY source_row"
-    )
-    records = [raw.encode() if isinstance(raw, str) else raw_bytes for _, raw, raw_bytes in rows]
-    name = f"{SALVAGED}{source_id[:16]}.ndjson"
-    if records:
-        put_into(landing, name, b"".join(bytes(record) + b"\n" for record in records if isinstance(record, bytes)))
-    what = f"object {one.uri} ({source_id})"
-    if not records:
-        return 0, Lost(what, "no record of it can be read, and neither the archive nor another data file has it")
-    can = count(len(records), "record of it can be read", "records of it can be read")
-    why = f"only {can}, and neither the archive nor another data file has the rest"
-    return len(records), Lost(what, f"{why}; what is left was landed as {name}")
 
 
 def _described(context: Context, path: AnyPath) -> DataFile:

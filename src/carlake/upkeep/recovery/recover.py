@@ -212,6 +212,7 @@ def _do(house: Lakehouse, look: Look, step: RecoveryStep, toll: Toll) -> None:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
         return
     if step.action == "run":
+        _land_left(house, toll)
         house.run()
         return
     if step.action == "archive":
@@ -222,6 +223,8 @@ def _do(house: Lakehouse, look: Look, step: RecoveryStep, toll: Toll) -> None:
     for _ in range(_REFUSALS):
         try:
             toll.add(_commit(house, look(), step))
+            if step.action == "outside":
+                _land_left(house, toll)
             return
         except CommitRefusedError:
             house.reopen()
@@ -306,6 +309,13 @@ def _land_archive(house: Lakehouse, lake: Inspection) -> tuple[list[Lost], int]:
     if missing:
         house.run(missing)
     return lost, _records_of(house, whole) if whole else 0
+
+
+def _land_left(house: Lakehouse, toll: Toll) -> None:
+    """Land what is left of objects. By name: a run over landing would wait until such a file has settled."""
+    if toll.land:
+        house.run(toll.land)
+        toll.land.clear()
 
 
 def _records_of(house: Lakehouse, source_ids: list[str]) -> int:

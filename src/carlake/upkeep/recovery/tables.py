@@ -47,12 +47,16 @@ class Toll:
     lost     what could not be brought back
     held     records that bronze's damaged data files held
     missing  records of these that have not come back yet
+    land     objects that are to be landed, by where they lie
+    salvaged  records in those of them that hold what was left of others
     """
 
     damaged: list[Lost] = field(default_factory=list)
     lost: list[Lost] = field(default_factory=list)
     held: int = 0
     missing: int = 0
+    land: list[str] = field(default_factory=list)
+    salvaged: int = 0
 
     def add(self, other: Toll) -> None:
         """Take in what another step found."""
@@ -60,6 +64,8 @@ class Toll:
         self.lost += [one for one in other.lost if one not in self.lost]
         self.held += other.held
         self.missing += other.missing
+        self.land += [one for one in other.land if one not in self.land]
+        self.salvaged += other.salvaged
 
 
 def stage_afresh(
