@@ -106,5 +106,6 @@ def test_marker_rows_come_back(aged: Path, settings: Settings, damage: str) -> N
     file_of(aged, "old").unlink()
     if damage == "manifest gone too":
         manifests(aged, BRONZE)[-1].unlink()
-    recovered(aged, settings)
+    done = recovered(aged, settings)
+    assert not done.lost
     assert rows(aged) == before

@@ -44,9 +44,7 @@ class Assembly:
     lost     data files that cannot be read, with why
     lost_files  those of them that a manifest describes
     told     whether the newest snapshot says which files are its own; else every file in the folder counts the same
-    records  how many the data files of the newest snapshot held, as its manifests say
-    lost_records  how many of these the files in `lost` held
-    here     how many are in `keep`, `whole` and `bring`
+    here     how many rows of each object the files of the newest snapshot hold that can be read
     """
 
     copies: Copies
@@ -61,9 +59,7 @@ class Assembly:
     lost: list[tuple[AnyPath, str]] = field(default_factory=list)
     lost_files: list[DataFile] = field(default_factory=list)
     told: bool = False
-    records: int = 0
-    lost_records: int = 0
-    here: int = 0
+    here: dict[str, int] = field(default_factory=dict)
 
 
 def assemble(lake: Inspection) -> Assembly:
@@ -73,6 +69,8 @@ def assemble(lake: Inspection) -> Assembly:
     listed: dict[AnyPath, DataFile | None] = {}
     if not files.broken and not files.deletes:
         listed = {lake.place.path(file.file_path): file for file in files.data}
+    elif not files.broken:
+        found.lost += lake.tables[BRONZE].damaged(files.data, deep=True)
     held = together(_parts(listed, found, judge=True))
     # Without manifests, or with another engine's deletes in them, every file in the folder counts the same.
     others = together_loosely(
@@ -103,13 +101,9 @@ def assemble(lake: Inspection) -> Assembly:
         else:
             found.partial[source_id] = together_loosely([*filter(None, (own, there))])[source_id]
     unreadable = {path for path, _ in found.lost}
-    found.lost_files = [file for path, file in listed.items() if file is not None and path in unreadable]
+    found.lost_files = [file for file in files.data if lake.place.path(file.file_path) in unreadable]
     found.told = _is_told(lake, files)
-    described = {path: file.record_count for path, file in listed.items() if file is not None}
-    found.records = sum(described.values())
-    found.lost_records = sum(rows for path, rows in described.items() if path in unreadable)
-    found.here = sum(len(held[source_id].rows) for source_id in found.whole)
-    found.here += sum(len(others[source_id].rows) for source_id in found.bring)
+    found.here = {source_id: len(one.rows) for source_id, one in held.items()}
     for path in listed.keys() - unreadable:
         inside = {source_id for source_id, one in held.items() if path in one.files}
         if inside <= found.whole:

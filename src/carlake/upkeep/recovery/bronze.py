@@ -27,10 +27,10 @@ from carlake.refresh.plan import Bookmark
 from carlake.refresh.refresh import publish
 from carlake.storage.store_paths import AnyPath, StorePath, parquet
 from carlake.tables.declare import BRONZE
-from carlake.upkeep.checks.landing import withdrawn
+from carlake.upkeep.checks.landing import bronze_files, withdrawn
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.upkeep.recovery.assembly import Assembly, assemble
-from carlake.upkeep.recovery.markers import Known, known_objects, without_records
+from carlake.upkeep.recovery.markers import Known, bounds_of, known_objects, markers_in, without_records
 from carlake.upkeep.recovery.salvage import salvage
 from carlake.upkeep.recovery.tables import Lost, Toll, publish_afresh, write_rows
 from carlake.words import count
@@ -58,31 +58,57 @@ def put_together(context: Context, lake: Inspection, landing: str) -> Toll:
     """
     table = context.tables[BRONZE]
     found = assemble(lake)
-    damaged = [Lost(f"data file {path}", why) for path, why in found.lost]
-    toll = Toll(damaged, _begun(found), held=found.lost_records)
+    files = bronze_files(lake)
+    toll = Toll([Lost(f"data file {path}", why) for path, why in found.lost], _begun(found))
+    toll.damaged += [Lost(f"manifest {path}", why) for path, why in files.broken]
     for one in found.partial.values():
-        toll.add(salvage(context, lake, one, _read(context, one.files), landing))
-    if found.lost:
-        toll.missing = max(found.records - found.here - toll.salvaged, 0)
+        left = salvage(context, lake, one, _read(context, one.files), landing)
+        left.salvaged = max(left.salvaged - found.here.get(one.source_id, 0), 0)
+        toll.add(left)
+    known = known_objects(lake)
+    absent = _absent(lake, found, known)
+    markers = without_records(lake, absent, found.lost_files, told=found.told)
+    gone = {source_id: absent[source_id] for source_id in absent if source_id not in markers}
+    toll.lost += _gone(found, gone)
+    toll.gone = sum(one.rows for one in gone.values())
     iceberg = context.load(BRONZE)
     if any(column.name not in {one.name for one in iceberg.schema().fields} for column in table.columns):
         context.evolve(BRONZE)
         iceberg = context.load(BRONZE)
-    absent = _absent(lake, found)
-    markers = without_records(lake, absent, found.lost_files, told=found.told)
-    toll.lost += _gone(found, {source_id: absent[source_id] for source_id in absent if source_id not in markers})
     rows = _rows(context, found, markers)
-    files = [file or _described(context, path) for path, file in found.keep.items()]
+    _count(context, lake, found, known, rows, toll)
+    kept = [file or _described(context, path) for path, file in found.keep.items()]
     if rows is not None:
-        files += write_rows(context, table, rows)
-    publish_afresh(context, table, files, Bookmark(None, table.definition, None, table.parts), lake.head(BRONZE))
+        kept += write_rows(context, table, rows)
+    publish_afresh(context, table, kept, Bookmark(None, table.definition, None, table.parts), lake.head(BRONZE))
     return toll
 
 
-def _absent(lake: Inspection, found: Assembly) -> dict[str, Known]:
+def _count(
+    context: Context, lake: Inspection, found: Assembly, known: Mapping[str, Known], rows: Relation | None, toll: Toll
+) -> None:
+    """Count what bronze's damaged files held, and say which objects may bring it back. Marker rows are no records."""
+    toll.held = sum(file.record_count - markers_in(lake, file) for file in found.lost_files)
+    snapshot = lake.tables[BRONZE].snapshot(lake.best(BRONZE))
+    if bronze_files(lake).broken and snapshot is not None and snapshot.summary is not None:
+        empty = f"(SELECT * FROM {rows} WHERE record_hash IS NULL)"
+        total = int(snapshot.summary.additional_properties.get("total-records", 0))
+        toll.held = max(total - (context.engine.count(empty) if rows is not None else 0), 0)
+        toll.every = True
+    if not toll.held:
+        return
+    ranges = [("", "~")] if toll.every else [bounds_of(lake, file) for file in found.lost_files]
+    copies = {*found.copies.archive, *found.copies.landing} - found.whole - withdrawn(lake)
+    for source_id in {*found.bring, *found.again, *copies}:
+        # What bronze never held takes nothing off its loss.
+        inside = any(first <= source_id <= last for first, last in ranges)
+        if inside or source_id in found.here or source_id in known:
+            toll.back[source_id] = found.here.get(source_id, 0)
+
+
+def _absent(lake: Inspection, found: Assembly, known: Mapping[str, Known]) -> dict[str, Known]:
     """The objects that silver and quarantine have rows of, and that neither bronze's files nor any copy gives back."""
     there = found.whole | found.again | {*found.bring, *found.partial, *found.begun} | withdrawn(lake)
-    known = known_objects(lake)
     return {
         source_id: known[source_id] for source_id in sorted(known.keys() - there) if not found.copies.has(source_id)
     }

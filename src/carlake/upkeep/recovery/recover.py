@@ -79,7 +79,7 @@ def recover(look: Look, open_house: Open, say: Say = lambda step: None) -> Recov
     toll = Toll()
     aside: list[str] = []
     more: tuple[RecoveryStep, ...] = ()
-    verification = None
+    verification, missing = None, 0
     for _ in range(_ROUNDS):
         lake = look()
         planned = plan(lake)
@@ -101,13 +101,14 @@ def recover(look: Look, open_house: Open, say: Say = lambda step: None) -> Recov
                 done.append(step)
             say(planned.steps[-1])
             verification = house.verify()
+            missing = toll.missing(_records_of(house, sorted(toll.back))) if toll.held else 0
         more = mends_of(verification)
         if not more:
             break
     assert verification is not None
-    if toll.missing:
+    if missing:
         held = count(toll.held, "record")
-        what = f"{number(toll.missing)} of the {held} in the damaged data files of {BRONZE}"
+        what = f"{number(missing)} of the {held} {'of' if toll.every else 'in the damaged data files of'} {BRONZE}"
         toll.lost.append(Lost(what, "neither the archive nor another data file has them"))
     return Recovery(look().location, tuple(done), tuple(toll.damaged), tuple(toll.lost), tuple(aside), verification)
 
@@ -216,9 +217,7 @@ def _do(house: Lakehouse, look: Look, step: RecoveryStep, toll: Toll) -> None:
         house.run()
         return
     if step.action == "archive":
-        lost, came = _land_archive(house, look())
-        toll.add(Toll(lost=lost))
-        toll.missing = max(toll.missing - came, 0)
+        toll.add(Toll(lost=_land_archive(house, look())))
         return
     for _ in range(_REFUSALS):
         try:
@@ -285,14 +284,10 @@ def _expire(iceberg: object, lake: Inspection, name: str, forget: Callable[[list
         forget([snapshot.snapshot_id for snapshot, _ in table.broken_snapshots(file)])
 
 
-def _land_archive(house: Lakehouse, lake: Inspection) -> tuple[list[Lost], int]:
-    """Land the archived objects that bronze does not hold, from where they lie.
-
-    Gives those that are damaged, and how many records came of those that are not.
-    """
+def _land_archive(house: Lakehouse, lake: Inspection) -> list[Lost]:
+    """Land the archived objects that bronze does not hold, from where they lie; gives those that are damaged."""
     held = held_ids(lake) or set()
     missing: list[str] = []
-    whole: list[str] = []
     lost: list[Lost] = []
     for source_id, places in archived(lake.archive):
         if source_id in held:
@@ -303,12 +298,10 @@ def _land_archive(house: Lakehouse, lake: Inspection) -> tuple[list[Lost], int]:
             uri = renamed_rightly(places[0])
             why = f"its copy in the archive is damaged; what that holds was landed from {uri}"
             lost.append(Lost(f"object {places[0].uri.rpartition('/')[2]} ({source_id})", why))
-        else:
-            whole.append(source_id)
         missing.append(uri)
     if missing:
         house.run(missing)
-    return lost, _records_of(house, whole) if whole else 0
+    return lost
 
 
 def _land_left(house: Lakehouse, toll: Toll) -> None:
@@ -318,11 +311,14 @@ def _land_left(house: Lakehouse, toll: Toll) -> None:
         toll.land.clear()
 
 
-def _records_of(house: Lakehouse, source_ids: list[str]) -> int:
-    """How many records bronze holds of objects."""
+def _records_of(house: Lakehouse, source_ids: list[str]) -> dict[str, int]:
+    """How many records bronze holds of each of these objects."""
     context = house.context(trigger="recover")
     with context.engine.session():
         rows = context.engine.scan(BRONZE, head_of(context.find(BRONZE)))
         wanted = context.engine.table(pa.table({"wanted": pa.array(source_ids, pa.string())}))
-        held = context.engine.view(f"SELECT * FROM {rows} AS s SEMI JOIN {wanted} ON source_id = wanted")
-        return context.engine.count(held)
+        counted = context.engine.rows(
+            f"SELECT source_id, count(*) FROM {rows} AS s SEMI JOIN {wanted} ON source_id = wanted "
+            "WHERE record_hash IS NOT NULL GROUP BY source_id"
+        )
+        return {str(source_id): int(str(records)) for source_id, records in counted}

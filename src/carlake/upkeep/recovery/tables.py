@@ -7,7 +7,7 @@ what was made from it, and a crash between two tables leaves nothing that the ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -46,24 +46,35 @@ class Toll:
     damaged  files that cannot be read; what they held may have come back from elsewhere
     lost     what could not be brought back
     held     records that bronze's damaged data files held
-    missing  records of these that have not come back yet
+    every    which these are is not known: `held` are all records of bronze, as its last snapshot counts them
+    back     objects of which some of these may come back, each with how many records of it bronze did not lose
+    gone     records that silver and quarantine knew of objects that are lost whole: so many are missing at the least
     land     objects that are to be landed, by where they lie
-    salvaged  records in those of them that hold what was left of others
+    salvaged  records in those of them that hold what was left of others, beyond what bronze did not lose
     """
 
     damaged: list[Lost] = field(default_factory=list)
     lost: list[Lost] = field(default_factory=list)
     held: int = 0
-    missing: int = 0
+    every: bool = False
+    back: dict[str, int] = field(default_factory=dict)
+    gone: int = 0
     land: list[str] = field(default_factory=list)
     salvaged: int = 0
+
+    def missing(self, records: Mapping[str, int]) -> int:
+        """How many of the records that were held have not come back; `records` of each object in `back` are in bronze."""
+        came = sum(max(records.get(source_id, 0) - had, 0) for source_id, had in self.back.items())
+        return min(max(self.held - came - self.salvaged, self.gone), self.held)
 
     def add(self, other: Toll) -> None:
         """Take in what another step found."""
         self.damaged += [one for one in other.damaged if one not in self.damaged]
         self.lost += [one for one in other.lost if one not in self.lost]
         self.held += other.held
-        self.missing += other.missing
+        self.every |= other.every
+        self.back = other.back | self.back
+        self.gone += other.gone
         self.land += [one for one in other.land if one not in self.land]
         self.salvaged += other.salvaged
 
