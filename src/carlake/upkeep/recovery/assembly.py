@@ -2,7 +2,8 @@
 
 An object is either whole or not. It stays where the newest snapshot's files hold it whole; else its rows are taken from
 other data files in bronze's folder (of older snapshots, of commits that were lost with their metadata) where these hold
-it for certain whole; else the archive has it, and it is landed again by the next step; else a part of it is left.
+it for certain whole; else the archive has it, or landing yet, and it is landed again by a later step; else a part of it
+is left.
 
 Files that no snapshot names may be of a landing that was broken off, or that goes on. An object whose end may be yet to
 come is not taken in from them: bronze would know it, and it could not be landed again.
@@ -37,7 +38,7 @@ class Assembly:
     cut      data files of which only the rows of objects in `whole` stay
     whole    objects that stay in `cut`
     bring    objects whose rows come from other files: where they lie
-    again    objects that the archive has, which are landed again
+    again    objects that the archive or landing has, which are landed again
     partial  objects of which only a part is left, and where it lies
     begun    objects that no snapshot holds and whose end may be missing: they stay where they are
     wrong    data files, and the objects in them whose records are not as they were landed
@@ -92,7 +93,7 @@ def assemble(lake: Inspection) -> Assembly:
         alone = there is not None and _may_lack_its_end(there, others)
         if there is not None and whole and not alone and source_id not in last:
             found.bring[source_id] = there.files
-        elif found.copies.in_archive(source_id):
+        elif found.copies.has(source_id):
             found.again.add(source_id)
         elif there is not None and whole and (not alone or source_id in doubtful or _has_its_end(there)):
             found.bring[source_id] = there.files
@@ -149,7 +150,7 @@ def together_loosely(parts: Iterable[HeldObject]) -> dict[str, HeldObject]:
 def _is_elsewhere(found: Assembly, here: HeldObject, there: HeldObject | None) -> bool:
     """Whether another place has an object as it was landed, or more of it; no other is asked in vain."""
     more = there is not None and there.whole and here.rows < there.rows
-    return more or found.copies.in_archive(here.source_id)
+    return more or found.copies.has(here.source_id)
 
 
 def _doubtful(

@@ -66,6 +66,8 @@ def put_together(context: Context, lake: Inspection, landing: str) -> Toll:
         left.salvaged = max(left.salvaged - found.here.get(one.source_id, 0), 0)
         toll.add(left)
     known = known_objects(lake)
+    # By name, for landing may wait for a marker, or until they have settled.
+    toll.land += found.copies.only_in_landing(found.again | _not_found(lake, found, known))
     absent = _absent(lake, found, known)
     markers = without_records(lake, absent, found.lost_files, told=found.told)
     gone = {source_id: absent[source_id] for source_id in absent if source_id not in markers}
@@ -106,12 +108,16 @@ def _count(
             toll.back[source_id] = found.here.get(source_id, 0)
 
 
+def _not_found(lake: Inspection, found: Assembly, known: Mapping[str, Known]) -> set[str]:
+    """The objects that silver and quarantine have rows of, and that no file of bronze has."""
+    there = {*found.whole, *found.again, *found.bring, *found.partial, *found.begun}
+    return known.keys() - there - withdrawn(lake)
+
+
 def _absent(lake: Inspection, found: Assembly, known: Mapping[str, Known]) -> dict[str, Known]:
-    """The objects that silver and quarantine have rows of, and that neither bronze's files nor any copy gives back."""
-    there = found.whole | found.again | {*found.bring, *found.partial, *found.begun} | withdrawn(lake)
-    return {
-        source_id: known[source_id] for source_id in sorted(known.keys() - there) if not found.copies.has(source_id)
-    }
+    """Those of them that can be landed again from nowhere."""
+    absent = sorted(_not_found(lake, found, known))
+    return {source_id: known[source_id] for source_id in absent if not found.copies.has(source_id)}
 
 
 def _gone(found: Assembly, objects: Mapping[str, Known]) -> list[Lost]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 
 from carlake.errors import CarlakeError
@@ -54,3 +55,7 @@ class Copies:
     def has(self, source_id: str) -> bool:
         """Whether an object can be landed again."""
         return self.in_archive(source_id) or source_id in self.landing
+
+    def only_in_landing(self, source_ids: Iterable[str]) -> list[str]:
+        """Where those of some objects lie that landing has, and the archive has not."""
+        return [self.landing[each] for each in sorted(source_ids) if not self.in_archive(each) and each in self.landing]
