@@ -129,7 +129,10 @@ def outside(lake: Inspection) -> list[AnyPath]:
 
 
 def leftovers(lake: Inspection) -> list[Path]:
-    """What processes that died have left: scratch folders, halves of copies, a lake's unfinished file."""
+    """What processes that died have left: scratch folders, halves of copies, a lake's unfinished file.
+
+    Of the folders by which objects leave landing only those that are empty: in others lies what the next run lists.
+    """
     found = []
     own = lake.lake.scratch.parent
     for path in [*lake.lake.scratch.glob("*-*"), *own.glob("carlake.toml.*")]:
@@ -138,7 +141,7 @@ def leftovers(lake: Inspection) -> list[Path]:
             found.append(path)
     now = time.time()
     for path in lake.lake.landing.glob(f"**/{MOVING}*"):
-        if now - path.stat().st_mtime > _OLD_SECONDS:
+        if path.is_dir() and now - path.stat().st_mtime > _OLD_SECONDS and not any(path.iterdir()):
             found.append(path)
     found += [path for path in lake.lake.archive.glob("*/*/.*.part") if now - path.stat().st_mtime > _OLD_SECONDS]
     return sorted(found)

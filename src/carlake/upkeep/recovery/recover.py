@@ -6,11 +6,13 @@ next plan. The steps before the first commit (what the lake is, the catalog) are
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -20,6 +22,7 @@ from carlake import lake as lakes
 from carlake.catalogs.by_name import file_io_properties
 from carlake.errors import CommitRefusedError, LakeError
 from carlake.landing.archived import archived, is_named_rightly, renamed_rightly
+from carlake.landing.listing import MOVING
 from carlake.refresh.plan import head_of
 from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
 from carlake.upkeep.checks.landing import held_ids, leftovers
@@ -210,7 +213,7 @@ def _do(house: Lakehouse, look: Look, step: RecoveryStep, toll: Toll) -> None:
     """Execute one step; adds what it finds damaged or lost to the toll."""
     if step.action == "sweep":
         for path in leftovers(look()):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+            _remove(path)
         return
     if step.action == "run":
         _land_left(house, toll)
@@ -228,6 +231,16 @@ def _do(house: Lakehouse, look: Look, step: RecoveryStep, toll: Toll) -> None:
         except CommitRefusedError:
             house.reopen()
     raise LakeError(f"Table {step.target} was written by others {_REFUSALS} times in a row.", "Stop what writes.")
+
+
+def _remove(path: Path) -> None:
+    if path.name.startswith(MOVING):
+        with contextlib.suppress(OSError):  # not empty: an object was put there meanwhile
+            path.rmdir()
+    elif path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep) -> Toll:
