@@ -24,6 +24,7 @@ from carlake.refresh.plan import Bookmark, Refresh, changed_parts, head_of
 from carlake.refresh.refresh import rows_of_source
 from carlake.refresh.retained import gone_sources
 from carlake.refresh.retained import retained as retained_rows
+from carlake.refresh.withdrawn import withdrawn_ids
 from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
 from carlake.tables.table import Table
 from carlake.words import count
@@ -100,7 +101,7 @@ def verify(house: Lakehouse, *, deep: bool = False) -> Verification:
     counted = True  # every table has read up to the very snapshot that bronze is counted at
     with engine.session():
         ledger = _bronze(context, problems, counts)
-        problems += _archive(house.archive, ledger) if ledger is not None else []
+        problems += _archive(house.archive, ledger | _withdrawn(context)) if ledger is not None else []
         uncounted += [BRONZE] if ledger is None else []
         for table in context.tables.values():
             if table.source is None or table.source not in context.tables:
@@ -280,8 +281,14 @@ def _hashes(context: Context, rows: Relation) -> Iterator[Difference]:
         yield Difference(BRONZE, "changed record", what, tuple(wrong))
 
 
+def _withdrawn(context: Context) -> set[str]:
+    """The objects that were taken back out of bronze: their copies in the archive are to stay out of it."""
+    iceberg = context.find(BRONZE)
+    return withdrawn_ids(iceberg.metadata) if iceberg is not None else set()
+
+
 def _archive(archive: str, ledger: set[str]) -> Iterator[Difference]:
-    """Archived objects, `<day>/<source_id>/<name>`, whose content bronze does not hold."""
+    """Archived objects, `<day>/<source_id>/<name>`, whose content bronze does not hold, and did not give back."""
     for source_id, places in archived(archive):
         if source_id not in ledger:
             names = tuple(landed.uri for landed in places[:_NAMED])

@@ -22,6 +22,7 @@ from carlake.refresh.lease import Turn
 from carlake.refresh.plan import Bookmark, head_of
 from carlake.refresh.refresh import publish
 from carlake.refresh.report import Problem, Step
+from carlake.refresh.withdrawn import landing_again
 from carlake.tables.declare import BRONZE
 
 # An object of a store is known by its time and size once it had been there for so long when it was read.
@@ -138,7 +139,7 @@ def _write(
                 bronze, "land", mark, files=len(new) - len(read.unread), records=read.records
             )
             try:
-                staged = read.stage(base, properties)
+                staged = landing_again(read.stage(base, properties), context.engine.load(BRONZE), new)
                 publish(context, staged, keep_files=True)
                 break
             except OSError:

@@ -10,12 +10,13 @@ from carlake.errors import CarlakeError
 from carlake.landing.archived import archived, is_named_rightly
 from carlake.landing.listing import MOVING, list_landing
 from carlake.landing.objects import path_of
+from carlake.refresh.withdrawn import withdrawn_ids
 from carlake.storage.store_paths import AnyPath, modified_at, named_below, size_of
 from carlake.tables.declare import BRONZE
 from carlake.upkeep.checks.finding import Check, Found
 from carlake.upkeep.inspection.examined import SnapshotFiles
 from carlake.upkeep.inspection.lake import Inspection
-from carlake.upkeep.inspection.ledger import source_ids, withdrawn_ids
+from carlake.upkeep.inspection.ledger import source_ids
 from carlake.words import count
 
 # An object that nothing took in for so long waits for nobody.
@@ -54,7 +55,7 @@ def held_ids(lake: Inspection) -> set[str] | None:
 def withdrawn(lake: Inspection) -> set[str]:
     """The objects that were taken back out of bronze."""
     file = lake.best(BRONZE)
-    return withdrawn_ids(file.metadata.snapshots) if file else set()
+    return withdrawn_ids(file.metadata) if file else set()
 
 
 def _unreadable(lake: Inspection) -> Iterator[Found]:

@@ -8,13 +8,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
-from pyiceberg.table.snapshots import Snapshot
 
 from carlake.landing.forgotten import FORGOTTEN_HASH
 from carlake.storage.store_paths import AnyPath, parquet
-
-WITHDRAWN = "carlake.withdrawn"
-"""Summary key of a snapshot that takes objects back: their ids."""
 
 _COLUMNS = ("source_id", "source_uri", "source_row", "record_hash")
 _TEXTS = ("raw", "raw_bytes")
@@ -39,18 +35,6 @@ class HeldObject:
     def whole(self) -> bool:
         """Whether the rows are those from the first to the last, each once, as they were landed."""
         return not self.wrong and bool(self.rows) and min(self.rows) == 0 and max(self.rows) == len(self.rows) - 1
-
-
-def withdrawn_ids(snapshots: Iterable[Snapshot]) -> set[str]:
-    """The objects that were taken back out of bronze, as its snapshots tell; they may have landed anew since.
-
-    The files with their rows go with the last snapshot before, and what tells of them later than that.
-    """
-    found: set[str] = set()
-    for snapshot in snapshots:
-        told = snapshot.summary.additional_properties.get(WITHDRAWN, "") if snapshot.summary else ""
-        found.update(each for each in told.split(",") if each)
-    return found
 
 
 def source_ids(paths: Iterable[AnyPath]) -> set[str]:

@@ -33,6 +33,7 @@ from carlake.refresh.lease import Turn
 from carlake.refresh.plan import Bookmark, head_of
 from carlake.refresh.refresh import publish
 from carlake.refresh.report import Step
+from carlake.refresh.withdrawn import withdrawn_ids
 from carlake.tables.declare import BRONZE
 from carlake.words import count
 
@@ -62,6 +63,7 @@ class ArchivePlan:
     missing  archived objects that bronze does not hold, where they lie: they are landed
     kept     how many objects keep the rows that bronze has, for the archive does not have them
     closed   how many keep them since some of their records must not come back
+    withdrawn  how many were taken back out of bronze: they stay away
     seen     the snapshot of bronze that says so
     """
 
@@ -69,6 +71,7 @@ class ArchivePlan:
     missing: tuple[LandedObject, ...] = ()
     kept: int = 0
     closed: int = 0
+    withdrawn: int = 0
     seen: int | None = None
 
     @property
@@ -84,6 +87,10 @@ class ArchivePlan:
                 f"{count(self.closed, 'object has', 'objects have')} records that were forgotten or removed by retention: "
                 "bronze kept its rows."
             )
+        if self.withdrawn:
+            found.append(
+                f"{count(self.withdrawn, 'object was', 'objects were')} taken back out of bronze: not landed again."
+            )
         return tuple(found)
 
 
@@ -98,18 +105,22 @@ class Remade:
 def plan_from_archive(context: Context, archive: str) -> ArchivePlan:
     """Compare the archive with bronze, by source ids. Changes nothing."""
     with context.engine.session(), _readable():
-        seen = head_of(context.find(BRONZE))
+        iceberg = context.find(BRONZE)
+        seen = head_of(iceberg)
         held, closed = _ledger(context, seen)
-    again, missing, met = [], [], set()
+    withdrawn = withdrawn_ids(iceberg.metadata) if iceberg is not None else set()
+    again, missing, met, away = [], [], set(), 0
     for source_id, files in archived(archive):
         if source_id in met:
             continue
         met.add(source_id)
         if source_id in held:
             again.append((held[source_id], files[0]))
+        elif source_id in withdrawn - closed:
+            away += 1
         elif source_id not in closed:
             missing.append(files[0])
-    return ArchivePlan(tuple(again), tuple(missing), len(held.keys() - met), len(closed), seen)
+    return ArchivePlan(tuple(again), tuple(missing), len(held.keys() - met), len(closed), away, seen)
 
 
 def remake_bronze(
