@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import stat
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -15,6 +16,7 @@ from carlake.landing.objects import hash_object, local_object, path_of
 from carlake.landing.rewriting import original_id
 from carlake.storage.durable import write_atomically
 
+_FOLDER = re.compile(r"\d{4}-\d{2}-\d{2}/[0-9a-f]{64}")
 _PLACE = re.compile(r"(\d{4}-\d{2}-\d{2})/([0-9a-f]{64})/([^/]+)")
 
 
@@ -31,7 +33,8 @@ def archived(root: str) -> Iterator[tuple[str, list[LandedObject]]]:
         return
     for day in sorted(path for path in archive.iterdir() if path.is_dir()):
         for folder in sorted(path for path in day.iterdir() if path.is_dir()):
-            if found := _in_folder(folder):
+            # What else a person has put there is no object.
+            if _FOLDER.fullmatch(f"{day.name}/{folder.name}") and (found := _in_folder(folder)):
                 yield folder.name, found
 
 
@@ -104,9 +107,10 @@ def put_into(prefix: str, name: str, content: bytes) -> None:
 
 
 def _in_folder(folder: Path) -> list[LandedObject]:
-    """The objects in a local folder of one source id, without copies that were broken off."""
+    """The objects in a local folder of one source id, without copies that were broken off, and without folders."""
     paths = [path for path in sorted(folder.iterdir()) if not path.name.endswith(".part")]
-    return [local_object(str(path), path.lstat()) for path in paths]
+    found = [(path, path.lstat()) for path in paths]
+    return [local_object(str(path), status) for path, status in found if not stat.S_ISDIR(status.st_mode)]
 
 
 def _stored(root: str) -> Iterator[tuple[str, list[LandedObject]]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,12 @@ from pyiceberg.manifest import DataFile
 
 from carlake import lake as lakes
 from carlake.catalogs.by_name import file_io_properties
-from carlake.errors import CommitRefusedError, LakeError
+from carlake.errors import CommitRefusedError, LakeError, ReadError
 from carlake.landing.archived import archived, is_named_rightly, renamed_rightly
+from carlake.landing.landed import LandedObject
 from carlake.landing.listing import MOVING
+from carlake.landing.removal import NotAsReadError
+from carlake.refresh.causes import cause
 from carlake.refresh.plan import head_of
 from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
 from carlake.upkeep.checks.landing import held_ids, leftovers
@@ -305,13 +308,11 @@ def _land_archive(house: Lakehouse, lake: Inspection) -> list[Lost]:
     for source_id, places in archived(lake.archive):
         if source_id in held:
             continue
-        uri = next((landed.uri for landed in places if is_named_rightly(landed)), None)
-        if uri is None:
-            # It is another object than it was: under its own name it is no contradiction any more.
-            uri = renamed_rightly(places[0])
-            why = f"its copy in the archive is damaged; what that holds was landed from {uri}"
+        uri, why = _place_in_archive(places)
+        if why:
             lost.append(Lost(f"object {places[0].uri.rpartition('/')[2]} ({source_id})", why))
-        missing.append(uri)
+        if uri:
+            missing.append(uri)
     if missing:
         house.run(missing)
     return lost
@@ -322,6 +323,35 @@ def _land_left(house: Lakehouse, toll: Toll) -> None:
     if toll.land:
         house.run(toll.land)
         toll.land.clear()
+
+
+def _place_in_archive(places: Sequence[LandedObject]) -> tuple[str, str]:
+    """Where an archived object is to be landed from, "" where none of its copies can be read; and what is wrong with it."""
+    unread: list[str] = []
+    for landed in places:
+        with _noting(unread):
+            if is_named_rightly(landed):
+                return landed.uri, ""
+    unread.clear()
+    for landed in places:
+        with _noting(unread):
+            # It is another object than it was: under its own name it is no contradiction any more.
+            uri = renamed_rightly(landed)
+            return uri, f"its copy in the archive is damaged; what that holds was landed from {uri}"
+    return "", f"its copy in the archive cannot be read, and nothing else has it: {'; '.join(unread)}"
+
+
+@contextlib.contextmanager
+def _noting(unread: list[str]) -> Iterator[None]:
+    """Go on where one object cannot be read: the others wait for theirs to be landed."""
+    try:
+        yield
+    except NotAsReadError:
+        unread.append("it has changed while it was read")
+    except ReadError as error:
+        unread.append(error.what)
+    except OSError as error:
+        unread.append(cause(error))
 
 
 def _records_of(house: Lakehouse, source_ids: list[str]) -> dict[str, int]:
