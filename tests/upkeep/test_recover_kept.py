@@ -5,15 +5,25 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from tests.upkeep.damages import contents, data_files, look, now, opened
 from tests.upkeep.test_recover import recovered
 
 from carlake.engines.manifests import live_files
+from carlake.errors import NotFoundError
 from carlake.lakehouse import Lakehouse
+from carlake.refresh.history import RUN
 from carlake.refresh.plan import head_of
 from carlake.settings import Settings
 from carlake.upkeep.maintenance.retention import Aged, drop_records
-from lakes import ALERTS, BRONZE, SILVER, STATE, rows_of
+from carlake.upkeep.recovery.tables import expire
+from lakes import ALERTS, BRONZE, QUARANTINE, SILVER, STATE, bookmark, held, iceberg, rows_of
+
+
+def _runs(house: Lakehouse) -> list[str]:
+    """The three runs in their order: by their clock, which stands still, nobody could tell."""
+    summaries = [snapshot.summary for snapshot in iceberg(house, BRONZE).metadata.snapshots]
+    return [str(summary.additional_properties[RUN]) for summary in summaries if summary is not None]
 
 
 def test_rows_whose_records_retention_removed_are_kept(lake: Path) -> None:
@@ -55,8 +65,7 @@ def test_ledger_rows_that_are_lost_come_back_from_silver(lake: Path) -> None:
 
 def test_a_rollback_is_not_undone(lake: Path) -> None:
     with opened(lake) as house:
-        runs = [run for run in house.runs().to_pylist() if run["trigger"] == "run"]
-        house.rollback(str(runs[0]["run_id"]))
+        house.rollback(_runs(house)[-1])
     before = contents(lake)
     data_files(lake, SILVER)[0].unlink()
     data_files(lake, ALERTS)[0].unlink()
@@ -86,3 +95,34 @@ def test_a_car_that_was_forgotten_stays_forgotten(lake: Path) -> None:
         assert rows_of(house, SILVER) == before
         held = house.query(f"SELECT count(*) AS n FROM {BRONZE} WHERE contains(coalesce(raw, ''), '{car}')")
         assert held["n"].to_pylist() == [0]
+
+
+def test_a_run_whose_bronze_a_recovery_has_expired_cannot_be_rolled_back(lake: Path) -> None:
+    """Its tables could be put back, and then nobody could tell what they were made from."""
+    with opened(lake) as house:
+        runs = _runs(house)
+        first = iceberg(house, BRONZE).metadata.snapshots[0]
+    table = look(lake).tables[BRONZE]
+    (file,) = table.snapshot_files(first).data
+    table.place.path(file.file_path).unlink()
+    recovered(lake)
+    with opened(lake) as house:
+        before = held(house)
+        for run in runs:
+            with pytest.raises(NotFoundError, match=f"what {BRONZE} was then, is not kept any more"):
+                house.rollback(run)
+        assert held(house) == before and not house.holds()
+        assert house.verify().ok
+
+
+def test_a_held_table_whose_bronze_is_gone_is_named_by_a_check(lake: Path) -> None:
+    """Bronze loses a file of the snapshot that a held table has read, and a recovery expires that."""
+    with opened(lake) as house:
+        house.rollback(_runs(house)[-1])
+        mark = bookmark(house, SILVER)
+        assert mark is not None and mark.source is not None
+        context = house.context(trigger="recover")
+        with context.engine.session():
+            expire(context, BRONZE, [mark.source])
+        problems = house.verify().problems
+    assert {(problem.table, problem.kind) for problem in problems} == {(SILVER, "bookmark"), (QUARANTINE, "bookmark")}

@@ -116,12 +116,12 @@ def verify(house: Lakehouse, *, deep: bool = False) -> Verification:
                 counts[table.name] = _rows(own)
                 problems += _doubles(context, table, own)
                 found, accepted = _table(context, table, own, source)
+                retained[table.name] = _retained(context, table, own, source)
             except Exception as error:  # noqa: BLE001  (a damaged file must not end the check of the others)
                 problems.append(_unreadable(context, (table.name, table.source), error))
                 uncounted.append(table.name)
                 continue
             problems += found
-            retained[table.name] = _retained(context, table, own)
             if table.name == SILVER and accepted is not None:
                 counts["accepted"] = accepted
             elif table.name == SILVER and own.current_snapshot() is not None:
@@ -176,10 +176,11 @@ def _damage(house: Lakehouse, context: Context) -> Iterator[Difference]:
             yield Difference(name, "damaged file", f"{location} {what}", (location,))
 
 
-def _retained(context: Context, table: Table, own: IcebergTable) -> int:
+def _retained(context: Context, table: Table, own: IcebergTable, source: IcebergTable) -> int:
     """Rows of a table whose records its source does not have any more."""
     mark, engine = Bookmark.of(own.current_snapshot()), context.engine
-    gone = gone_sources(engine, table, mark.source) if mark else None
+    there = mark is not None and source.metadata.snapshot_by_id(mark.source or 0) is not None
+    gone = gone_sources(engine, table, mark.source) if mark is not None and there else None
     rows = engine.scan(table.name, head_of(own))
     return engine.count(engine.view(retained_rows(rows, gone))) if gone is not None else 0
 

@@ -197,12 +197,23 @@ class Situation:
         return read is None or read.number < min(landed)
 
     def _target(self, run: str) -> Vector | None:
-        """The newest snapshots that fit together and hold nothing of the run's doing; None where none are kept."""
+        """The newest snapshots that fit together and hold nothing of the run's doing; None where none are kept, or where
+        bronze's snapshot that they were made from is gone: nobody could compare them with it, or make them again.
+        """
         candidates = {
             name: [kept for kept in self.standing[name] if kept.mark is not None and self._before(name, kept, run)]
             for name in self.names
         }
-        return newest_fitting(self.tables, self.known, candidates)
+        target = newest_fitting(self.tables, self.known, candidates)
+        return (
+            target if target is not None and all(self._is_founded(name, target[name]) for name in self.names) else None
+        )
+
+    def _is_founded(self, name: str, kept: Kept) -> bool:
+        bronze = self.known[BRONZE].iceberg
+        if self.tables[name].source != BRONZE or kept.source is None:
+            return True
+        return bronze is not None and bronze.metadata.snapshot_by_id(kept.source) is not None
 
     def _check(self) -> None:
         for name in self.names:
@@ -225,7 +236,7 @@ class Situation:
 
     def _not_kept(self) -> NotFoundError:
         """The refusal, with what there is left to return to."""
-        what = f"What the tables were before {self.run} is not kept any more."
+        what = f"What the tables were before {self.run}, or what {BRONZE} was then, is not kept any more."
         for run in runs_of(self.known, DONE)[::-1]:
             if self._target(run) is None:
                 continue
