@@ -1,9 +1,10 @@
-"""Recover: what lies in the archive and cannot be read, or is no object, stands in nobody's way."""
+"""Recover, and a rebuild: what lies in the archive and cannot be read, or is no object, stands in nobody's way."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.upkeep.damages import SETTINGS, contents, folder_gone, now, opened
 
 from carlake.lakehouse import Lakehouse
 from carlake.landing.archived import archived
-from lakes import BRONZE, rows_of
+from lakes import BRONZE, nested, rows_of
 
 
 def _link(path: Path) -> None:
@@ -65,3 +66,42 @@ def test_what_is_no_object_stays_where_it_is(lake: Path) -> None:
     assert contents(lake) == before and (notes / "readme.txt").read_text() == "hello" and inside.is_dir()
     with opened(lake) as house:
         assert house.verify(deep=True).ok
+
+
+def _two_copies(lake: Path, *, right: bool) -> Path:
+    """An object that bronze does not hold lies in the archive under two names, the first of them cut short."""
+    content = nested("ZZ", "twice", "2025-10-01T00:00:00Z").encode()
+    folder = lake / "archive" / "2025-10-30" / sha256(content).hexdigest()
+    folder.mkdir(parents=True)
+    (folder / "a.json").write_bytes(content[: len(content) // 2])
+    (folder / "b.json").write_bytes(content if right else b"{}")
+    return folder
+
+
+def test_a_rebuild_lands_the_copy_that_is_right(lake: Path) -> None:
+    folder = _two_copies(lake, right=True)
+    # And one that bronze holds has a damaged copy beside the right one.
+    held = next(lake.glob("archive/*/*/*.ndjson"))
+    (held.parent / "0.ndjson").write_bytes(b"{}")
+    with opened(lake) as house:
+        assert [landed.uri for landed in house.plan_from_archive().missing] == [str(folder / "b.json")]
+        report = house.rebuild(everything=True, from_archive=True)
+        assert report.status == "succeeded" and not report.notes
+        rows = [row for row in rows_of(house, BRONZE) if row["source_id"] == folder.name]
+        assert len(rows) == 1 and house.verify().ok
+
+
+def test_a_rebuild_lands_no_damaged_copy_and_says_so(lake: Path) -> None:
+    folder = _two_copies(lake, right=False)
+    with opened(lake) as house:
+        before = rows_of(house, BRONZE)
+        report = house.rebuild(everything=True, from_archive=True)
+        assert report.status == "succeeded" and str(folder / "a.json") in " ".join(report.notes)
+        assert rows_of(house, BRONZE) == before
+
+
+def test_an_object_that_was_always_empty_has_lost_nothing(lake: Path) -> None:
+    with opened(lake) as house:
+        (house.lake.landing / "empty.ndjson").touch()
+        house.run()
+        assert house.plan_from_archive().notes == ()

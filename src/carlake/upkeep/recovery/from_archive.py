@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -63,7 +63,9 @@ class ArchivePlan:
     missing  archived objects that bronze does not hold, where they lie: they are landed
     kept     how many objects keep the rows that bronze has, for the archive does not have them
     closed   how many keep them since some of their records must not come back
+    empty    how many of these were empty from the first, and lack nothing
     withdrawn  how many were taken back out of bronze: they stay away
+    damaged  archived objects that bronze does not hold, and of which no copy is what was archived: they are left alone
     seen     the snapshot of bronze that says so
     """
 
@@ -71,7 +73,9 @@ class ArchivePlan:
     missing: tuple[LandedObject, ...] = ()
     kept: int = 0
     closed: int = 0
+    empty: int = 0
     withdrawn: int = 0
+    damaged: tuple[str, ...] = ()
     seen: int | None = None
 
     @property
@@ -82,14 +86,20 @@ class ArchivePlan:
             found.append(
                 f"{count(self.kept, 'object is', 'objects are')} not in the archive: bronze kept the rows that it had."
             )
-        if self.closed:
+        if closed := self.closed - self.empty:
             found.append(
-                f"{count(self.closed, 'object has', 'objects have')} records that were forgotten or removed by retention: "
+                f"{count(closed, 'object has', 'objects have')} records that were forgotten or removed by retention: "
                 "bronze kept its rows."
             )
         if self.withdrawn:
             found.append(
                 f"{count(self.withdrawn, 'object was', 'objects were')} taken back out of bronze: not landed again."
+            )
+        if self.damaged:
+            what = count(len(self.damaged), "archived object", "archived objects")
+            found.append(
+                f"{what} that bronze does not hold cannot be read as archived: {_some(self.damaged)}. "
+                "`carlake recover` lands what can be read of them."
             )
         return tuple(found)
 
@@ -107,20 +117,40 @@ def plan_from_archive(context: Context, archive: str) -> ArchivePlan:
     with context.engine.session(), _readable():
         iceberg = context.find(BRONZE)
         seen = head_of(iceberg)
-        held, closed = _ledger(context, seen)
+        held, closed, empty = _ledger(context, seen)
     withdrawn = withdrawn_ids(iceberg.metadata) if iceberg is not None else set()
-    again, missing, met, away = [], [], set(), 0
+    again, missing, damaged, met, away = [], [], [], set(), 0
     for source_id, files in archived(archive):
         if source_id in met:
             continue
         met.add(source_id)
         if source_id in held:
-            again.append((held[source_id], files[0]))
+            # Most have one copy, and that is looked at when it is read.
+            right = _right(files) if len(files) > 1 else None
+            again.append((held[source_id], right or files[0]))
         elif source_id in withdrawn - closed:
             away += 1
         elif source_id not in closed:
-            missing.append(files[0])
-    return ArchivePlan(tuple(again), tuple(missing), len(held.keys() - met), len(closed), away, seen)
+            right = _right(files)
+            if right is not None:
+                missing.append(right)
+            else:
+                damaged.append(files[0].uri)
+    kept = len(held.keys() - met)
+    return ArchivePlan(tuple(again), tuple(missing), kept, len(closed), empty, away, tuple(damaged), seen)
+
+
+def _right(files: Sequence[LandedObject]) -> LandedObject | None:
+    """The first copy that is what was archived; None where none is, or none can be read."""
+    for landed in files:
+        with suppress(CarlakeError, OSError):
+            if is_named_rightly(landed):
+                return landed
+    return None
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f", and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def remake_bronze(
@@ -180,12 +210,15 @@ def _readable() -> Iterator[None]:
         ) from error
 
 
-def _ledger(context: Context, seen: int | None) -> tuple[dict[str, Held], set[str]]:
-    """What bronze holds by source id: objects that can be read again, and those whose rows must stay as they are."""
+def _ledger(context: Context, seen: int | None) -> tuple[dict[str, Held], set[str], int]:
+    """What bronze holds by source id: objects that can be read again, and those whose rows must stay as they are; and
+    how many of these were empty from the first.
+    """
     engine = context.engine
     rows = engine.scan(BRONZE, seen)
     held: dict[str, Held] = {}
     closed: set[str] = set()
+    empty = 0
     for source_id, uri, size, modified, ingested, rows_held, emptied in engine.rows(
         "SELECT source_id, min(source_uri), min(source_size), min(source_modified_at), min(ingested_at), "
         "count(DISTINCT source_row), "
@@ -193,12 +226,13 @@ def _ledger(context: Context, seen: int | None) -> tuple[dict[str, Held], set[st
     ):
         if emptied:
             closed.add(str(source_id))
+            empty += size == 0
         else:
             assert isinstance(modified, datetime)
             assert isinstance(ingested, datetime)
             source = Source(str(uri), str(source_id), int(str(size)), modified)
             held[source.source_id] = Held(source, ingested, int(str(rows_held)))
-    return held, closed
+    return held, closed, empty
 
 
 def _write(
@@ -225,10 +259,9 @@ def _write(
         if len(relations) >= _RELATIONS:
             relations = [engine.keep(" UNION ALL ".join(f"SELECT * FROM {each}" for each in relations))]
     if damaged:
-        more = f", and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
         what = count(len(damaged), "file of the archive is", "files of the archive are")
         kept = "not, or not wholly, what was landed: bronze kept the rows that it had"
-        remade.notes.append(f"{what} {kept}: {', '.join(damaged[:_NAMED])}{more}.")
+        remade.notes.append(f"{what} {kept}: {_some(damaged)}.")
     if not relations:
         return
     again = engine.table(pa.table({"again": pa.array(ids, pa.string())}))
