@@ -377,6 +377,14 @@ def only_outside(root: Path) -> str:
     return "1 object that bronze does not"
 
 
+def tombstones_left(root: Path) -> str:
+    """A car was forgotten, and the table that says so has its data file alone."""
+    with opened(root) as house:
+        house.forget("A-CAR-OF-ANOTHER-LAKE", unknown=True)
+    all_metadata_gone("ops_forgotten")(root)
+    return "ops_forgotten: 1 tombstone lies in its data files alone"
+
+
 def moved_here(root: Path) -> str:
     """The lake was made at another place."""
     toml = root / "carlake.toml"
@@ -388,6 +396,7 @@ MORE = (
     Damage("an old snapshot's file gone", expired_file, "history-damaged", deep=True),
     Damage("delete files in gold", delete_files, "delete-files"),
     Damage("delete files in bronze", lambda root: delete_files(root, BRONZE), "delete-files"),
+    Damage("the tombstones' metadata all gone", tombstones_left, "tombstones-lost"),
     Damage("records in files outside of the tables", only_outside, "records-outside", deep=True),
 )
 DAMAGES += MORE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pyiceberg.manifest import DataFile
 from pyiceberg.table.snapshots import Snapshot
 
 from carlake.engines.manifests import ancestry
@@ -11,15 +12,19 @@ from carlake.engines.schemas import ICEBERG
 from carlake.refresh.circuits import circuits_of
 from carlake.refresh.hold import Hold
 from carlake.refresh.plan import Bookmark, changed_parts
+from carlake.tables.declare import BRONZE, OPS_FORGOTTEN
 from carlake.tables.table import Table
 from carlake.upkeep.checks.finding import Check, Found
 from carlake.upkeep.inspection.examined import ExaminedTable
+from carlake.upkeep.inspection.graves import are_lost, unknown
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.upkeep.inspection.lineage import MetadataFile
 from carlake.words import count
 
 _RECOVER = ("carlake recover --dry-run", "carlake recover")
 _NAMED = 5
+# More rows of bronze than this are not read for a quick look.
+_QUICK_ROWS = 2_000_000
 
 
 def _heads(lake: Inspection) -> Iterator[tuple[Table, ExaminedTable, MetadataFile, Snapshot]]:
@@ -139,6 +144,21 @@ def _held(lake: Inspection) -> Iterator[Found]:
     for table, examined, file, _ in _heads(lake):
         if hold := Hold.of(examined.iceberg(file)):
             yield table.name, f"is held since {hold.since:%Y-%m-%d %H:%M}Z, rolled back to before run {hold.run}"
+
+
+def _tombstones(lake: Inspection) -> Iterator[Found]:
+    if buried := unknown(lake):
+        what = count(buried, "tombstone lies", "tombstones lie")
+        yield OPS_FORGOTTEN, f"{what} in its data files alone, and no run asks for them"
+    small = sum(file.record_count for file in _newest(lake, BRONZE)) <= _QUICK_ROWS
+    if (lake.deep or small) and are_lost(lake):
+        yield OPS_FORGOTTEN, f"has no tombstone at all, and {BRONZE} has records of forgotten cars"
+
+
+def _newest(lake: Inspection, name: str) -> list[DataFile]:
+    examined = lake.tables.get(name)
+    snapshot = examined.snapshot(lake.best(name)) if examined is not None else None
+    return examined.snapshot_files(snapshot).data if examined is not None and snapshot is not None else []
 
 
 def _circuits(lake: Inspection) -> Iterator[Found]:
@@ -288,6 +308,19 @@ CHECKS = (
         "When the cause is mended, let them go on.",
         _held,
         ("carlake resume",),
+    ),
+    Check(
+        "tombstones-lost",
+        "tables",
+        "error",
+        "Records of a forgotten car are taken in again.",
+        "The table of the forgotten cars has lost rows, with its metadata or its files: a run knows of no such car.",
+        "The tombstones in all of its data files are compared with those of its newest snapshot, and bronze is looked "
+        "through for records of forgotten cars.",
+        "Tombstones that any data file still holds are put back. Where there are none, nobody but you can tell which "
+        "cars they were: `carlake forget` each again, before more lands.",
+        _tombstones,
+        _RECOVER,
     ),
     Check(
         "circuit-open",

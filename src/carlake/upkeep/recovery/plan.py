@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from carlake.landing.archived import archived
-from carlake.tables.declare import BRONZE
+from carlake.tables.declare import BRONZE, OPS_FORGOTTEN
 from carlake.upkeep.checks.finding import Finding
 from carlake.upkeep.checks.landing import held_ids, leftovers, only_outside, outside
 from carlake.upkeep.checks.tables import schema_differences
 from carlake.upkeep.inspection.examined import ExaminedTable
+from carlake.upkeep.inspection.graves import unknown
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.words import count
 
@@ -116,6 +117,10 @@ def plan(lake: Inspection) -> RecoveryPlan:
     damaged: set[str] = set()
     for name in _sources_first(lake):
         steps += _table(lake, name, damaged)
+    if (buried := unknown(lake)) and not any((step.action, step.target) == ("rows", OPS_FORGOTTEN) for step in steps):
+        what = "keep every tombstone that its data files hold"
+        why = f"it does not know {count(buried, 'tombstone')} of a forgotten car"
+        steps.append(RecoveryStep("rows", OPS_FORGOTTEN, what, why))
     if left := leftovers(lake):
         steps.append(
             RecoveryStep(

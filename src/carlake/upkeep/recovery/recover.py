@@ -27,10 +27,12 @@ from carlake.landing.listing import MOVING
 from carlake.landing.removal import NotAsReadError
 from carlake.refresh.causes import cause
 from carlake.refresh.plan import head_of
-from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
+from carlake.tables.declare import BRONZE, OPS_FORGOTTEN, QUARANTINE, SILVER
 from carlake.upkeep.checks.landing import held_ids, leftovers
+from carlake.upkeep.inspection.graves import are_lost
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.upkeep.recovery.bronze import put_together, take_in
+from carlake.upkeep.recovery.buried import bury_again
 from carlake.upkeep.recovery.catalog import location_of, make_anew, point
 from carlake.upkeep.recovery.plan import RecoveryPlan, RecoveryStep, is_copy, plan
 from carlake.upkeep.recovery.relocate import relocate
@@ -112,6 +114,9 @@ def recover(look: Look, open_house: Open, say: Say = lambda step: None) -> Recov
         if not more:
             break
     assert verification is not None
+    if are_lost(look()):
+        why = f"{BRONZE} has records of such cars, and nothing tells which cars: forget them again before more lands"
+        toll.lost.append(Lost("the tombstones of all forgotten cars", why))
     if missing:
         held = count(toll.held, "record")
         what = f"{number(missing)} of the {held} {'of' if toll.every else 'in the damaged data files of'} {BRONZE}"
@@ -261,6 +266,9 @@ def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep) -> Toll:
             toll.lost = remake(context, context.tables[step.target], good, lake.head(step.target))
         elif step.action == "rows":
             good, toll.damaged = _good_files(lake, step.target)
+            if step.target == OPS_FORGOTTEN:
+                toll.lost = bury_again(context, lake)
+                return toll
             keep_readable(context, context.tables[step.target], good, lake.head(step.target))
             toll.lost = _rows_lost(lake, step.target, good, toll.damaged)
         elif step.action == "expire":
