@@ -222,6 +222,35 @@ def test_another_key_or_none_lands_nothing(house: Lakehouse, small_folder: Path)
         short.run()
 
 
+@pytest.mark.parametrize("change", ["key to none", "none to key", "key to another"])
+def test_no_rebuild_adopts_another_way_to_write_cars(small_folder: Path, settings: Settings, change: str) -> None:
+    (small_folder / "other.key").write_text("17" * 32)
+    none, other = Settings(threads=1), Settings(threads=1, pseudonym_key_file=small_folder / "other.key")
+    first, second = {
+        "key to none": (settings, none),
+        "none to key": (none, settings),
+        "key to another": (settings, other),
+    }[change]
+    with lakehouse(small_folder / "lake", first) as house:
+        put(house.lake.landing / "a.json", GOOD[0])
+        house.run()
+        before = held(house), rows_of(house, BRONZE)
+    with lakehouse(small_folder / "lake", second) as wrong:
+        put(wrong.lake.landing / "b.json", GOOD[2])
+        for _ in range(2):
+            failed = wrong.run()
+            assert failed.status == "failed"
+            assert not any("carlake rebuild" in each.error for each in failed.steps)
+            assert wrong.rebuild().status == "partial"
+            report = wrong.rebuild([SILVER])
+            assert report.status != "succeeded" and "pseudonym" in step(report, SILVER).error
+        assert (held(wrong), rows_of(wrong, BRONZE)) == before
+        assert not wrong.verify().ok
+    with lakehouse(small_folder / "lake", first) as house:
+        assert house.run().status == "succeeded" and house.verify().ok
+        assert len(held(house)[SILVER]) == 2
+
+
 def test_a_column_that_can_hold_no_pseudonym(house: Lakehouse, small_folder: Path) -> None:
     contract = small_folder / "mine.yaml"
     contract.write_text(

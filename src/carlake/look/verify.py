@@ -20,6 +20,7 @@ from carlake.landing.forgotten import FORGOTTEN_HASH
 from carlake.landing.listing import list_landing
 from carlake.look.deep import catalog_damage, damaged_files
 from carlake.refresh.compute import compute
+from carlake.refresh.forgotten import PSEUDONYMS
 from carlake.refresh.plan import Bookmark, Refresh, changed_parts, head_of
 from carlake.refresh.refresh import rows_of_source
 from carlake.refresh.retained import gone_sources
@@ -322,7 +323,11 @@ def _table(
     if table.broken:
         return [Difference(table.name, "definition", f"it cannot be judged: {table.broken}")], None
     if mark.definition != table.definition:
-        what = f"built with another definition ({', '.join(changed_parts(table, mark))}); `carlake rebuild` adopts this one"
+        changed = changed_parts(table, mark)
+        advice = (
+            f"open the lake with {BRONZE}'s own key" if PSEUDONYMS in changed else "`carlake rebuild` adopts this one"
+        )
+        what = f"built with another definition ({', '.join(changed)}); {advice}"
         return [Difference(table.name, "definition", what)], None
     if mark.source is not None and source.metadata.snapshot_by_id(mark.source) is None:
         what = f"its bookmark, snapshot {mark.source} of {table.source}, is not there any more"

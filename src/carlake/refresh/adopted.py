@@ -12,9 +12,11 @@ from pyiceberg.table import Table as IcebergTable
 
 from carlake.engines.schemas import check_schema
 from carlake.refresh.context import Context
+from carlake.refresh.forgotten import one_writing
 from carlake.refresh.plan import Bookmark, Refresh, changed_parts, head_of
 from carlake.refresh.refresh import in_turn, publish
 from carlake.refresh.report import Step
+from carlake.tables.declare import BRONZE
 from carlake.tables.table import Table
 
 
@@ -50,10 +52,13 @@ def adopt_declaration(context: Context, table: Table) -> Step | None:
 
 
 def _adopt(context: Context, table: Table) -> Step:
-    """One try: raises CommitRefusedError when main moved meanwhile."""
+    """One try: raises CommitRefusedError when main moved meanwhile, DefinitionChangedError where bronze has cars otherwise."""
     refresh = plan_declaration(context, table)
     if refresh is None:
         return Step(table.name, "skipped")
+    if table.name == BRONZE:
+        # Bronze's bookmark is what tells whether cars are in clear there: it must not say what the rows do not.
+        one_writing(context, refresh.base)
     mark = Bookmark.of(ready(context, table.name).current_snapshot())
     assert mark is not None
     own = replace(mark, definition=table.definition, parts=table.parts)

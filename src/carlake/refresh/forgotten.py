@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from carlake.refresh.context import Context
 
 KEY = "tombstone key"
+PSEUDONYMS = "pseudonyms"
+"""The part of a definition that says under which key cars are pseudonyms."""
 
 
 class ForgottenCars:
@@ -57,8 +59,8 @@ def one_writing(context: Context, base: int | None) -> None:
     mark = Bookmark.of(iceberg.metadata.snapshot_by_id(base))
     if mark is None:  # another program wrote it
         mark = next((mark for mark in map(Bookmark.of, ancestry(iceberg, base)) if mark is not None), None)
-    own = context.tables[BRONZE].parts.get("pseudonyms")
-    there = mark.parts.get("pseudonyms") if mark is not None else own
+    own = context.tables[BRONZE].parts.get(PSEUDONYMS)
+    there = mark.parts.get(PSEUDONYMS) if mark is not None else own
     if own == there:
         return
     if own is None:
@@ -71,7 +73,7 @@ def one_writing(context: Context, base: int | None) -> None:
         advice = "Make a new lake with pseudonym_key_file set, and land this one's archive in it: carlake run ARCHIVE --lake NEW"
     else:
         what, advice = "holds pseudonyms of another key", "Set pseudonym_key_file to the file of the lake's own key."
-    raise DefinitionChangedError(f"Table {BRONZE} {what}. Nothing was landed.", advice)
+    raise DefinitionChangedError(f"Table {BRONZE} {what}. Nothing was written.", advice)
 
 
 def tombstones(context: Context) -> Tombstones:

@@ -17,9 +17,11 @@ from carlake.refresh.causes import cause
 from carlake.refresh.commit import commit
 from carlake.refresh.compute import compute
 from carlake.refresh.context import Context
+from carlake.refresh.forgotten import PSEUDONYMS, one_writing
 from carlake.refresh.lease import Turn
-from carlake.refresh.plan import Bookmark, Refresh, plan
+from carlake.refresh.plan import Bookmark, Refresh, head_of, plan
 from carlake.refresh.report import DONE, Step
+from carlake.tables.declare import BRONZE
 from carlake.tables.table import Table
 
 
@@ -99,6 +101,9 @@ def _once(context: Context, table: Table, adopt: bool, anew: bool) -> Step:
         return Step(table.name, "skipped")
     if refresh.held:
         return Step(table.name, "held", held=refresh.held)
+    if PSEUDONYMS in refresh.changed:
+        # Nobody adopts another key than bronze's, and the advice to do so would lead astray.
+        one_writing(context, head_of(context.find(BRONZE)))
     if refresh.blocked:
         raise blocked(refresh)
     if refresh.base is None:
