@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from carlake.contracts.load import load
-from carlake.landing.forgotten import wrap
+from carlake.landing.forgotten import FORGOTTEN, wrap
 from carlake.landing.pseudonyms import Pseudonyms
 from carlake.upkeep.erasure.search import Needle, Searched, search
 from lakes import BRONZE, QUARANTINE, heads, iceberg, lakehouse, put, rows_of, step
@@ -99,6 +99,29 @@ def test_a_search_that_cannot_see_wrapped_records_proves_nothing(
     with lakehouse(small_folder / "lake") as house:
         done = house.forget(CAR, unknown=True)
         assert "wrapped" not in done.control and not done.proved and not done.ok
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "beside another"])
+@pytest.mark.parametrize("line", [FORGOTTEN, wrap(OTHERS[0].encode()).decode()], ids=["forgotten", "wrapped"])
+def test_a_line_of_somebody_else_that_reads_like_carlakes_is_a_record_like_any_other(
+    small_folder: Path, line: str, alone: bool
+) -> None:
+    with lakehouse(small_folder / "lake") as house:
+        put(house.lake.landing / "a.json", line, *([] if alone else [OTHERS[1]]))
+        report = house.run()
+        assert (report.quarantined, report.accepted, report.forgotten) == (1, 0 if alone else 1, 0)
+        (row,) = rows_of(house, QUARANTINE)
+        assert (row["raw"], row["reason"]) == (line, "unknown_shape")
+        # Written anew, since its name held a car, it is still no line of carlake's.
+        assert house.forget(CAR, unknown=True).ok
+        put(house.lake.landing / f"{CAR}.json", line, *OTHERS[2:], BROKEN_OTHER)
+        assert house.run().status == "succeeded"
+        bronze = sorted((row["source_id"], row["source_row"], row["raw"]) for row in rows_of(house, BRONZE))
+        assert [raw for *_, raw in bronze].count(line) == 2
+        with lakehouse(small_folder / "again") as again:
+            assert again.run([str(house.lake.archive)]).forgotten == 0
+            rows = sorted((row["source_id"], row["source_row"], row["raw"]) for row in rows_of(again, BRONZE))
+            assert rows == bronze
 
 
 def table(text: str) -> bytes:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 
 import pyarrow as pa
 
 from carlake.engines.bronze_files import BronzeFiles
 from carlake.engines.protocol import Identified, Source
 from carlake.errors import CarlakeError, ReadError
-from carlake.landing.forgotten import Screen
+from carlake.landing.archived import is_own
+from carlake.landing.forgotten import MARK, Screen
 from carlake.landing.landed import recorded
 from carlake.landing.objects import (
     LandedObject,
@@ -128,13 +130,19 @@ def read_objects(
         )
         try:
             if not lone.take(source, contents.get(landed.uri)):
-                files.add(source, map(screen, _records(landed, contents, max_record_bytes)))
+                own = cache(partial(is_own, landed.uri, partial(_content_hash, landed, contents)))
+                files.add(source, (screen(batch, own) for batch in _records(landed, contents, max_record_bytes)))
         except UnreadableError as error:
             screen.forgotten = forgotten
             unread.append(error)
         progress(landed.size)
     lone.flush()
     return unread
+
+
+def _content_hash(landed: LandedObject, contents: Mapping[str, bytes]) -> str:
+    content = contents.get(landed.uri)
+    return hash_object(landed) if content is None else hashlib.sha256(content).hexdigest()
 
 
 class _Lone:
@@ -147,9 +155,9 @@ class _Lone:
         self._size = 0
 
     def take(self, source: Source, content: bytes | None) -> bool:
-        """Take the object if it is known to be one record."""
+        """Take the object if it is known to be one record, and no line of carlake's own."""
         record = lone_record(content) if content else None
-        if record is None:
+        if record is None or record.startswith(MARK.encode()):
             return False
         if self._sources and (self._size + len(record) > BATCH_BYTES or len(self._records) >= BATCH_RECORDS):
             self.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -14,9 +14,11 @@ from carlake.landing.landed import LandedObject
 from carlake.landing.listing import is_store
 from carlake.landing.objects import hash_object, local_object, path_of
 from carlake.landing.rewriting import original_id
+from carlake.landing.salvaged import is_salvaged
 from carlake.storage.durable import write_atomically
 
 _FOLDER = re.compile(r"\d{4}-\d{2}-\d{2}/[0-9a-f]{64}")
+_SOURCE_ID = re.compile(r"[0-9a-f]{64}")
 _PLACE = re.compile(r"(\d{4}-\d{2}-\d{2})/([0-9a-f]{64})/([^/]+)")
 
 
@@ -69,6 +71,21 @@ def is_named_rightly(landed: LandedObject) -> bool:
         if path_of(landed.uri) is None:
             raise
         return False
+
+
+def is_own(uri: str, content_hash: Callable[[], str]) -> bool:
+    """Whether carlake itself has written an object, so that its lines may stand for other records (`forgotten.wrap`): one
+    that was written anew in an archive, or one that `recover` has put into landing. Raises UnreadableError.
+
+    content_hash  gives the hash of its content, where that has to be known
+    """
+    folder = uri.rpartition("/")[0]
+    if is_salvaged(uri):
+        return True
+    if _SOURCE_ID.fullmatch(folder.rpartition("/")[2]) is None:
+        return False
+    found = content_hash()
+    return original_id(uri, found) != found
 
 
 def renamed_rightly(landed: LandedObject) -> str:

@@ -12,7 +12,7 @@ import hmac
 import io
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -152,12 +152,16 @@ class Screen:
         self._value = f'"(?:{keys})"\\s*:\\s*"(?P<value>[^"\\\\]*)"'
         self.forgotten = 0
 
-    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The batch (schema `landing.records.RECORDS`) with an empty row for each record of a forgotten car."""
+    def __call__(self, batch: pa.RecordBatch, own: Callable[[], bool] = lambda: True) -> pa.RecordBatch:
+        """The batch (schema `landing.records.RECORDS`) with an empty row for each record of a forgotten car.
+
+        `own` tells whether carlake itself has written the object (`landing.archived.is_own`): what looks like a line of
+        carlake's in an object of somebody else is a record like any other. It is asked only where there is such a line.
+        """
         raw: Any = batch.column("raw")
         marked = pc.starts_with(raw, MARK)
         gone: set[int] = set()
-        if pc.any(marked).as_py():
+        if pc.any(marked).as_py() and own():
             batch, gone = self._unwrapped(batch, [row for row, own in enumerate(marked.to_pylist()) if own])
         if self._pseudonyms is not None:
             if self._tombstones.marks:
@@ -174,6 +178,24 @@ class Screen:
             for name in columns:
                 columns[name][row] = FORGOTTEN_HASH if name == "record_hash" else None
         return pa.RecordBatch.from_pydict(columns, schema=batch.schema)
+
+    def rewriting(self, own: Callable[[], bool]) -> Callable[[pa.RecordBatch], pa.RecordBatch]:
+        """As a call, for what goes into an object of carlake's own: there a record that reads like a line of carlake's
+        would be taken for one, so it is wrapped.
+        """
+
+        def rewrite(batch: pa.RecordBatch) -> pa.RecordBatch:
+            batch = self(batch, own)
+            texts = batch.column("raw").to_pylist()
+            alike = [row for row, text in enumerate(texts) if text and (text == FORGOTTEN or text.startswith(WRAPPED))]
+            if not alike:
+                return batch
+            for row in alike:
+                texts[row] = wrap(texts[row].encode()).decode()
+            at = batch.schema.get_field_index("raw")
+            return batch.set_column(at, batch.schema.field(at), pa.array(texts, pa.string()))
+
+        return rewrite
 
     def name(self, name: str) -> str:
         """What an object's uri is recorded as: without the names of forgotten cars, or as a pseudonym."""

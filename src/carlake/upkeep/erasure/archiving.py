@@ -6,14 +6,16 @@ import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
 from carlake.lake import Lake
 from carlake.landing.archive import Archived, archive_many
+from carlake.landing.archived import is_own
 from carlake.landing.forgotten import FORGOTTEN_HASH, Screen
-from carlake.landing.objects import LandedObject
+from carlake.landing.objects import LandedObject, UnreadableError, hash_object
 from carlake.landing.rewriting import archive_rewritten
 from carlake.refresh.forgotten import tombstones
 from carlake.refresh.plan import head_of
@@ -44,12 +46,31 @@ def archive(
         def new_name(each: LandedObject) -> str:
             return screen.name(each.uri if context.pseudonyms else name_of(each)).rpartition("/")[2]
 
+        def anew(objects: Sequence[tuple[LandedObject, str]]) -> list[Archived]:
+            own = [pair for pair in objects if _is_own(pair[0])]
+            others = [pair for pair in objects if pair not in own] if own else objects
+            return [
+                each
+                for some, owns in ((own, True), (others, False))
+                if some
+                for each in archive_rewritten(
+                    some, house.archive, day, screen.rewriting(partial(bool, owns)), most, new_name, asks
+                )
+            ]
+
         if context.pseudonyms is not None:
-            return archive_rewritten(landed, house.archive, day, screen, most, new_name, asks)
+            return anew(landed)
         ids = forgotten_objects(house, {source_id for _, source_id in landed})
         apart = [pair for pair in landed if pair[1] in ids or new_name(pair[0]) != name_of(pair[0])]
         done = archive_many([pair for pair in landed if pair not in apart], house.archive, day, mode=mode, asks=asks)
-        return done + archive_rewritten(apart, house.archive, day, screen, most, new_name, asks)
+        return done + anew(apart)
+
+
+def _is_own(landed: LandedObject) -> bool:
+    try:
+        return is_own(landed.uri, partial(hash_object, landed))
+    except UnreadableError:
+        return False  # it cannot be archived either, which says why
 
 
 def name_of(landed: LandedObject) -> str:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,10 @@ from carlake.engines.manifests import ancestry
 from carlake.engines.protocol import Staged
 from carlake.errors import CommitRefusedError
 from carlake.lake import Lake
+from carlake.landing.archived import is_own
+from carlake.landing.forgotten import Screen
 from carlake.landing.listing import list_landing
-from carlake.landing.objects import path_of
+from carlake.landing.objects import hash_object, local_object, path_of
 from carlake.landing.rewriting import rewrite_object
 from carlake.refresh.commit import commit
 from carlake.refresh.lease import Turn
@@ -117,7 +120,7 @@ def _is_in(path: str, iceberg: IcebergTable, needle: Needle) -> bool:
 def clean_objects(
     house: Lakehouse,
     erasing: Erasing,
-    rewrite: Callable[[pa.RecordBatch], pa.RecordBatch],
+    screen: Screen,
     paths: frozenset[str] = frozenset(),
 ) -> list[str]:
     """Write archived and landed objects that hold the car anew, without it. Gives their paths.
@@ -126,9 +129,6 @@ def clean_objects(
     """
     lake, needle = house.lake, erasing.needle
     done: list[str] = []
-
-    def cleaned(batch: pa.RecordBatch) -> pa.RecordBatch:
-        return erasing.cleaned(rewrite(batch))
 
     with archive_lock(lake, alone=True):
         archived = [path for path in _archived(lake, forgotten_objects(house)) if _holds(path, needle)]
@@ -141,10 +141,19 @@ def clean_objects(
                 path.unlink(missing_ok=True)  # half a copy, of a process that died
                 continue
             name = needle.replaced(path.name, erasing.instead) if needle.in_text(path.name) else path.name
-            rewrite_object(path, cleaned, erasing.context.engine.max_record_bytes, path.with_name(name))
+            rewrite_object(
+                path, _cleaned(erasing, screen, path), erasing.context.engine.max_record_bytes, path.with_name(name)
+            )
             done.append(str(path.with_name(name)))
         _remove_empty_folders(lake.landing, needle)
     return done
+
+
+def _cleaned(erasing: Erasing, screen: Screen, path: Path) -> Callable[[pa.RecordBatch], pa.RecordBatch]:
+    """What becomes of the records of an object in the archive or in landing."""
+    landed = local_object(str(path), path.stat())
+    rewrite = screen.rewriting(cache(partial(is_own, landed.uri, partial(hash_object, landed))))
+    return lambda batch: erasing.cleaned(rewrite(batch))
 
 
 def _remove_empty_folders(landing: Path, needle: Needle) -> None:

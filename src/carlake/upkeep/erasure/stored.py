@@ -7,8 +7,9 @@ The lock on the archive holds on one machine alone. Where other machines work on
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ import pyarrow as pa
 
 from carlake.errors import LakeError
 from carlake.landing import stores, versions
+from carlake.landing.archived import is_own
+from carlake.landing.forgotten import Screen
 from carlake.landing.landed import UnreadableError
 from carlake.landing.listing import is_store
 from carlake.landing.objects import hash_stream
@@ -61,7 +64,7 @@ def search_stored(house: Lakehouse, needle: Needle, searched: Searched) -> list[
     return found
 
 
-def clean_stored(house: Lakehouse, erasing: Erasing, rewrite: Callable[[pa.RecordBatch], pa.RecordBatch]) -> list[str]:
+def clean_stored(house: Lakehouse, erasing: Erasing, screen: Screen) -> list[str]:
     """Write objects that hold the car anew, without it, and delete every older version that holds it. Gives their uris.
 
     What a run takes out of landing it lands without the car; only what stays there is written anew in its place.
@@ -69,9 +72,6 @@ def clean_stored(house: Lakehouse, erasing: Erasing, rewrite: Callable[[pa.Recor
     """
     stays = house.settings.after_landing == "leave"
     done: list[str] = []
-
-    def cleaned(batch: pa.RecordBatch) -> pa.RecordBatch:
-        return erasing.cleaned(rewrite(batch))
 
     with archive_lock(house.lake, alone=True):
         for version, file in _read(_versions(prefixes(house))):
@@ -83,7 +83,7 @@ def clean_stored(house: Lakehouse, erasing: Erasing, rewrite: Callable[[pa.Recor
                 continue  # a table's file that is still in use: of these the car's rows are taken out by commits
             elif stays or not version.uri.startswith(house.landing.rstrip("/") + "/"):
                 assert file is not None
-                done.append(_written_anew(version, file, erasing, cleaned))
+                done.append(_written_anew(version, file, erasing, screen))
     return done
 
 
@@ -91,15 +91,17 @@ def _below(uri: str, prefix: str) -> bool:
     return bool(prefix) and uri.startswith(f"{prefix.rstrip('/')}/")
 
 
-def _written_anew(
-    version: Version, file: Path, erasing: Erasing, rewrite: Callable[[pa.RecordBatch], pa.RecordBatch]
-) -> str:
+def _written_anew(version: Version, file: Path, erasing: Erasing, screen: Screen) -> str:
+    rewrite = screen.rewriting(cache(partial(is_own, version.uri, partial(_content_hash, file))))
+
+    def cleaned(batch: pa.RecordBatch) -> pa.RecordBatch:
+        return erasing.cleaned(rewrite(batch))
+
     folder, _, name = version.uri.rpartition("/")
     new_name = erasing.needle.replaced(name, erasing.instead) if erasing.needle.in_text(name) else name
     modified = stores.metadata(version.uri).get(stores.MODIFIED, "")
-    rewrite_object(file, rewrite, erasing.context.engine.max_record_bytes, file)
-    with file.open("rb") as stream:
-        note(folder, hash_stream(stream))
+    rewrite_object(file, cleaned, erasing.context.engine.max_record_bytes, file)
+    note(folder, _content_hash(file))
     to = f"{folder}/{new_name}"
     with file.open("rb") as stream:
         stores.put(to, stream, modified)
@@ -112,6 +114,11 @@ def _written_anew(
             else:
                 stores.delete(each.uri)
     return to
+
+
+def _content_hash(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hash_stream(stream)
 
 
 def _versions(found: Iterable[str]) -> Iterator[Version]:
