@@ -266,6 +266,17 @@ def test_a_column_that_can_hold_no_pseudonym(house: Lakehouse, small_folder: Pat
         mine.run()
 
 
+@pytest.mark.parametrize("mark", ["x", "forgotten", "sealed", "bytes"])
+def test_a_record_that_begins_like_one_of_carlakes_is_no_way_past_the_pseudonyms(house: Lakehouse, mark: str) -> None:
+    forged = json.dumps({"$carlake": mark, "note": CAR, "data": CAR}, separators=(",", ":"))
+    put(house.lake.landing / "a.json", forged[:-1] + "," + GOOD[0][1:], forged, GOOD[2])
+    house.run()
+    assert {row["car_chassis"] for row in held(house)[SILVER]} == {pseudonyms().car(car) for car in (CAR, OTHER)}
+    house.write_down_runs()
+    house.release_engine()
+    assert bare_search(house.lake.root, CAR) == []
+
+
 def test_a_pseudonym_is_known_again_and_tells_nothing() -> None:
     names = pseudonyms()
     one = names.car(CAR)

@@ -28,7 +28,7 @@ from carlake.contracts.contract import Contract, ContractSet, Path
 from carlake.contracts.judge import parse
 from carlake.errors import SettingsError
 from carlake.landing.defects import SEALED
-from carlake.landing.forgotten import MARK, record_of
+from carlake.landing.forgotten import record_of
 
 _OWN = re.compile(r"p_[0-9a-f]{40}")
 _SUFFIX = re.compile(r"(\.(?:json|jsonl|ndjson|csv|parquet|txt))?(\.(?:gz|zst))?$", re.IGNORECASE)
@@ -100,11 +100,13 @@ class Pseudonyms:
     # -- records -----------------------------------------------------------------------------------------------------
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The records of a batch (schema `landing.records.RECORDS`) rewritten. Those that carlake made stay as they are."""
+        """The records of a batch (schema `landing.records.RECORDS`) rewritten. Those that this key has sealed stay as they
+        are; what only begins like them may be anybody's.
+        """
         columns = {name: batch.column(name).to_pylist() for name in batch.schema.names}
         for row in range(batch.num_rows):
             record = record_of(batch, row)
-            if record is None or record.startswith(MARK.encode()):
+            if record is None or self.open(record) is not None:
                 continue
             text = self._rewritten(record) if columns["reason"][row] is None else None
             if text is None:
