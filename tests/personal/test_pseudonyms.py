@@ -18,7 +18,7 @@ from carlake.lakehouse import Lakehouse
 from carlake.landing.pseudonyms import Pseudonyms
 from carlake.settings import Settings
 from carlake.upkeep.erasure.search import Needle, Searched, search
-from lakes import BRONZE, QUARANTINE, SILVER, flat, held, iceberg, lakehouse, nested, oldest, put, rows_of, step
+from lakes import BRONZE, QUARANTINE, SILVER, flat, held, iceberg, lakehouse, nested, oldest, put, rows_of, step, truck
 from personal.test_forget import bare_search, packed_parquet
 
 CAR, OTHER = "WVWZZZ1JZXW000001", "1FTFW1ET5DFC10312"
@@ -275,6 +275,76 @@ def test_a_record_that_begins_like_one_of_carlakes_is_no_way_past_the_pseudonyms
     house.write_down_runs()
     house.release_engine()
     assert bare_search(house.lake.root, CAR) == []
+
+
+def test_a_column_at_the_cars_own_path_leaves_the_car_its_pseudonym(house: Lakehouse, small_folder: Path) -> None:
+    contract = small_folder / "truck.yaml"
+    column = "{name: vin, type: string, doc: the car again, personal: true, path: truck.vin}"
+    contract.write_text(truck("event_timestamp: {path: at, required: true}") + f"columns:\n  - {column}\n")
+    with lakehouse(small_folder / "truck", house.settings.model_copy(update={"contracts": (contract,)})) as trucks:
+        put(trucks.lake.landing / "a.json", json.dumps({"truck": {"vin": CAR}, "at": "2025-10-01T00:00:00Z"}))
+        trucks.run()
+        (row,) = held(trucks)[SILVER]
+        assert row["car_chassis"] == pseudonyms().car(CAR) and row["vin"] == pseudonyms().car(CAR)
+        assert trucks.forget(CAR).ok and held(trucks)[SILVER] == []
+
+
+def rewritten(house: Lakehouse, record: object) -> str:
+    """What bronze has of one record."""
+    put(house.lake.landing / "a.json", record if isinstance(record, str) else json.dumps(record), GOOD[2])
+    assert house.run().status == "succeeded"
+    (row,) = (row for row in rows_of(house, BRONZE) if row["source_row"] == 0)
+    house.write_down_runs()
+    house.release_engine()
+    return str(row["raw"])
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        GOOD[0].replace('"carChassis": ', '"carChassis": "' + OTHER + '", "carChassis": '),
+        GOOD[0].replace('"carChassis": ', '"car\\u0043hassis": "' + OTHER + '", "carChassis" : '),
+        flat(CAR, "2025-10-03T00:00:00Z", current_mileage_km=7)[:-1] + ', "n": 1' + "0" * 400 + ', "n": "' + CAR + '"}',
+    ],
+    ids=["plain", "escaped", "with a number that is too large"],
+)
+def test_a_record_that_has_a_key_twice_is_held_encrypted(house: Lakehouse, record: str) -> None:
+    assert pseudonyms().open(rewritten(house, record)) == record.encode()
+    (row,) = rows_of(house, QUARANTINE)
+    assert row["reason"] == "unknown_shape" and bare_search(house.lake.root, CAR) == []
+
+
+def test_the_personal_data_of_other_contracts_goes_too(house: Lakehouse) -> None:
+    record = json.loads(flat(CAR, "2025-10-03T00:00:00Z", current_mileage_km=7))
+    text = rewritten(house, record | {"carInsurance": {"number": POLICY, "provider": "Allianz"}, "note": POLICY})
+    name = pseudonyms().of("insurance_policy_number", POLICY)
+    assert (
+        json.loads(text)["carInsurance"] == {"number": name, "provider": "Allianz"} and json.loads(text)["note"] == name
+    )
+    assert len(held(house)[SILVER]) == 2 and bare_search(house.lake.root, POLICY) == []
+
+
+@pytest.mark.parametrize("car", [123456789, ["123456789"], {"of": "123456789"}, -1234567.5], ids=repr)
+def test_a_car_that_is_no_text_stands_nowhere_else_in_its_record(house: Lakehouse, car: object) -> None:
+    name = "-1234567.5" if isinstance(car, float) else "123456789"
+    record = {"carChassis": car, "telemetryTimestamp": "2025-10-03T00:00:00Z", "event_id": f"{name}_1"}
+    text = rewritten(house, record | {"note": f"car {name}", "again": car, "kept": [98765432, 1.5, True, "x:1"]})
+    assert name not in text and json.loads(text)["kept"] == [98765432, 1.5, True, "x:1"]
+    (row,) = rows_of(house, QUARANTINE)
+    assert row["reason"] == "bad_type" and bare_search(house.lake.root, name) == []
+
+
+def test_a_number_that_reads_like_a_car_stays_a_number(house: Lakehouse) -> None:
+    text = rewritten(house, flat("123456789", "2025-10-03T00:00:00Z")[:-1] + ', "n": 123456789, "s": "123456789"}')
+    assert json.loads(text)["n"] == 123456789 and json.loads(text)["s"] == pseudonyms().car("123456789")
+
+
+@pytest.mark.parametrize("depth", [100, 600, 890])
+def test_a_record_with_a_deep_value_is_rewritten_like_any_other(house: Lakehouse, depth: int) -> None:
+    deep = '{"a":' * depth + '["' + CAR + '"]' + "}" * depth
+    text = rewritten(house, GOOD[0][:-1] + ', "deep": ' + deep + "}")
+    assert pseudonyms().open(text) is None and CAR not in text and pseudonyms().car(CAR) in text
+    assert len(held(house)[SILVER]) == 2 and rows_of(house, QUARANTINE) == []
 
 
 def test_a_pseudonym_is_known_again_and_tells_nothing() -> None:

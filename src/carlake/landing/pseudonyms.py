@@ -14,7 +14,9 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -34,10 +36,22 @@ _OWN = re.compile(r"p_[0-9a-f]{40}")
 _SUFFIX = re.compile(r"(\.(?:json|jsonl|ndjson|csv|parquet|txt))?(\.(?:gz|zst))?$", re.IGNORECASE)
 # A shorter value may stand in other places by chance.
 _SHORTEST_ELSEWHERE = 6
+_STRING = rb'"(?:[^"\\]|\\.)*+"'
+_SCALAR = re.compile(rb"(?P<scalar>" + _STRING + rb"|-?[0-9][-+.0-9eE]*)(?P<key>\s*:)?", re.DOTALL)
+_KEY_OR_BRACE = re.compile(rb"(?P<text>" + _STRING + rb")(?P<key>\s*:)?|[{}]", re.DOTALL)
+# Such a name can stand nowhere in JSON text but in a string, and is written there as it is.
+_IN_STRINGS_ALONE = re.compile(r"[A-Za-z][\w ./-]{5,}")
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _text = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
+
+
+class _Names(dict[str, str]):
+    """What stood in the personal data of a record, each with its pseudonym; `numbers` are those that stood there as such."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: set[str] = set()
 
 
 class Pseudonyms:
@@ -118,20 +132,43 @@ class Pseudonyms:
     def _rewritten(self, record: bytes) -> bytes | None:
         """A record with pseudonyms in place of its personal data; None where no contract says which that is."""
         try:
+            return self._in_structure(record)
+        except RecursionError:
+            pass
+        # Nested so deeply that the caller's stack leaves too little: a fresh one has room for what landing lets through.
+        found: list[bytes | None] = []
+
+        def again() -> None:
+            with suppress(RecursionError):
+                found.append(self._in_structure(record))
+
+        thread = threading.Thread(target=again, name="carlake-deep-pseudonyms")
+        thread.start()
+        thread.join()
+        return found[0] if found else None
+
+    def _in_structure(self, record: bytes) -> bytes | None:
+        try:
             try:
                 value = msgspec.json.decode(record)
+                once = b"\\" not in record and _encode(value).count(b":") == record.count(b":")
             except msgspec.DecodeError:
-                value = parse(record.decode())  # numbers past what a double holds, for one
+                value, once = parse(record.decode()), False  # numbers past what a double holds, for one
             contract = self._contracts.recognise(value) if isinstance(value, dict) else None
-            if contract is None:
+            if contract is None or not (once or _has_keys_once(record)):
+                # Of a key that stands there twice it is anybody's guess which one is meant, and both are personal.
                 return None
-            names: dict[str, str] = {}
+            names = _Names()
             members = self._walk(_members(record), self._personal[contract.name], names)
+            others = {path: column for path, column in self._others[contract.name].items() if path[0] in members}
+            if others:
+                members = self._walk(_members(_encode(members)), others, names, sure=False)
             text = bytes(_encode(members))
             # The car's name in an event id or a note says as much as in its own field.
-            names = {name: other for name, other in names.items() if len(name) >= _SHORTEST_ELSEWHERE}
-            return self._elsewhere(text, names) if names else text
-        except (msgspec.DecodeError, ValueError, RecursionError):
+            for name in [name for name in names if len(name) < _SHORTEST_ELSEWHERE]:
+                del names[name]
+            return _elsewhere(text, names) if names else text
+        except (msgspec.DecodeError, ValueError):
             return None
 
     @cached_property
@@ -139,10 +176,23 @@ class Pseudonyms:
         """By contract: the paths of personal data, and which column each belongs to."""
         return {contract.name: _paths(contract) for contract in self._contracts.contracts}
 
+    @cached_property
+    def _others(self) -> Mapping[str, Mapping[Path, str]]:
+        """By contract: what the other contracts have as personal where this one reads nothing."""
+        found: dict[str, dict[Path, str]] = {}
+        for contract in self._contracts.contracts:
+            read = {path[:end] for field in contract.fields for path in field.paths for end in range(1, len(path) + 1)}
+            pairs = (pair for personal in self._personal.values() for pair in personal.items() if pair[0] not in read)
+            found[contract.name] = _by_path(pairs)
+        return found
+
     def _walk(
-        self, members: dict[str, msgspec.Raw], paths: Mapping[Path, str], names: dict[str, str]
+        self, members: dict[str, msgspec.Raw], paths: Mapping[Path, str], names: _Names, sure: bool = True
     ) -> dict[str, Any]:
-        """An object with the values at the paths replaced; `names` gathers each with what it was."""
+        """An object with the values at the paths replaced; `names` gathers each with what it was.
+
+        sure  the paths are of the record's own contract: what is no object where one should be is replaced, too
+        """
         below: dict[str, dict[Path, str]] = {}
         done: dict[str, Any] = dict(members)
         for path, column in paths.items():
@@ -154,52 +204,39 @@ class Pseudonyms:
                 done[path[0]] = self._replaced(bytes(members[path[0]]), column, names)
         for key, inner in below.items():
             block = bytes(members[key]).strip()
+            if (key,) in paths:
+                continue
             if block.startswith(b"{"):
-                done[key] = self._walk(_members(block), inner, names)
-            elif block != b"null":
+                done[key] = self._walk(_members(block), inner, names, sure)
+            elif sure and block != b"null":
                 # No object where one should be: whatever it is, it may be what should be in it.
                 done[key] = self._replaced(block, next(iter(inner.values())), names)
         return done
 
-    def _replaced(self, value: bytes, column: str, names: dict[str, str]) -> Any:
+    def _replaced(self, value: bytes, column: str, names: _Names) -> Any:
         value = value.strip()
         if value in (b"null", b'""'):
             return msgspec.Raw(value)
         if not value.startswith(b'"'):
             # A list, since the value was no text and must not become one: it would then be accepted.
             inner = value[2:-2].decode()
-            own = value[:2] == b'["' and self.is_own(inner)
-            return [inner if own else self.of(column, value.decode())]
-        clear = _text(value)
+            if value[:2] == b'["' and self.is_own(inner):
+                return [inner]
+            for token in _SCALAR.finditer(value):
+                if not token["key"]:
+                    scalar = token["scalar"]
+                    text = _text(scalar) if scalar.startswith(b'"') else scalar.decode()
+                    self._named(text, column, names)
+                    if not scalar.startswith(b'"'):
+                        names.numbers.add(text)
+            return [self.of(column, value.decode())]
+        return self._named(_text(value), column, names)
+
+    def _named(self, clear: str, column: str, names: _Names) -> str:
         pseudonym = self.of(column, clear)
         if pseudonym != clear:
-            names[clear] = pseudonym
+            names.setdefault(clear, pseudonym)
         return pseudonym
-
-    def _elsewhere(self, text: bytes, names: Mapping[str, str]) -> bytes:
-        """A JSON text with names replaced in every string that has them as whole words."""
-        if b"\\" not in text and not any(name.encode() in text for name in names):
-            return text
-        pattern = re.compile(
-            "(?<![0-9A-Za-z])(?:" + "|".join(map(re.escape, sorted(names, key=len, reverse=True))) + ")(?![0-9A-Za-z])"
-        )
-
-        def inside(value: bytes) -> Any:
-            value = value.strip()
-            if b"\\" not in value and not any(name.encode() in value for name in names):
-                return msgspec.Raw(value)
-            if value.startswith(b'"'):
-                return swapped(_text(value))
-            if value.startswith(b"{"):
-                return {swapped(key): inside(bytes(inner)) for key, inner in _members(value).items()}
-            if value.startswith(b"["):
-                return [inside(bytes(inner)) for inner in _elements(value)]
-            return msgspec.Raw(value)
-
-        def swapped(found: str) -> str:
-            return pattern.sub(lambda match: names[match[0]], found)
-
-        return bytes(_encode(inside(text)))
 
     # -- what has no structure ---------------------------------------------------------------------------------------
 
@@ -225,10 +262,54 @@ class Pseudonyms:
 
 
 def _paths(contract: Contract) -> dict[Path, str]:
-    return dict(_personal_paths(contract))
+    """The personal paths of a contract."""
+    personal = (field for field in contract.fields if field.column.personal)
+    return _by_path((path, field.column.name) for field in personal for path in field.paths)
 
 
-def _personal_paths(contract: Contract) -> Iterator[tuple[Path, str]]:
-    for field in contract.fields:
-        if field.column.personal:
-            yield from ((path, field.column.name) for path in field.paths)
+def _by_path(pairs: Iterable[tuple[Path, str]]) -> dict[Path, str]:
+    """Which column a path belongs to. Of two columns at one path it is the car's: by its pseudonym a car is forgotten."""
+    found: dict[Path, str] = {}
+    for path, column in sorted(pairs, key=lambda pair: pair[1] != "car_chassis"):
+        found.setdefault(path, column)
+    return found
+
+
+def _has_keys_once(text: bytes) -> bool:
+    """Whether no object in a JSON text has a key twice."""
+    open_objects: list[set[str]] = []
+    for token in _KEY_OR_BRACE.finditer(text):
+        if token[0] == b"{":
+            open_objects.append(set())
+        elif token[0] == b"}":
+            open_objects.pop()
+        elif token["key"]:
+            key = _text(token["text"])
+            if key in open_objects[-1]:
+                return False
+            open_objects[-1].add(key)
+    return True
+
+
+def _elsewhere(text: bytes, names: _Names) -> bytes:
+    """A JSON text with names replaced in every string that has them as whole words, and numbers that are one."""
+    plain = [name.encode() for name in names]
+    if b"\\" not in text and not any(name in text for name in plain):
+        return text
+    any_name = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    pattern = re.compile(f"(?<![0-9A-Za-z])(?:{any_name})(?![0-9A-Za-z])")
+    if b"\\" not in text and all(map(_IN_STRINGS_ALONE.fullmatch, names)):
+        return pattern.sub(lambda match: names[match[0]], text.decode()).encode()
+
+    def swapped(token: re.Match[bytes]) -> bytes:
+        scalar = token["scalar"]
+        if not scalar.startswith(b'"'):
+            # In quotes it is no number any more, but then the record is refused: its personal value is one.
+            number = scalar.decode()
+            own = names.get(number) if number in names.numbers else None
+            return token[0] if own is None else bytes(_encode(own))
+        if b"\\" not in scalar and not any(name in scalar for name in plain):
+            return token[0]
+        return bytes(_encode(pattern.sub(lambda match: names[match[0]], _text(scalar)))) + (token["key"] or b"")
+
+    return _SCALAR.sub(swapped, text)
