@@ -360,6 +360,24 @@ def test_a_search_that_does_not_find_the_control_everywhere_proves_nothing(
     assert replace(done, control=KINDS).ok
 
 
+def test_a_csv_row_is_of_the_car_that_its_contract_reads(small_folder: Path) -> None:
+    (small_folder / "mine.yaml").write_text(
+        "contract: mine\nversion: 1\ndescription: of my own\nrecognised_by:\n  - [truckat]\n"
+        "fields:\n  car_chassis: {paths: [v, w], required: true}\n  event_timestamp: {path: truckat, required: true}\n"
+    )
+    settings = Settings(threads=1, contracts=(small_folder / "mine.yaml",))
+    with lakehouse(small_folder / "lake", settings) as house:
+        assert house.forget("CARFORGET1", unknown=True).ok
+        at = "2025-10-01T00:00:00Z"
+        put(
+            house.lake.landing / "a.csv",
+            f'v,w,truckat,note\n"",BBBBBB1,{at},met CARFORGET1\n"",CARFORGET1,{at},met BBBBBB1\n',
+        )
+        report = house.run()
+        assert (report.accepted, report.forgotten) == (1, 1)
+        assert [row["car_chassis"] for row in held(house)[SILVER]] == ["BBBBBB1"]
+
+
 def test_the_needle_is_a_whole_word_in_any_writing() -> None:
     needle = Needle(['A/"1é'])
     for text in (

@@ -118,7 +118,7 @@ def judge(
             return _refused(contract, "bad_block", block, value, "must be an object or null")
     values: dict[str, Any] = {}
     for field in contract.fields:
-        path, value = _find(record, field, csv)
+        path, value = field_value(record, field, csv)
         if field.required and (value is None or value == ""):
             return _refused(contract, "missing_field", path, value, "required")
         if value is None:
@@ -135,7 +135,8 @@ def judge(
     return Accepted(contract.name, contract.version, values)
 
 
-def _find(record: Mapping[str, Any], field: Field, csv: bool) -> tuple[tuple[str, ...], Any]:
+def field_value(record: Mapping[str, Any], field: Field, csv: bool) -> tuple[tuple[str, ...], Any]:
+    """The value of a field as it lies in a record, and where; None where there is none. `csv`: see `judge`."""
     for path in field.paths:
         value = value_at(record, path)
         if csv and isinstance(value, str) and not (value if field.column.type == "string" else value.strip(" ")):

@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from carlake.contracts.contract import ContractSet, value_at
-from carlake.contracts.judge import parse
+from carlake.contracts.contract import CSV_MARK, ContractSet
+from carlake.contracts.judge import field_value, parse
 from carlake.landing.compression import StreamError, is_compressed, unpack
 from carlake.landing.defects import judge, wide_text
 
@@ -82,12 +82,9 @@ def cars_in(record: bytes, contracts: ContractSet) -> tuple[set[str], bool]:
     except ValueError:
         value = None
     if isinstance(value, dict) and (contract := contracts.recognise(value)) is not None:
-        for path in contract.field_of["car_chassis"].paths:
-            car = value_at(value, path)
-            if isinstance(car, str) and car:
-                return {car}, True
-            if car is not None:
-                break
+        _, car = field_value(value, contract.field_of["car_chassis"], text.startswith(CSV_MARK))
+        if isinstance(car, str) and car:
+            return {car}, True
     text = unescaped(text)
     return {*_QUOTED.findall(text), *words(text)}, False
 
