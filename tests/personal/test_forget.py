@@ -378,6 +378,27 @@ def test_a_csv_row_is_of_the_car_that_its_contract_reads(small_folder: Path) -> 
         assert [row["car_chassis"] for row in held(house)[SILVER]] == ["BBBBBB1"]
 
 
+@pytest.mark.parametrize(
+    "car", ["123e4567-e89b-42d3-a456-426614174000", "MY CAR 1", "a.b-c:d_e.f-g:h", "CAR WITH SPACE "], ids=repr
+)
+def test_a_name_of_many_pieces_or_with_spaces_stays_out(house: Lakehouse, car: str) -> None:
+    put(house.lake.landing / "a.json", nested(car, "e1", "2025-10-01T00:00:00Z"), OTHERS[0])
+    put(house.lake.landing / "a.csv", f"carChassis,telemetryTimestamp\n{car},2025-10-05T00:00:00Z\n")
+    house.run()
+    assert house.forget(car).ok and len(held(house)[SILVER]) == 1
+    put(house.lake.landing / f"{car}.json", OTHERS[1])
+    put(house.lake.landing / car / f"{car}.json.gz", gzip.compress(OTHERS[2].encode()))
+    row = f"{OTHER},2025-10-05T00:00:00Z\n{car},2025-10-05T00:00:00Z,and more\n"
+    put(house.lake.landing / "b.csv", f"carChassis,telemetryTimestamp\n{row}")
+    put(house.lake.landing / "c.json", '{"no contract": "' + car + '"}')
+    report = house.run()
+    assert (report.accepted, report.forgotten, report.quarantined) == (3, 2, 0)
+    house.write_down_runs()
+    house.release_engine()
+    left = [path for path in bare_search(house.lake.root, car) if not path.startswith("landing/")]
+    assert left == []
+
+
 def test_the_needle_is_a_whole_word_in_any_writing() -> None:
     needle = Needle(['A/"1é'])
     for text in (

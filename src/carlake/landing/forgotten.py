@@ -37,12 +37,14 @@ WRAPPED = MARK + '"bytes","base64":"'
 """How a line of `wrap` begins; what follows is base64."""
 
 _MOST_UNPACKED = 64 << 20
+_LONGEST_CELL = 256
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _QUOTED = re.compile(r'"([^"\\\n]{1,256})"')
 _RUN = re.compile(r"\w+(?:[-.:]\w+)*")
 _PIECE = re.compile(r"[^\W_]+")
-# A name may be made of so many pieces, as `AB-12.3` is of three.
-_MOST_PIECES = 4
+_CELL_END = re.compile(r"[,;\t\r\n]")
+# A name may be made of so many pieces, as `AB-12.3` is of three, and a UUID of five.
+_MOST_PIECES = 8
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def instead_of(tombstone: str) -> str:
 def cars_in(record: bytes, contracts: ContractSet) -> tuple[set[str], bool]:
     """The cars that a record may be about; and whether that is the one that its contract reads, and no guess.
 
-    Of a record that no contract recognises, or that is broken, every quoted text and every word may be the car.
+    Of a record that no contract recognises, or that is broken, every quoted text, every word and every cell may be the car.
     """
     text = readable(record)
     try:
@@ -86,7 +88,15 @@ def cars_in(record: bytes, contracts: ContractSet) -> tuple[set[str], bool]:
         if isinstance(car, str) and car:
             return {car}, True
     text = unescaped(text)
-    return {*_QUOTED.findall(text), *words(text)}, False
+    return {*_QUOTED.findall(text), *words(text), *_cells(text)}, False
+
+
+def _cells(text: str) -> Iterator[str]:
+    """What stands between the commas, semicolons, tabs and lines of a text, also without the spaces about it."""
+    for cell in _CELL_END.split(text):
+        if cell and len(cell) <= _LONGEST_CELL:
+            yield cell
+            yield cell.strip()
 
 
 def words(text: str) -> set[str]:
@@ -97,6 +107,16 @@ def words(text: str) -> set[str]:
         for first, (start, _) in enumerate(pieces):
             found.update(run[0][start:end] for _, end in pieces[first : first + _MOST_PIECES])
     return found
+
+
+def _file_names(uri: str) -> Iterator[str]:
+    """The parts of a path, each also without its suffixes: whatever a file or folder may be named after."""
+    for part in uri.split("/"):
+        while part:
+            yield part
+            part, dot, _ = part.rpartition(".")
+            if not dot:
+                break
 
 
 def readable(record: bytes) -> str:
@@ -199,7 +219,7 @@ class Screen:
         if self._pseudonyms is not None:
             return self._pseudonyms.uri(name)
         if self._tombstones.marks:
-            for word in sorted(words(name), key=len, reverse=True):
+            for word in sorted({*words(name), *_file_names(name)}, key=len, reverse=True):
                 if self._tombstones.any_of((word,)):
                     name = name.replace(word, instead_of(self._tombstones.of(word)))
         return name

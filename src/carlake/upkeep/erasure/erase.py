@@ -220,4 +220,4 @@ def _is_known(house: Lakehouse, erasing: Erasing) -> tuple[bool, bool]:
 def _checked(car: str) -> str:
     if not car.strip():
         raise NotFoundError("An empty name is no car.", "Give its chassis number.")
-    return car.strip()
+    return car  # as it is: a cell of a CSV file keeps the spaces at its ends, and so may a car's name
