@@ -20,7 +20,8 @@ import zstandard
 from carlake.errors import NotFoundError, SettingsError
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
-from carlake.upkeep.erasure.search import KINDS, Needle, Searched, search
+from carlake.upkeep.erasure.search import KINDS, Needle, Place, Searched, search
+from carlake.upkeep.erasure.short import is_untold
 from lakes import (
     ALERTS,
     BRONZE,
@@ -397,6 +398,48 @@ def test_a_name_of_many_pieces_or_with_spaces_stays_out(house: Lakehouse, car: s
     house.release_engine()
     left = [path for path in bare_search(house.lake.root, car) if not path.startswith("landing/")]
     assert left == []
+
+
+@pytest.mark.parametrize("car", ["22", "2025", "2026", "1"])
+def test_a_short_name_is_forgotten_though_dates_and_counts_have_it_too(house: Lakehouse, car: str) -> None:
+    put(house.lake.landing / "a.json", nested(car, "e1", "2025-10-01T00:00:00Z"), *OTHERS)
+    put(house.lake.landing / f"of {car}.json", OTHERS[2].replace("e4", "e5"), "{")
+    house.run()
+    logs = house.lake.lock.with_name("logs") / "carlake.log"
+    with logs.open("a") as file:
+        file.write(
+            json.dumps({"time": "2026-11-22T01:00:00Z", "run_id": "1-22", "at": f"of {car}", "n": int(car)}) + "\n"
+        )
+    before = {json.loads(line)["time"] for line in logs.read_text().splitlines()}
+    done = house.forget(car)
+    assert done.ok and done.untold
+    assert {row["car_chassis"] for row in held(house)[SILVER]} == {OTHER, LIKE}
+    lines = [json.loads(line) for line in logs.read_text().splitlines()]
+    assert before <= {line["time"] for line in lines}
+    (own,) = (line for line in lines if "at" in line)
+    assert own == {"time": "2026-11-22T01:00:00Z", "run_id": "1-22", "at": f"of {'#' * len(car)}", "n": int(car)}
+    assert not any(f"of {car}" in row["source_uri"] for row in rows_of(house, BRONZE)) and house.verify().ok
+
+
+def test_where_a_short_name_can_be_told(house: Lakehouse) -> None:
+    put(house.lake.landing / "a.json", *OTHERS)
+    house.run()
+    with pytest.raises(NotFoundError):
+        house.forget("20")
+    (archived,) = house.lake.archive.glob("*/*/a.json")
+    folders = [str(house.lake.landing)]
+    metadata = next(house.lake.warehouse.rglob("*.metadata.json"))
+    for name, path, kind, untold in (
+        ("20", metadata, "text", True),
+        ("20", archived.parents[1], "name", True),
+        ("20", archived, "text", False),
+        ("20", archived.with_name("of 20.json"), "name", False),
+        ("20", house.lake.landing / "20.json", "name", False),
+        ("20", metadata, "parquet value", False),
+        (CAR, metadata, "text", False),
+    ):
+        assert is_untold(Place(str(path), kind), [name], folders) is untold, (name, path, kind)  # type: ignore[arg-type]
+    assert not is_untold(Place(str(metadata), "text"), ["20", "bronze_car_data"], folders)
 
 
 def test_the_needle_is_a_whole_word_in_any_writing() -> None:

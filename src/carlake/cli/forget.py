@@ -91,6 +91,7 @@ def _document(done: Erasure) -> dict[str, Any]:
             "not_decoded": done.searched.unread,
             "left": [_place(place) for place in done.left],
             "mentions": [_place(place) for place in done.mentions],
+            "untold": done.untold,
             "running": done.running,
         },
         "seconds": round(done.seconds, 3),
@@ -145,6 +146,10 @@ def _show(invocation: Invocation, done: Erasure) -> None:
         screen.line(
             "  ", (f"Records of other cars name it in {count(files, 'file')}; they are theirs, and stay.", WARN)
         )
+    if done.untold:
+        where = count(done.untold, "place")
+        what = f"So short a name stands in {where} of carlake's own, as in dates and counts, and cannot be told there."
+        screen.line("  ", (what, WARN))
     if done.running:
         screen.line(
             "  ",

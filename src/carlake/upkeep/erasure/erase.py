@@ -23,6 +23,7 @@ from carlake.upkeep.erasure.files import clean_logs, clean_objects, clean_tables
 from carlake.upkeep.erasure.known import is_known, unknown_car
 from carlake.upkeep.erasure.rows import Erasing, erase_table, holding
 from carlake.upkeep.erasure.search import KINDS, Kind, Place, Searched
+from carlake.upkeep.erasure.short import is_untold
 from carlake.upkeep.erasure.stored import clean_stored, prefixes, search_stored
 from carlake.upkeep.erasure.tombstones import bury
 
@@ -70,6 +71,7 @@ class Erasure:
     control     the kinds of places where the search found the control car; all of `search.KINDS` if it can be believed
     left        where the car is still found
     mentions    where records of other cars name it: these are theirs, and stay
+    untold      in how many places the name, since it is short, cannot be told from other text of carlake's: dates, counts
     running     processes that have temporary files of their own, which end with them and were not searched
     """
 
@@ -87,6 +89,7 @@ class Erasure:
     mentions: tuple[Place, ...]
     running: tuple[int, ...]
     seconds: float = field(default=0.0)
+    untold: int = 0
 
     @property
     def proved(self) -> bool:
@@ -166,9 +169,13 @@ def forget(house: Lakehouse, car: str, progress: Progress = lambda step: None, u
     progress("control")
     found = control(house)
     searched = Searched()
+
+    def untold(place: Place) -> bool:
+        return is_untold(place, names, _landing(house))
+
     progress("searching")
     places = [*search_lake(house.lake, erasing.needle, searched), *search_stored(house, erasing.needle, searched)]
-    spare = [place for place in places if not erasing.is_mention(place)]
+    spare = [place for place in places if not (erasing.is_mention(place) or untold(place))]
     if spare:
         # What the first search met where nothing led to it: an archived object that bronze never held, for one, or an
         # object that came into landing meanwhile.
@@ -189,7 +196,8 @@ def forget(house: Lakehouse, car: str, progress: Progress = lambda step: None, u
         logs=tuple(logs),
         searched=searched,
         control=tuple(kind for kind in KINDS if kind in found),
-        left=tuple(place for place in places if not erasing.is_mention(place)),
+        left=tuple(place for place in places if not (erasing.is_mention(place) or untold(place))),
+        untold=sum(map(untold, places)),
         mentions=tuple(place for place in places if erasing.is_mention(place)),
         running=running(house.lake),
         seconds=time.perf_counter() - started,
@@ -213,8 +221,14 @@ def as_run(done: Erasure) -> RunReport:
 
 
 def _is_known(house: Lakehouse, erasing: Erasing) -> tuple[bool, bool]:
-    buried, known = is_known(house.lake, erasing)
-    return buried, known or bool(search_stored(house, erasing.needle, Searched()))
+    landing = _landing(house)
+    buried, known = is_known(house.lake, erasing, landing)
+    stored = search_stored(house, erasing.needle, Searched())
+    return buried, known or any(not is_untold(place, erasing.names, landing) for place in stored)
+
+
+def _landing(house: Lakehouse) -> tuple[str, ...]:
+    return str(house.lake.landing), house.landing
 
 
 def _checked(car: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from carlake.lakehouse import Lakehouse
 
 _SESSION = "duckdb-"
+_STRING = rb'"(?:[^"\\]|\\.)*+"'
+_TEXT = re.compile(rb'(?P<time>"(?:time|run_id)"\s*:\s*' + _STRING + rb")|" + _STRING + rb"(?P<key>\s*:)?")
 
 
 @dataclass(frozen=True)
@@ -185,10 +188,23 @@ def clean_logs(lake: Lake, needle: Needle) -> list[str]:
         if place.kind != "text":
             continue
         with Path(place.path).open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
-            content[:] = needle.masked(bytes(content))
+            content[:] = b"".join(_masked(line, needle) for line in bytes(content).splitlines(keepends=True))
             content.flush()
         done.append(place.path)
     return done
+
+
+def _masked(line: bytes, needle: Needle) -> bytes:
+    """A line with the name overwritten, so that a line of JSON stays one: in its texts, but when it was said and in which
+    run.
+    """
+    if not line.lstrip().startswith((b"{", b'"')):
+        return needle.masked(line)
+
+    def masked(found: re.Match[bytes]) -> bytes:
+        return found[0] if found["time"] or found["key"] else needle.masked(found[0])
+
+    return _TEXT.sub(masked, line)
 
 
 def search_lake(lake: Lake, needle: Needle, searched: Searched) -> list[Place]:

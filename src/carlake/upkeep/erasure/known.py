@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from carlake.errors import NotFoundError
 from carlake.lake import Lake
 from carlake.refresh.forgotten import tombstones
@@ -9,11 +11,12 @@ from carlake.refresh.plan import head_of
 from carlake.tables.declare import BRONZE, QUARANTINE, SILVER
 from carlake.upkeep.erasure.rows import Erasing, holding
 from carlake.upkeep.erasure.search import Searched, search
+from carlake.upkeep.erasure.short import is_untold
 
 _CAR = "car_chassis"
 
 
-def is_known(lake: Lake, erasing: Erasing) -> tuple[bool, bool]:
+def is_known(lake: Lake, erasing: Erasing, landing: Sequence[str]) -> tuple[bool, bool]:
     """Whether the car has a tombstone, and whether the lake has it: a tombstone, a row, or its name in any file.
 
     The files are searched, all of them, only where no table has a row. Needs the engine's session.
@@ -31,7 +34,7 @@ def is_known(lake: Lake, erasing: Erasing) -> tuple[bool, bool]:
     if any(holding(erasing, table) for table in quick):
         return False, True
     found = search(lake.root, erasing.needle, Searched(), skip=lambda path: path == str(lake.scratch))
-    return False, next(found, None) is not None
+    return False, any(not is_untold(place, erasing.names, landing) for place in found)
 
 
 def unknown_car(erasing: Erasing) -> NotFoundError:
