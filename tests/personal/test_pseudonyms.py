@@ -347,6 +347,29 @@ def test_a_record_with_a_deep_value_is_rewritten_like_any_other(house: Lakehouse
     assert len(held(house)[SILVER]) == 2 and rows_of(house, QUARANTINE) == []
 
 
+def test_a_column_that_becomes_personal_does_not_bring_clear_text(house: Lakehouse, small_folder: Path) -> None:
+    contract = small_folder / "truck.yaml"
+    plain = truck("event_timestamp: {path: at, required: true}")
+    settings = house.settings.model_copy(update={"contracts": (contract,)})
+    contract.write_text(plain)
+    with lakehouse(small_folder / "truck", settings) as trucks:
+        record = {"truck": {"vin": CAR}, "at": "2025-10-01T00:00:00Z", "driver": "Jane Doe"}
+        put(trucks.lake.landing / "a.json", json.dumps(record))
+        trucks.run()
+    driver = "{name: driver, type: string, doc: who drives, personal: true, path: driver}"
+    contract.write_text(plain + f"columns:\n  - {driver}\n")
+    with lakehouse(small_folder / "truck", settings) as trucks:
+        for tables in ((), (SILVER,)):
+            left = step(trucks.rebuild(tables), SILVER)
+            assert left.status == "left" and "driver (1 row)" in left.error and "--from archive" in left.error
+        assert "Jane Doe" not in str(held(trucks))
+        report = trucks.rebuild(everything=True, from_archive=True)
+        assert report.status == "succeeded", report
+        (row,) = held(trucks)[SILVER]
+        assert row["driver"] == pseudonyms().of("driver", "Jane Doe")
+        assert "Jane Doe" not in str(rows_of(trucks, BRONZE)) and trucks.verify().problems == ()
+
+
 def test_a_pseudonym_is_known_again_and_tells_nothing() -> None:
     names = pseudonyms()
     one = names.car(CAR)

@@ -15,9 +15,12 @@ from carlake.landing.forgotten import Tombstones, key_id
 from carlake.landing.keys import read_key
 from carlake.refresh.plan import Bookmark, head_of
 from carlake.tables.declare import BRONZE, OPS_FORGOTTEN
+from carlake.words import count
 
 if TYPE_CHECKING:
+    from carlake.engines.protocol import Relation
     from carlake.refresh.context import Context
+    from carlake.tables.table import Table
 
 KEY = "tombstone key"
 PSEUDONYMS = "pseudonyms"
@@ -74,6 +77,26 @@ def one_writing(context: Context, base: int | None) -> None:
     else:
         what, advice = "holds pseudonyms of another key", "Set pseudonym_key_file to the file of the lake's own key."
     raise DefinitionChangedError(f"Table {BRONZE} {what}. Nothing was written.", advice)
+
+
+def no_clear_values(context: Context, table: Table, rows: Relation | None) -> None:
+    """Raise DefinitionChangedError where rows for silver have personal data in clear, in a lake of pseudonyms: a column that
+    became personal after its records had landed.
+    """
+    if rows is None or PSEUDONYMS not in table.parts:
+        return
+    personal = [column.name for column in table.columns if column.personal and column.type == "string"]
+    counts = ", ".join(f"count(*) FILTER (NOT regexp_matches({name}, '^(p_[0-9a-f]{{40}})?$'))" for name in personal)
+    (found,) = context.engine.rows(f"SELECT {counts} FROM {rows} AS s")
+    clear = {name: int(str(number)) for name, number in zip(personal, found, strict=True) if number}
+    if clear:
+        which = ", ".join(f"{name} ({count(number, 'row')})" for name, number in clear.items())
+        raise DefinitionChangedError(
+            f"In a lake of pseudonyms {table.name} would have personal data in clear, of records that landed before their "
+            f"contract said so: {which}.",
+            "It was left as it is. `carlake rebuild --all --from archive` makes pseudonyms of it in bronze, as far as the "
+            "archive goes, which itself keeps it in clear; or do not declare it as personal.",
+        )
 
 
 def tombstones(context: Context) -> Tombstones:

@@ -17,7 +17,7 @@ from carlake.refresh.causes import cause
 from carlake.refresh.commit import commit
 from carlake.refresh.compute import compute
 from carlake.refresh.context import Context
-from carlake.refresh.forgotten import PSEUDONYMS, one_writing
+from carlake.refresh.forgotten import PSEUDONYMS, no_clear_values, one_writing
 from carlake.refresh.lease import Turn
 from carlake.refresh.plan import Bookmark, Refresh, head_of, plan
 from carlake.refresh.report import DONE, Step
@@ -127,6 +127,8 @@ def _once(context: Context, table: Table, adopt: bool, anew: bool) -> Step:
         lambda of, at: rows_of_source(context, of, at),
         anew=refresh.why == "asked",
     )
+    if table.parses == "accepted" and refresh.why in ("definition", "asked"):
+        no_clear_values(context, table, computed.added)
     mark = Bookmark(refresh.until, refresh.definition, refresh.day, table.parts)
     properties = context.properties(
         table,
