@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.upkeep.damages import contents, data_files, look, now, opened
+from tests.upkeep.damages import Contents, contents, data_files, look, now, opened, table_folder
 from tests.upkeep.test_recover import recovered
 
 from carlake.engines.manifests import live_files
@@ -126,3 +127,44 @@ def test_a_held_table_whose_bronze_is_gone_is_named_by_a_check(lake: Path) -> No
             expire(context, BRONZE, [mark.source])
         problems = house.verify().problems
     assert {(problem.table, problem.kind) for problem in problems} == {(SILVER, "bookmark"), (QUARANTINE, "bookmark")}
+
+
+def test_a_held_table_that_is_whole_stays_as_it_is(lake: Path) -> None:
+    """All of bronze's data files are lost, and the archive has everything."""
+    with opened(lake) as house:
+        house.rollback(_runs(house)[-1])
+        before = held(house)
+    for path in data_files(lake, BRONZE):
+        path.unlink()
+    done = Lakehouse.recover(lake, clock=now)
+    # Nobody can compare it with the snapshot of bronze that is lost, and only a person ends the hold.
+    assert {(one.table, one.kind) for one in done.verification.problems} == {
+        (SILVER, "bookmark"),
+        (QUARANTINE, "bookmark"),
+    }
+    with opened(lake) as house:
+        assert held(house) == before and house.holds()
+        house.resume()
+        assert house.run().status == "succeeded" and house.verify().ok
+
+
+def test_a_held_table_is_made_again_from_what_the_archive_gives_back(lake: Path, rows: Contents) -> None:
+    """It has lost files of its own, and what bronze held then is lost, too: it has all of it, and that is said."""
+    with opened(lake) as house:
+        house.rollback(_runs(house)[-1])
+    for name in (BRONZE, SILVER):
+        for path in data_files(lake, name):
+            path.unlink()
+    done = Lakehouse.recover(lake, clock=now)
+    assert f"the rollback of table {SILVER}" in [one.what for one in done.lost]
+    with opened(lake) as house:
+        assert rows_of(house, SILVER) == rows[SILVER] and SILVER in house.holds()
+
+
+def test_that_a_rollback_is_lost_with_the_metadata_of_bronze_is_said(lake: Path) -> None:
+    with opened(lake) as house:
+        house.rollback(_runs(house)[-1])
+    shutil.rmtree(table_folder(lake, BRONZE) / "metadata")
+    data_files(lake, SILVER)[0].unlink()
+    done = Lakehouse.recover(lake, clock=now)
+    assert f"the rollback of table {SILVER}" in [one.what for one in done.lost]

@@ -14,6 +14,7 @@ from pyiceberg.table import Table as IcebergTable
 from carlake.catalogs.by_name import forget_metadata
 from carlake.engines.manifests import forget_cached, live_files, quiet_between
 from carlake.engines.protocol import Changed, Relation
+from carlake.engines.snapshots import hold_on
 from carlake.errors import CarlakeError
 from carlake.landing.archived import archived, is_named_rightly
 from carlake.landing.forgotten import FORGOTTEN_HASH
@@ -331,6 +332,7 @@ def _table(
         return [Difference(table.name, "definition", what)], None
     if mark.source is not None and source.metadata.snapshot_by_id(mark.source) is None:
         what = f"its bookmark, snapshot {mark.source} of {table.source}, is not there any more"
+        what += "; it is held: `carlake resume` lets a run bring it up to date" if hold_on(own) else ""
         return [Difference(table.name, "bookmark", what)], None
     refresh = Refresh(
         table.name, "history", head.snapshot_id, None, mark.source, True, mark.day or date.min, table.definition

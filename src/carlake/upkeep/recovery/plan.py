@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from carlake.engines.snapshots import hold_on
 from carlake.landing.archived import archived
 from carlake.tables.declare import BRONZE, OPS_FORGOTTEN
 from carlake.upkeep.checks.finding import Finding
@@ -64,6 +65,7 @@ class RecoveryStep:
     what    what is done
     why     what is wrong
     loses   what is lost by it beyond what the damage took; empty where nothing is
+    late    it waits for what the archive gives back: no run brings a table up to date that is held
     """
 
     action: Action
@@ -71,6 +73,7 @@ class RecoveryStep:
     what: str
     why: str
     loses: str = ""
+    late: bool = False
 
 
 @dataclass(frozen=True)
@@ -215,7 +218,9 @@ def _table(lake: Inspection, name: str, damaged: set[str]) -> list[RecoveryStep]
     wrong += [f"{count(len(files.deletes), 'delete file')} of another engine"] if files.deletes else []
     wrong += schema_differences(declared, file)
     steps = []
-    if wrong or source_again:
+    held = bool(hold_on(table.iceberg(file)))
+    # What a rollback undid stays undone: a held table that is whole needs nothing of bronze, which is not held.
+    if wrong or (source_again and not (held and declared.source == BRONZE)):
         why = "; ".join(wrong[:3]) + (f"; and {len(wrong) - 3} more" if len(wrong) > 3 else "")
         damaged.add(name)
         if name == BRONZE:
@@ -226,7 +231,11 @@ def _table(lake: Inspection, name: str, damaged: set[str]) -> list[RecoveryStep]
         else:
             steps.append(
                 RecoveryStep(
-                    "remake", name, f"make it again from {declared.source}", why or f"{declared.source} is made again"
+                    "remake",
+                    name,
+                    f"make it again from {declared.source}",
+                    why or f"{declared.source} is made again",
+                    late=held,
                 )
             )
     broken = [str(snapshot.snapshot_id) for snapshot, _ in table.broken_snapshots(file)]

@@ -136,7 +136,8 @@ def mends_of(verification: Verification) -> tuple[RecoveryStep, ...]:
     steps: list[RecoveryStep] = []
     for problem in verification.problems:
         why = f"{problem.kind}: {problem.what}"
-        if problem.kind in ("definition", "archived object missing", "missing table"):
+        # A bookmark that is still gone after a run is that of a held table: `carlake resume` is a person's to say.
+        if problem.kind in ("definition", "bookmark", "archived object missing", "missing table"):
             continue
         if problem.table == BRONZE:
             steps.append(RecoveryStep("bronze", BRONZE, "put together again the objects that are not whole", why))
@@ -149,9 +150,15 @@ def mends_of(verification: Verification) -> tuple[RecoveryStep, ...]:
 
 
 def _in_order(steps: list[RecoveryStep]) -> list[RecoveryStep]:
-    """Bronze first, then what is made from it, then what is landed again."""
+    """Bronze first, then what is made from it, then what is landed again, then what waits for that."""
     order = ("bronze", "rows", "remake", "expire", "sweep", "run", "archive", "outside")
-    return sorted(steps, key=lambda step: order.index(step.action) if step.action in order else len(order))
+    late = {step.target for step in steps if step.late}
+
+    def place(step: RecoveryStep) -> tuple[bool, int]:
+        waits = step.target in late and step.action in ("remake", "expire")
+        return waits, order.index(step.action) if step.action in order else len(order)
+
+    return sorted(steps, key=place)
 
 
 # -- what lies outside of the tables -----------------------------------------------------------------------------------

@@ -154,6 +154,9 @@ def remake(context: Context, table: Table, good: Sequence[DataFile], seen: int |
             _remake(context, table, good, until, day, _after_own(context, table, seen))
             return [Lost(f"the rollback of table {table.name}", why)]
     _remake(context, table, good, until, day, seen)
+    if hold_on(own) and source is not None and not hold_on(source):
+        why = f"the snapshot of {table.source} that it was held at is gone; the table has all of it, and is held still"
+        return [Lost(f"the rollback of table {table.name}", why)]
     return []
 
 
