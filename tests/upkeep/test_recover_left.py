@@ -12,6 +12,7 @@ from tests.upkeep.test_recover_merged import _small, bronze_files
 from carlake.engines.duckdb import files as duckdb_files
 from carlake.lakehouse import Lakehouse
 from carlake.settings import Settings
+from carlake.upkeep.recovery.plan import RecoveryStep
 from lakes import BRONZE, nested, put
 
 LEAVE = Settings(threads=1, compact_files=2, after_landing="leave")
@@ -50,3 +51,20 @@ def test_what_lies_in_landing_is_landed_again(small_folder: Path, merged: bool, 
         assert done.ok and not done.lost, done.lost
         assert contents(lake) == before
         shutil.rmtree(lake)
+
+
+def test_an_object_that_another_process_takes_away_stops_nothing(small_folder: Path) -> None:
+    """It lay in landing when bronze was put together, and is gone when it is to be landed again."""
+    lake = small_folder / "lake"
+    made(lake, merged=True)
+    max(bronze_files(lake), key=lambda path: path.stat().st_mtime_ns).unlink()
+    waits = sorted((lake / "landing").iterdir())
+
+    def say(step: RecoveryStep) -> None:
+        if step.action == "run":
+            for path in waits[:-1]:
+                path.unlink(missing_ok=True)
+
+    done = Lakehouse.recover(lake, LEAVE, clock=now, say=say)
+    assert done.ok
+    assert any("records in the damaged data files" in each.what for each in done.lost)

@@ -54,9 +54,10 @@ def known_objects(lake: Inspection) -> dict[str, Known]:
             rows = pa.table(pq.read_table(parquet(path), columns=["source_id", "source_row", since]))
             told = rows.group_by("source_id").aggregate([("source_row", "count_distinct"), (since, "min")])
             for row in told.to_pylist():
-                known = found.setdefault(row["source_id"], Known(0, row[f"{since}_min"]))
+                told_at = row[f"{since}_min"] or lake.now
+                known = found.setdefault(row["source_id"], Known(0, told_at))
                 known.rows += row["source_row_count_distinct"]
-                known.since = min(known.since, row[f"{since}_min"])
+                known.since = min(known.since, told_at)
     return found
 
 

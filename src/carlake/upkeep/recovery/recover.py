@@ -20,7 +20,7 @@ from pyiceberg.manifest import DataFile
 
 from carlake import lake as lakes
 from carlake.catalogs.by_name import file_io_properties
-from carlake.errors import CommitRefusedError, LakeError, ReadError
+from carlake.errors import CommitRefusedError, LakeError, NotFoundError, ReadError
 from carlake.landing.archived import archived, is_named_rightly, renamed_rightly
 from carlake.landing.landed import LandedObject
 from carlake.landing.listing import MOVING
@@ -335,9 +335,15 @@ def _land_archive(house: Lakehouse, lake: Inspection) -> list[Lost]:
 
 def _land_left(house: Lakehouse, toll: Toll) -> None:
     """Land what is left of objects. By name: a run over landing would wait until such a file has settled."""
-    if toll.land:
-        house.run(toll.land)
-        toll.land.clear()
+    try:
+        if toll.land:
+            house.run(toll.land)
+    except NotFoundError:
+        # Another process has taken one of them in meanwhile.
+        for uri in toll.land:
+            with contextlib.suppress(NotFoundError):
+                house.run([uri])
+    toll.land.clear()
 
 
 def _place_in_archive(places: Sequence[LandedObject]) -> tuple[str, str]:
