@@ -126,7 +126,8 @@ def clean_objects(
     screen: Screen,
     paths: frozenset[str] = frozenset(),
 ) -> list[str]:
-    """Write archived and landed objects that hold the car anew, without it. Gives their paths.
+    """Write archived and landed objects that hold the car anew, without it. Gives their paths; what would lose bytes by
+    that stays as it is, for the search to name.
 
     paths  further objects to look at; the others are found by what bronze has forgotten
     """
@@ -144,10 +145,9 @@ def clean_objects(
                 path.unlink(missing_ok=True)  # half a copy, of a process that died
                 continue
             name = needle.replaced(path.name, erasing.instead) if needle.in_text(path.name) else path.name
-            rewrite_object(
-                path, _cleaned(erasing, screen, path), erasing.context.engine.max_record_bytes, path.with_name(name)
-            )
-            done.append(str(path.with_name(name)))
+            to = path.with_name(name)
+            if rewrite_object(path, _cleaned(erasing, screen, path), erasing.context.engine.max_record_bytes, to):
+                done.append(str(to))
         _remove_empty_folders(lake.landing, needle)
     return done
 

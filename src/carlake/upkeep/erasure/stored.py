@@ -83,7 +83,8 @@ def clean_stored(house: Lakehouse, erasing: Erasing, screen: Screen) -> list[str
                 continue  # a table's file that is still in use: of these the car's rows are taken out by commits
             elif stays or not version.uri.startswith(house.landing.rstrip("/") + "/"):
                 assert file is not None
-                done.append(_written_anew(version, file, erasing, screen))
+                if to := _written_anew(version, file, erasing, screen):
+                    done.append(to)
     return done
 
 
@@ -92,6 +93,7 @@ def _below(uri: str, prefix: str) -> bool:
 
 
 def _written_anew(version: Version, file: Path, erasing: Erasing, screen: Screen) -> str:
+    """Gives where it lies then; "" where it stays as it is, for bytes of it would be lost."""
     rewrite = screen.rewriting(cache(partial(is_own, version.uri, partial(_content_hash, file))))
 
     def cleaned(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -100,7 +102,8 @@ def _written_anew(version: Version, file: Path, erasing: Erasing, screen: Screen
     folder, _, name = version.uri.rpartition("/")
     new_name = erasing.needle.replaced(name, erasing.instead) if erasing.needle.in_text(name) else name
     modified = stores.metadata(version.uri).get(stores.MODIFIED, "")
-    rewrite_object(file, cleaned, erasing.context.engine.max_record_bytes, file)
+    if not rewrite_object(file, cleaned, erasing.context.engine.max_record_bytes, file):
+        return ""
     note(folder, _content_hash(file))
     to = f"{folder}/{new_name}"
     with file.open("rb") as stream:
