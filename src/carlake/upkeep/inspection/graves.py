@@ -64,10 +64,9 @@ def _rows(path: AnyPath, names: list[str]) -> list[dict[str, object]]:
 
 
 def _has_forgotten(path: AnyPath) -> bool:
-    if file_trouble(path, None, deep=False):
+    try:
+        with pq.ParquetFile(parquet(path), read_dictionary=["record_hash"]) as file:
+            batches = file.iter_batches(columns=["record_hash"])
+            return any(FORGOTTEN_HASH in batch.column(0).dictionary.to_pylist() for batch in batches)
+    except Exception:  # noqa: BLE001  (a damaged data file has a check of its own)
         return False
-    with pq.ParquetFile(parquet(path), read_dictionary=["record_hash"]) as file:
-        return any(
-            FORGOTTEN_HASH in batch.column(0).dictionary.to_pylist()
-            for batch in file.iter_batches(columns=["record_hash"])
-        )
