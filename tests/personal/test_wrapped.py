@@ -122,6 +122,8 @@ def test_a_line_of_somebody_else_that_reads_like_carlakes_is_a_record_like_any_o
             assert again.run([str(house.lake.archive)]).forgotten == 0
             rows = sorted((row["source_id"], row["source_row"], row["raw"]) for row in rows_of(again, BRONZE))
             assert rows == bronze
+        assert house.rebuild(everything=True, from_archive=True).status == "succeeded"
+        assert sorted((row["source_id"], row["source_row"], row["raw"]) for row in rows_of(house, BRONZE)) == bronze
 
 
 def table(text: str) -> bytes:

@@ -204,7 +204,9 @@ def show_tables(screen: Screen, infos: Sequence[TableInfo]) -> None:
         screen.line("  ", ("held ", WARN), (held, QUIET))
     if changed_tables(infos):
         screen.line()
-        screen.line("  ", ("*", WARN), (" its definition is another now; carlake rebuild adopts it", QUIET))
+        screen.line(
+            "  ", ("*", WARN), (" its definition is another now; carlake rebuild adopts it, or says why not", QUIET)
+        )
 
 
 def show_table(screen: Screen, info: TableInfo, table: Table) -> None:
@@ -236,7 +238,7 @@ def show_table(screen: Screen, info: TableInfo, table: Table) -> None:
     if info.held:
         facts.append(("held", (f"since {time(info.held.since)}, before run {info.held.run}; carlake resume", WARN)))
     if changed_tables([info]):
-        facts.append(("", (f"changed: {', '.join(info.changed)}; carlake rebuild adopts it", WARN)))
+        facts.append(("", (f"changed: {', '.join(info.changed)}; carlake rebuild adopts it, or says why not", WARN)))
     if info.trouble:
         facts.append(("trouble", (info.trouble, BAD)))
     if info.location:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache, partial
 
 import pyarrow as pa
 
@@ -20,10 +21,10 @@ from carlake.engines.manifests import quiet_between
 from carlake.engines.protocol import Relation, Source
 from carlake.engines.schemas import arrow_schema
 from carlake.errors import CarlakeError, CommitRefusedError, LakeError, ReadError
-from carlake.landing.archived import archived, is_named_rightly
+from carlake.landing.archived import archived, is_named_rightly, is_own
 from carlake.landing.forgotten import FORGOTTEN_HASH, Screen
 from carlake.landing.landed import LandedObject
-from carlake.landing.objects import open_object
+from carlake.landing.objects import hash_object, open_object
 from carlake.landing.records import split
 from carlake.refresh.causes import cause
 from carlake.refresh.context import Context
@@ -354,10 +355,11 @@ def _records(context: Context, held: Held, place: LandedObject, screen: Screen) 
     if not is_named_rightly(place):
         raise ReadError(f"{place.uri} is not what was landed.")
     rows = 0
+    own = cache(partial(is_own, place.uri, partial(hash_object, place)))
     with open_object(place) as stream:
         for batch in split(stream, max_record_bytes=context.engine.max_record_bytes):
             rows += batch.num_rows
-            yield screen(batch)
+            yield screen(batch, own)
     if rows < held.rows:
         raise ReadError(f"{place.uri} has {rows} records, and bronze {held.rows}.")
 
