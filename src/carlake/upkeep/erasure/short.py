@@ -18,6 +18,8 @@ SHORTEST = 6
 """A name of so many characters is told anywhere."""
 
 _ARCHIVED = re.compile(r"/\d{4}-\d{2}-\d{2}/[0-9a-f]{64}/([^/]+)$")
+_OWN = re.compile(r"(/metadata/[^/]+|/carlake\.toml|/\.carlake/.+|/catalog\.db[^/]*|\.parquet)$")
+"""What carlake writes itself, beside what lands; of a Parquet file the values are searched unpacked."""
 _IN_BYTES = frozenset({"text", "escaped", "wrapped"})
 
 
@@ -38,7 +40,7 @@ def is_untold(place: Place, names: Sequence[str], landing: Sequence[str]) -> boo
     if place.kind == "name":
         return archived is None or not Needle(short).in_text(archived[1])
     if place.kind in _IN_BYTES:
-        return archived is None or _is_decoded(path)
+        return (archived is None and _OWN.search(place.path) is not None) or _is_decoded(path)
     if place.kind == "parquet value":
         # What a detail quotes stands in its record, by which the row was judged; the rest is counts.
         detail = f"/{QUARANTINE}/" in place.path and place.what == "detail"
