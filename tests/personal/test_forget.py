@@ -6,6 +6,7 @@ import base64
 import gzip
 import io
 import json
+import os
 import re
 import zlib
 from collections.abc import Iterator
@@ -476,3 +477,17 @@ def test_the_command_refuses_a_car_that_the_lake_has_not(house: Lakehouse) -> No
     assert plan["known"] and not plan["forgotten_before"]
     assert say("forget", CAR, "--yes", "--unknown", *at).code == 0
     assert say("forget", CAR, "--yes", "--json", *at).json["forgotten_before"]
+
+
+def test_the_command_names_what_cannot_be_looked_into(house: Lakehouse) -> None:
+    """The car may be in what nobody can unpack, and whoever must be sure of it has to know where to look."""
+    from tests.cli.command_line import say
+
+    put(house.lake.landing / "a.json", *OTHERS)
+    broken = bytearray(gzip.compress(os.urandom(5000)))
+    broken[3000] ^= 255
+    (house.lake.landing / "b.json.gz").write_bytes(broken)
+    house.run()
+    done = say("forget", CAR, "--yes", "--unknown", "--lake", house.lake.root)
+    assert done.code == 0
+    assert "cannot be decoded to the end" in done.out and "b.json.gz" in done.out

@@ -146,6 +146,11 @@ def _show(invocation: Invocation, done: Erasure) -> None:
         screen.line(
             "  ", (f"Records of other cars name it in {count(files, 'file')}; they are theirs, and stay.", WARN)
         )
+    if done.searched.unread:
+        what = f"{count(len(done.searched.unread), 'file')} cannot be decoded to the end, so of these only the bytes were searched:"
+        screen.line("  ", (what, WARN))
+        for path in done.searched.unread[:_PLACES_SHOWN]:
+            screen.line("    ", one_line(path))
     if done.untold:
         where = count(done.untold, "place")
         what = f"So short a name stands in {where} of carlake's own, as in dates and counts, and cannot be told there."
