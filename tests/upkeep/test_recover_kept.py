@@ -168,3 +168,22 @@ def test_that_a_rollback_is_lost_with_the_metadata_of_bronze_is_said(lake: Path)
     data_files(lake, SILVER)[0].unlink()
     done = Lakehouse.recover(lake, clock=now)
     assert f"the rollback of table {SILVER}" in [one.what for one in done.lost]
+
+
+@pytest.mark.parametrize("gone", ["all of it", "the table"])
+def test_that_a_rollback_is_lost_with_the_metadata_of_the_held_table_is_said(lake: Path, gone: str) -> None:
+    """Gold, which is held yet, has fewer cars than silver then."""
+    with opened(lake) as house:
+        house.rollback(_runs(house)[-1])
+        assert SILVER in house.holds()
+        if gone == "the table":
+            house.catalog.drop_table(f"carlake.{SILVER}")
+    for file in (table_folder(lake, SILVER) / "metadata").glob("*.metadata.json"):
+        file.unlink()
+    done = Lakehouse.recover(lake, clock=now)
+    assert [one.what for one in done.lost] == [f"the rollback of table {SILVER}"]
+    with opened(lake) as house:
+        assert SILVER not in house.holds() and STATE in house.holds()
+        house.resume()
+        house.run()
+        assert house.verify().ok

@@ -34,6 +34,7 @@ from carlake.upkeep.inspection.lake import Inspection
 from carlake.upkeep.recovery.bronze import put_together, take_in
 from carlake.upkeep.recovery.buried import bury_again
 from carlake.upkeep.recovery.catalog import location_of, make_anew, point
+from carlake.upkeep.recovery.holds import lost_holds
 from carlake.upkeep.recovery.plan import RecoveryPlan, RecoveryStep, is_copy, plan
 from carlake.upkeep.recovery.relocate import relocate
 from carlake.upkeep.recovery.tables import Lost, Toll, expire, keep_readable, remake
@@ -99,6 +100,7 @@ def recover(look: Look, open_house: Open, say: Say = lambda step: None) -> Recov
             aside += _place(lake)
             done += files
         with open_house() as house:
+            toll.lost += lost_holds(lake, planned, house.holds()) if verification is None else []
             known = {(step.action, step.target) for step in planned.steps}
             steps = [step for step in more if (step.action, step.target) not in known]
             for step in _in_order([*planned.steps, *steps]):
