@@ -47,6 +47,9 @@ def test_rows_whose_records_retention_removed_are_kept(lake: Path) -> None:
         after = rows_of(house, SILVER)
     assert 0 < len(after) < len(before) and all(row in before for row in after)
     assert done.ok, done.verification.problems
+    few = len(before) - len(after)
+    assert [one.what for one in done.lost] == [f"{few} row{'s' if few > 1 else ''} of {SILVER}"]
+    assert "retention has removed their records" in done.lost[0].why
 
 
 def test_ledger_rows_that_are_lost_come_back_from_silver(lake: Path) -> None:

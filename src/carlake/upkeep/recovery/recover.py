@@ -37,7 +37,7 @@ from carlake.upkeep.recovery.catalog import location_of, make_anew, point
 from carlake.upkeep.recovery.holds import lost_holds
 from carlake.upkeep.recovery.plan import RecoveryPlan, RecoveryStep, is_copy, plan
 from carlake.upkeep.recovery.relocate import relocate
-from carlake.upkeep.recovery.tables import Lost, Toll, expire, keep_readable, remake
+from carlake.upkeep.recovery.tables import Lost, Toll, expire, keep_readable, remake, unread_rows
 from carlake.words import count, number
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def recover(look: Look, open_house: Open, say: Say = lambda step: None) -> Recov
     aside: list[str] = []
     more: tuple[RecoveryStep, ...] = ()
     verification, missing = None, 0
+    short: list[Lost] = []
     for _ in range(_ROUNDS):
         lake = look()
         planned = plan(lake)
@@ -112,6 +113,7 @@ def recover(look: Look, open_house: Open, say: Say = lambda step: None) -> Recov
             say(planned.steps[-1])
             verification = house.verify()
             missing = toll.missing(_records_of(house, sorted(toll.back))) if toll.held else 0
+            short = toll.not_made_again(lambda name: house.table(name).rows, missing)
         more = mends_of(verification)
         if not more:
             break
@@ -123,6 +125,7 @@ def recover(look: Look, open_house: Open, say: Say = lambda step: None) -> Recov
         held = count(toll.held, "record")
         what = f"{number(missing)} of the {held} {'of' if toll.every else 'in the damaged data files of'} {BRONZE}"
         toll.lost.append(Lost(what, "neither the archive nor another data file has them"))
+    toll.lost += short
     return Recovery(look().location, tuple(done), tuple(toll.damaged), tuple(toll.lost), tuple(aside), verification)
 
 
@@ -272,6 +275,7 @@ def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep) -> Toll:
                 house.run()
         elif step.action == "remake":
             good, toll.damaged = _good_files(lake, step.target)
+            toll.rows = unread_rows(context, context.tables[step.target], good)
             toll.lost = remake(context, context.tables[step.target], good, lake.head(step.target))
         elif step.action == "rows":
             good, toll.damaged = _good_files(lake, step.target)

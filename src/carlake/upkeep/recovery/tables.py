@@ -7,7 +7,7 @@ what was made from it, and a crash between two tables leaves nothing that the ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -27,6 +27,7 @@ from carlake.refresh.plan import Bookmark, Refresh, head_of
 from carlake.refresh.refresh import publish, rows_of_source
 from carlake.refresh.retained import gone_sources
 from carlake.tables.table import Table
+from carlake.words import count
 
 KIND = "recover"
 
@@ -51,6 +52,8 @@ class Toll:
     gone     records that silver and quarantine knew of objects that are lost whole: so many are missing at the least
     land     objects that are to be landed, by where they lie
     salvaged  records in those of them that hold what was left of others, beyond what bronze did not lose
+    rows     of tables of which retention may have left rows without a record: how many there were, and how many of
+             these in files that cannot be read
     """
 
     damaged: list[Lost] = field(default_factory=list)
@@ -61,11 +64,19 @@ class Toll:
     gone: int = 0
     land: list[str] = field(default_factory=list)
     salvaged: int = 0
+    rows: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def missing(self, records: Mapping[str, int]) -> int:
         """How many of the records that were held have not come back; `records` of each object in `back` are in bronze."""
         came = sum(max(records.get(source_id, 0) - had, 0) for source_id, had in self.back.items())
         return min(max(self.held - came - self.salvaged, self.gone), self.held)
+
+    def not_made_again(self, rows: Callable[[str], int], missing: int) -> list[Lost]:
+        """What no record was left for: `rows` says how many a table has now; bronze has lost `missing` records itself."""
+        why = "their data files are lost, and retention has removed their records from its source"
+        why += ", or they are of the records that are missing there" if missing else ""
+        short = {name: min(bad, had - rows(name)) for name, (had, bad) in self.rows.items()}
+        return [Lost(f"{count(few, 'row')} of {name}", why) for name, few in short.items() if few > 0]
 
     def add(self, other: Toll) -> None:
         """Take in what another step found."""
@@ -77,6 +88,7 @@ class Toll:
         self.gone += other.gone
         self.land += [one for one in other.land if one not in self.land]
         self.salvaged += other.salvaged
+        self.rows = other.rows | self.rows
 
 
 def stage_afresh(
@@ -124,6 +136,17 @@ def write_rows(context: Context, table: Table, rows: Relation) -> list[DataFile]
     engine = context.engine
     assert isinstance(engine, DuckDBEngine)
     return engine.write(table, context.load(table.name), rows)
+
+
+def unread_rows(context: Context, table: Table, good: Sequence[DataFile]) -> dict[str, tuple[int, int]]:
+    """As `Toll.rows`: of a table that is to be made again from records of which retention has removed some."""
+    head = context.load(table.name).current_snapshot()
+    told = head.summary.additional_properties.get("total-records") if head is not None and head.summary else None
+    bad = int(told) - sum(file.record_count for file in good) if told else 0
+    if not told or bad <= 0 or not table.parses or table.source is None:
+        return {}
+    gone = gone_sources(context.engine, table, head_of(context.find(table.source)))
+    return {table.name: (int(told), bad)} if gone is not None else {}
 
 
 def remake(context: Context, table: Table, good: Sequence[DataFile], seen: int | None) -> list[Lost]:
