@@ -25,6 +25,8 @@ from carlake.refresh.circuits import Circuits
 from carlake.upkeep.checks.doctor import diagnose
 from carlake.upkeep.checks.every import CHECKS, check_named
 from carlake.upkeep.inspection.lake import Inspection
+from carlake.upkeep.recovery.tables import Lost, Toll
+from carlake.upkeep.recovery.untold import Untold
 from docs import make_runbook
 from lakes import ALERTS, STATE, put
 from landing.ordinary_user import open_to_all, ordinary_user
@@ -114,6 +116,11 @@ def _orphan(root: Path) -> str:
     return "1 file of 11 bytes"
 
 
+def _broken_off(root: Path) -> str:
+    Untold(look(root).lake).note("", None, Toll(lost=[Lost("object a", "nothing has it")]))
+    return "it has told nobody yet"
+
+
 def _from_the_list(check: str) -> Scenario:
     damage = next(damage for damage in DAMAGES if damage.check == check)
     return Scenario(damage.do, deep=damage.deep)
@@ -129,6 +136,7 @@ SCENARIOS: dict[str, Scenario] = {
     "definition": Scenario(_definition),
     "day-ahead": Scenario(_day_ahead),
     "held": Scenario(_held),
+    "recovery-broken-off": Scenario(_broken_off),
     "orphan-files": Scenario(_orphan, deep=True),
 }
 ALONE = ("lake-unreachable", "lake-newer", "settings", "clock", "disk-low", "disk-full", "permission", "circuit-open")

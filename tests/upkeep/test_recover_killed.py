@@ -40,5 +40,10 @@ def test_a_recovery_that_is_killed(lake: Path, rows: Contents) -> None:
         process.stdout.close()
     assert killed
     recovered(moved)
-    assert contents(moved) == rows
+    assert _by_any_clock(contents(moved)) == _by_any_clock(rows)
     assert [f for f in diagnose(look(moved)).findings if f.check != "orphan-files"] == []
+
+
+def _by_any_clock(rows: Contents) -> Contents:
+    """What a killed process had landed again before it was killed, was landed at the machine's time."""
+    return rows | {BRONZE: [{**row, "ingested_at": None} for row in rows[BRONZE]]}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from carlake.errors import CarlakeError
+from carlake.lake import Lake
 from carlake.landing.archived import archived, is_named_rightly
 from carlake.landing.listing import MOVING, list_landing
 from carlake.landing.objects import path_of
@@ -153,6 +154,17 @@ def _crashed(lake: Inspection) -> Iterator[Found]:
         yield str(path), "was left by a process that died"
 
 
+def untold_file(lake: Lake) -> Path:
+    """Where a recovery writes down what it finds, until it tells it."""
+    return lake.scratch.parent / "recovery.json"
+
+
+def _broken_off(lake: Inspection) -> Iterator[Found]:
+    file = untold_file(lake.lake)
+    if file.exists():
+        yield str(file), "has what a recovery found that was broken off, or goes on, and that it has told nobody yet"
+
+
 def _orphans(lake: Inspection) -> Iterator[Found]:
     for name, table in lake.tables.items():
         file = lake.best(name)
@@ -229,6 +241,18 @@ CHECKS = (
         "The next run removes its scratch files and goes on.",
         _crashed,
         ("carlake run", "carlake recover"),
+    ),
+    Check(
+        "recovery-broken-off",
+        "landing",
+        "warning",
+        "`carlake recover` ended before it said what is lost.",
+        "It was killed, or goes on yet. What it has mended is right; which files were damaged, and what nothing gives "
+        "back, is in .carlake/recovery.json until it is told.",
+        "That file is there.",
+        "Recover again: it does the rest, and tells what both have found.",
+        _broken_off,
+        ("carlake recover",),
     ),
     Check(
         "orphan-files",

@@ -6,7 +6,7 @@ of its own, under a name that says so, and it is named as lost in part. The rows
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -50,10 +50,11 @@ def _begun(found: Assembly) -> list[Lost]:
     ]
 
 
-def put_together(context: Context, lake: Inspection, landing: str) -> Toll:
+def put_together(context: Context, lake: Inspection, landing: str, note: Callable[[Toll], object]) -> Toll:
     """Commit bronze's next snapshot, if it must differ; gives what is damaged, and how much of it is yet to come.
 
     landing  where the remains of objects are put, to be landed
+    note     told of what it gives before the commit
     Raises CommitRefusedError when main moved meanwhile: look again, and put together again.
     """
     table = context.tables[BRONZE]
@@ -82,6 +83,7 @@ def put_together(context: Context, lake: Inspection, landing: str) -> Toll:
     kept = [file or _described(context, path) for path, file in found.keep.items()]
     if rows is not None:
         kept += write_rows(context, table, rows)
+    note(toll)
     publish_afresh(context, table, kept, Bookmark(None, table.definition, None, table.parts), lake.head(BRONZE))
     return toll
 
@@ -211,10 +213,11 @@ def _described(context: Context, path: AnyPath) -> DataFile:
     return data_file(iceberg, str(path), Record(day))
 
 
-def take_in(context: Context, lake: Inspection) -> tuple[int, Toll]:
+def take_in(context: Context, lake: Inspection, note: Callable[[Toll], object]) -> tuple[int, Toll]:
     """Take in the objects that lie whole in data files outside of bronze's newest snapshot, and nowhere in it.
 
-    Gives their number, and what stays there. Raises CommitRefusedError when main moved meanwhile.
+    Gives their number, and what stays there, which the next recovery finds as well. `note`: as in `put_together`.
+    Raises CommitRefusedError when main moved meanwhile.
     """
     table = context.tables[BRONZE]
     found = assemble(lake)
@@ -222,7 +225,7 @@ def take_in(context: Context, lake: Inspection) -> tuple[int, Toll]:
         return 0, Toll(lost=_begun(found))
     files = [file for file in found.keep.values() if file is not None]
     if found.cut or found.lost or len(files) != len(found.keep):
-        return len(found.bring), put_together(context, lake, lake.landing)
+        return len(found.bring), put_together(context, lake, lake.landing, note)
     # Main as it was looked at: an object that another process has landed since would be there twice.
     base = lake.head(BRONZE)
     mark = Bookmark(None, table.definition, None, table.parts)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from carlake.refresh.context import Context
 from carlake.refresh.plan import Bookmark
 from carlake.tables.declare import OPS_FORGOTTEN
 from carlake.upkeep.inspection.graves import buried
 from carlake.upkeep.inspection.lake import Inspection
-from carlake.upkeep.recovery.tables import Lost, publish_afresh, write_rows
+from carlake.upkeep.recovery.tables import Lost, Toll, publish_afresh, write_rows
 from carlake.words import count
 
 
-def bury_again(context: Context, lake: Inspection) -> list[Lost]:
-    """A snapshot of every tombstone that a readable data file holds; gives what is lost.
+def bury_again(context: Context, lake: Inspection, note: Callable[[Toll], object]) -> list[Lost]:
+    """A snapshot of every tombstone that a readable data file holds; gives what is lost, and says it to `note` before.
 
     Raises CommitRefusedError when main moved meanwhile.
     """
@@ -20,10 +22,12 @@ def bury_again(context: Context, lake: Inspection) -> list[Lost]:
     rows = buried(lake)
     context.load(OPS_FORGOTTEN)  # made first where it is gone
     files = write_rows(context, table, context.engine.table(rows)) if rows.num_rows else []
-    publish_afresh(context, table, files, Bookmark(None, table.definition, None, table.parts), lake.head(OPS_FORGOTTEN))
     newest = examined.snapshot(lake.best(OPS_FORGOTTEN))
     told = newest.summary.additional_properties.get("total-records") if newest is not None and newest.summary else None
-    if told is None or int(told) <= rows.num_rows:
-        return []
-    why = "no file has them any more: forget these cars again, or their records are let in"
-    return [Lost(f"{count(int(told) - rows.num_rows, 'row')} of {OPS_FORGOTTEN}", why)]
+    lost = []
+    if told is not None and int(told) > rows.num_rows:
+        why = "no file has them any more: forget these cars again, or their records are let in"
+        lost.append(Lost(f"{count(int(told) - rows.num_rows, 'row')} of {OPS_FORGOTTEN}", why))
+    note(Toll(lost=lost))
+    publish_afresh(context, table, files, Bookmark(None, table.definition, None, table.parts), lake.head(OPS_FORGOTTEN))
+    return lost

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,24 +20,22 @@ from pyiceberg.manifest import DataFile
 
 from carlake import lake as lakes
 from carlake.catalogs.by_name import file_io_properties
-from carlake.errors import CommitRefusedError, LakeError, NotFoundError, ReadError
-from carlake.landing.archived import archived, is_named_rightly, renamed_rightly
-from carlake.landing.landed import LandedObject
+from carlake.errors import CommitRefusedError, LakeError
 from carlake.landing.listing import MOVING
-from carlake.landing.removal import NotAsReadError
-from carlake.refresh.causes import cause
 from carlake.refresh.plan import head_of
 from carlake.tables.declare import BRONZE, OPS_FORGOTTEN, QUARANTINE, SILVER
-from carlake.upkeep.checks.landing import held_ids, leftovers
+from carlake.upkeep.checks.landing import leftovers
 from carlake.upkeep.inspection.graves import are_lost
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.upkeep.recovery.bronze import put_together, take_in
 from carlake.upkeep.recovery.buried import bury_again
 from carlake.upkeep.recovery.catalog import location_of, make_anew, point
 from carlake.upkeep.recovery.holds import lost_holds
+from carlake.upkeep.recovery.land_again import land_archive, land_left
 from carlake.upkeep.recovery.plan import RecoveryPlan, RecoveryStep, is_copy, plan
 from carlake.upkeep.recovery.relocate import relocate
 from carlake.upkeep.recovery.tables import Lost, Toll, expire, keep_readable, remake, unread_rows
+from carlake.upkeep.recovery.untold import Untold
 from carlake.words import count, number
 
 if TYPE_CHECKING:
@@ -86,6 +84,7 @@ def recover(look: Look, open_house: Open, say: Say = lambda step: None) -> Recov
     """
     done: list[RecoveryStep] = []
     toll = Toll()
+    untold: Untold | None = None
     aside: list[str] = []
     more: tuple[RecoveryStep, ...] = ()
     verification, missing = None, 0
@@ -101,14 +100,18 @@ def recover(look: Look, open_house: Open, say: Say = lambda step: None) -> Recov
             aside += _place(lake)
             done += files
         with open_house() as house:
-            toll.lost += lost_holds(lake, planned, house.holds()) if verification is None else []
+            if untold is None:
+                untold = Untold(house.lake)
+                toll = untold.toll(house.context(trigger="recover").find)
+                if holds := lost_holds(lake, planned, house.holds()):
+                    toll.add(untold.note("", None, Toll(lost=holds)))
             known = {(step.action, step.target) for step in planned.steps}
             steps = [step for step in more if (step.action, step.target) not in known]
             for step in _in_order([*planned.steps, *steps]):
                 if step.action in _FILE_ACTIONS or step.action == "verify":
                     continue
                 say(step)
-                _do(house, look, step, toll)
+                _do(house, look, step, toll, untold)
                 done.append(step)
             say(planned.steps[-1])
             verification = house.verify()
@@ -118,6 +121,7 @@ def recover(look: Look, open_house: Open, say: Say = lambda step: None) -> Recov
         if not more:
             break
     assert verification is not None
+    assert untold is not None
     if are_lost(look()):
         why = f"{BRONZE} has records of such cars, and nothing tells which cars: forget them again before more lands"
         toll.lost.append(Lost("the tombstones of all forgotten cars", why))
@@ -126,6 +130,7 @@ def recover(look: Look, open_house: Open, say: Say = lambda step: None) -> Recov
         what = f"{number(missing)} of the {held} {'of' if toll.every else 'in the damaged data files of'} {BRONZE}"
         toll.lost.append(Lost(what, "neither the archive nor another data file has them"))
     toll.lost += short
+    untold.told()
     return Recovery(look().location, tuple(done), tuple(toll.damaged), tuple(toll.lost), tuple(aside), verification)
 
 
@@ -229,24 +234,24 @@ def _part_from_links(lake: Inspection) -> None:
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 
-def _do(house: Lakehouse, look: Look, step: RecoveryStep, toll: Toll) -> None:
+def _do(house: Lakehouse, look: Look, step: RecoveryStep, toll: Toll, untold: Untold) -> None:
     """Execute one step; adds what it finds damaged or lost to the toll."""
     if step.action == "sweep":
         for path in leftovers(look()):
             _remove(path)
         return
     if step.action == "run":
-        _land_left(house, toll)
+        land_left(house, toll)
         house.run()
         return
     if step.action == "archive":
-        toll.add(Toll(lost=_land_archive(house, look())))
+        toll.add(Toll(lost=land_archive(house, look(), lambda found: untold.note("", None, found))))
         return
     for _ in range(_REFUSALS):
         try:
-            toll.add(_commit(house, look(), step))
+            toll.add(_commit(house, look(), step, untold))
             if step.action == "outside":
-                _land_left(house, toll)
+                land_left(house, toll)
             return
         except CommitRefusedError:
             house.reopen()
@@ -263,27 +268,34 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep) -> Toll:
+def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep, untold: Untold) -> Toll:
     context = house.context(trigger="recover")
     toll = Toll()
+
+    def note(found: Toll) -> None:
+        untold.note(step.target, lake.head(step.target), found)
+
     with context.engine.session():
         if step.action == "bronze":
-            toll = put_together(context, lake, house.landing)
+            toll = put_together(context, lake, house.landing, note)
         elif step.action == "outside":
-            came, toll = take_in(context, lake)
+            came, toll = take_in(context, lake, note)
             if came:
                 house.run()
         elif step.action == "remake":
             good, toll.damaged = _good_files(lake, step.target)
             toll.rows = unread_rows(context, context.tables[step.target], good)
+            note(toll)
             toll.lost = remake(context, context.tables[step.target], good, lake.head(step.target))
+            note(toll)
         elif step.action == "rows":
             good, toll.damaged = _good_files(lake, step.target)
             if step.target == OPS_FORGOTTEN:
-                toll.lost = bury_again(context, lake)
+                toll.lost = bury_again(context, lake, note)
                 return toll
-            keep_readable(context, context.tables[step.target], good, lake.head(step.target))
             toll.lost = _rows_lost(lake, step.target, good, toll.damaged)
+            note(toll)
+            keep_readable(context, context.tables[step.target], good, lake.head(step.target))
         elif step.action == "expire":
             _expire(context.find(step.target), lake, step.target, lambda going: expire(context, step.target, going))
     return toll
@@ -319,66 +331,6 @@ def _expire(iceberg: object, lake: Inspection, name: str, forget: Callable[[list
     file = lake.best(name)
     if file is not None and iceberg is not None:
         forget([snapshot.snapshot_id for snapshot, _ in table.broken_snapshots(file)])
-
-
-def _land_archive(house: Lakehouse, lake: Inspection) -> list[Lost]:
-    """Land the archived objects that bronze does not hold, from where they lie; gives those that are damaged."""
-    held = held_ids(lake) or set()
-    missing: list[str] = []
-    lost: list[Lost] = []
-    for source_id, places in archived(lake.archive):
-        if source_id in held:
-            continue
-        uri, why = _place_in_archive(places)
-        if why:
-            lost.append(Lost(f"object {places[0].uri.rpartition('/')[2]} ({source_id})", why))
-        if uri:
-            missing.append(uri)
-    if missing:
-        house.run(missing)
-    return lost
-
-
-def _land_left(house: Lakehouse, toll: Toll) -> None:
-    """Land what is left of objects. By name: a run over landing would wait until such a file has settled."""
-    try:
-        if toll.land:
-            house.run(toll.land)
-    except NotFoundError:
-        # Another process has taken one of them in meanwhile.
-        for uri in toll.land:
-            with contextlib.suppress(NotFoundError):
-                house.run([uri])
-    toll.land.clear()
-
-
-def _place_in_archive(places: Sequence[LandedObject]) -> tuple[str, str]:
-    """Where an archived object is to be landed from, "" where none of its copies can be read; and what is wrong with it."""
-    unread: list[str] = []
-    for landed in places:
-        with _noting(unread):
-            if is_named_rightly(landed):
-                return landed.uri, ""
-    unread.clear()
-    for landed in places:
-        with _noting(unread):
-            # It is another object than it was: under its own name it is no contradiction any more.
-            uri = renamed_rightly(landed)
-            return uri, f"its copy in the archive is damaged; what that holds was landed from {uri}"
-    return "", f"its copy in the archive cannot be read, and nothing else has it: {'; '.join(unread)}"
-
-
-@contextlib.contextmanager
-def _noting(unread: list[str]) -> Iterator[None]:
-    """Go on where one object cannot be read: the others wait for theirs to be landed."""
-    try:
-        yield
-    except NotAsReadError:
-        unread.append("it has changed while it was read")
-    except ReadError as error:
-        unread.append(error.what)
-    except OSError as error:
-        unread.append(cause(error))
 
 
 def _records_of(house: Lakehouse, source_ids: list[str]) -> dict[str, int]:
