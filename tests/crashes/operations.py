@@ -202,7 +202,8 @@ def problems(house: Lakehouse) -> list[str]:
     """What `verify` finds, and names that an interrupted archive has left in landing."""
     verified = house.verify(deep=True)
     # A folder on the way that is empty is harmless, and cleared away when it is old.
-    left = [str(path) for path in house.lake.landing.rglob(".carlake*") if any(path.iterdir())]
+    hidden = house.lake.landing.rglob(".carlake*")
+    left = [str(path) for path in hidden if not path.is_dir() or any(path.iterdir())]
     behind = [f"behind: {name}" for name in verified.behind if name not in house.holds()]
     return [str(problem) for problem in verified.problems] + behind + left
 

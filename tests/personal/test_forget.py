@@ -491,3 +491,16 @@ def test_the_command_names_what_cannot_be_looked_into(house: Lakehouse) -> None:
     done = say("forget", CAR, "--yes", "--unknown", "--lake", house.lake.root)
     assert done.code == 0
     assert "cannot be decoded to the end" in done.out and "b.json.gz" in done.out
+
+
+def test_halves_of_copies_that_were_broken_off_go(house: Lakehouse) -> None:
+    """Of whatever cars, and however new: nobody else is at work in the archive while a car is forgotten."""
+    put(house.lake.landing / "a.json", *OWN, *OTHERS)
+    house.run()
+    folder = sorted(house.lake.archive.glob("*/*"))[0]
+    (house.lake.archive / ".rewritten").mkdir(exist_ok=True)
+    halves = [folder / ".0123456789abcdef.part", house.lake.archive / ".rewritten" / ".0123456789abcdef.tmp"]
+    for half in halves:
+        half.write_text(OTHERS[0][:100])
+    assert house.forget(CAR).ok
+    assert [half for half in halves if half.exists()] == []

@@ -16,9 +16,10 @@ from carlake.upkeep.recovery.recover import _remove
 from lakes import BRONZE, nested, put, rows_of
 
 
-def _old(path: Path) -> None:
+def _old(path: Path) -> Path:
     moment = time.time() - 7200
     os.utime(path, (moment, moment))
+    return path
 
 
 def test_an_object_that_a_crash_left_on_its_way_out_is_landed(lake: Path) -> None:
@@ -45,3 +46,23 @@ def test_an_object_that_comes_while_leftovers_are_removed_stays(lake: Path) -> N
     put(folder / "newer.json", nested("ZZ", "newer", now().isoformat()))
     _remove(folder)
     assert (folder / "newer.json").exists()
+
+
+def test_what_tries_and_halves_have_left_goes(lake: Path) -> None:
+    """A doctor, a copy into the archive, a note beside it and a note of a recovery, each killed halfway."""
+    archived = sorted((lake / "archive").glob("*/*"))[0]
+    (lake / "archive" / ".rewritten").mkdir(exist_ok=True)
+    left = [
+        *(lake / folder / ".carlake-try-99999999" for folder in (".", "landing", "archive", "warehouse")),
+        lake / "landing" / ".carlake-try-99999999.renamed",
+        _old(put(archived / ".0123456789abcdef.part", "half")),
+        _old(put(lake / "archive" / ".rewritten" / ".0123456789abcdef.tmp", "half")),
+        _old(put(lake / ".carlake" / ".0123456789abcdef.tmp", "half")),
+    ]
+    for path in left[:5]:
+        path.write_text("half")
+    living = lake / "landing" / f".carlake-try-{os.getppid()}"
+    living.write_text("a doctor that goes on")
+    assert leftovers(look(lake)) == sorted(left)
+    recovered(lake)
+    assert [path for path in left if path.exists()] == [] and living.exists()

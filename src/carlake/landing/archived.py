@@ -112,6 +112,12 @@ def renamed_rightly(landed: LandedObject) -> str:
     return str(target)
 
 
+def halves(archive: Path) -> Iterator[Path]:
+    """Files in a local archive that are being written, or that processes left which died: of objects, and of notes."""
+    yield from archive.glob("*/*/.*.part")
+    yield from archive.glob(".rewritten/.*.tmp")
+
+
 def put_into(prefix: str, name: str, content: bytes) -> None:
     """Put an object of our own into a folder or a store's prefix. Raises UnreadableError, OSError."""
     if is_store(prefix):

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from carlake.errors import CarlakeError
 from carlake.lake import Lake
-from carlake.landing.archived import archived, is_named_rightly
+from carlake.landing.archived import archived, halves, is_named_rightly
 from carlake.landing.listing import MOVING, list_landing
 from carlake.landing.objects import path_of
 from carlake.refresh.withdrawn import withdrawn_ids
 from carlake.storage.store_paths import AnyPath, modified_at, named_below, size_of
 from carlake.tables.declare import BRONZE
 from carlake.upkeep.checks.finding import Check, Found
+from carlake.upkeep.checks.machine import PROBE
 from carlake.upkeep.inspection.examined import SnapshotFiles
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.upkeep.inspection.ledger import source_ids
@@ -131,13 +132,15 @@ def outside(lake: Inspection) -> list[AnyPath]:
 
 
 def leftovers(lake: Inspection) -> list[Path]:
-    """What processes that died have left: scratch folders, halves of copies, a lake's unfinished file.
+    """What processes that died have left: scratch folders, halves of copies, unfinished files, tries of a folder.
 
     Of the folders by which objects leave landing only those that are empty: in others lies what the next run lists.
     """
     found = []
     own = lake.lake.scratch.parent
-    for path in [*lake.lake.scratch.glob("*-*"), *own.glob("carlake.toml.*")]:
+    tried = (lake.root, lake.lake.landing, lake.lake.archive, lake.lake.warehouse, lake.lake.scratch)
+    probes = [path for folder in tried for path in folder.glob(f"{PROBE}*")]
+    for path in [*lake.lake.scratch.glob("*-*"), *own.glob("carlake.toml.*"), *probes]:
         owners = [part for part in path.name.replace(".", "-").split("-") if part.isdigit()]
         if owners and Path("/proc/self").exists() and not Path("/proc", owners[0]).exists():
             found.append(path)
@@ -145,8 +148,9 @@ def leftovers(lake: Inspection) -> list[Path]:
     for path in lake.lake.landing.glob(f"**/{MOVING}*"):
         if path.is_dir() and now - path.stat().st_mtime > _OLD_SECONDS and not any(path.iterdir()):
             found.append(path)
-    found += [path for path in lake.lake.archive.glob("*/*/.*.part") if now - path.stat().st_mtime > _OLD_SECONDS]
-    return sorted(found)
+    unfinished = [*halves(lake.lake.archive), *own.glob(".*.tmp")]
+    found += [path for path in unfinished if now - path.stat().st_mtime > _OLD_SECONDS]
+    return sorted(set(found))
 
 
 def _crashed(lake: Inspection) -> Iterator[Found]:
@@ -235,7 +239,7 @@ CHECKS = (
         "crashed-runs",
         "landing",
         "notice",
-        "Folders `duckdb-...` in .carlake/scratch, `.part` files in the archive.",
+        "Folders `duckdb-...` in .carlake/scratch, `.part` files in the archive, files `.carlake-try-...`.",
         "A process was killed. What it had not committed is done by the next run.",
         "Names that carry the id of a process that is not there any more, or that are older than an hour.",
         "The next run removes its scratch files and goes on.",

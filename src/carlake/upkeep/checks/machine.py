@@ -14,6 +14,9 @@ from carlake.upkeep.checks.finding import Check, Found
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.words import count
 
+PROBE = ".carlake-try-"
+"""How a file begins by which it is tried what a folder lets do; the process follows. Hidden: no run takes it for an object."""
+
 _SKEW_SECONDS = 300
 _LITTLE_BYTES, _LITTLE_SHARE = 1 << 30, 0.05
 _NO_BYTES = 64 << 20
@@ -78,8 +81,7 @@ def _permission(lake: Inspection) -> Iterator[Found]:
 
 def try_folder(folder: Path) -> str:
     """Do in a folder what runs do: write a file, sync it, lock it, rename it, link it, remove it. Says what fails."""
-    # Hidden, so that no run takes it for an object.
-    file, other, link = (folder / f".carlake-try-{os.getpid()}{end}" for end in ("", ".renamed", ".linked"))
+    file, other, link = (folder / f"{PROBE}{os.getpid()}{end}" for end in ("", ".renamed", ".linked"))
     doing = "listed"
     try:
         with os.scandir(folder) as entries:

@@ -22,7 +22,7 @@ from carlake.engines.manifests import ancestry
 from carlake.engines.protocol import Staged
 from carlake.errors import CommitRefusedError
 from carlake.lake import Lake
-from carlake.landing.archived import is_own
+from carlake.landing.archived import halves, is_own
 from carlake.landing.forgotten import Screen
 from carlake.landing.listing import list_landing
 from carlake.landing.objects import hash_object, local_object, path_of
@@ -135,15 +135,14 @@ def clean_objects(
     done: list[str] = []
 
     with archive_lock(lake, alone=True):
+        for half in list(halves(lake.archive)):
+            half.unlink(missing_ok=True)  # nobody else is at work there: of a process that died
         archived = [path for path in _archived(lake, forgotten_objects(house)) if _holds(path, needle)]
         # What a run takes out of landing it lands without the car; only what stays there is written anew in its place.
         stays = list_landing(lake.landing).objects if house.settings.after_landing == "leave" else []
         landed = [Path(local) for each in stays if (local := path_of(each.uri))]
         archived += [Path(path) for path in paths if Path(path).is_relative_to(lake.archive) and Path(path).is_file()]
         for path in dict.fromkeys([*archived, *(each for each in landed if _holds(each, needle))]):
-            if path.name.startswith(".") and path.suffix == ".part":
-                path.unlink(missing_ok=True)  # half a copy, of a process that died
-                continue
             name = needle.replaced(path.name, erasing.instead) if needle.in_text(path.name) else path.name
             to = path.with_name(name)
             if rewrite_object(path, _cleaned(erasing, screen, path), erasing.context.engine.max_record_bytes, to):
