@@ -21,7 +21,7 @@ FORMAT = 1
 """The format of lakes that this carlake makes, and the newest that it opens."""
 
 TOML, CATALOG, OWN = "carlake.toml", "catalog.db", ".carlake"
-"""The lake's file, its catalog where that is a file, and the folder for what counts nothing."""
+"""The lake's file, its catalog where that is a file, and the folder for what no row is lost with."""
 FOLDERS = ("landing", "archive", "warehouse")
 """The lake's other folders."""
 

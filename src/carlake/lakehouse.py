@@ -363,9 +363,11 @@ class Lakehouse(Mending):
         settings_file: Path | None = None,
         clock: Clock | None = None,
         say: Callable[[RecoveryStep], None] = lambda step: None,
+        until_told: bool = False,
     ) -> Recovery:
         """Mend a lake, however broken it is; what could not be brought back is named. `say` hears each step.
 
+        until_told  the lake keeps what was found until `Recovery.told` is called, so that it is not lost with this process
         Raises LakeError where a person has to mend something before: settings, rights, a full disk, a later format.
         """
         from carlake.upkeep.inspection.lake import Inspection
@@ -379,7 +381,7 @@ class Lakehouse(Mending):
             found = look()
             return cls.open(found.uri or found.root, settings or found.settings, clock)
 
-        return recover(look, open_house, say)
+        return recover(look, open_house, say, until_told=until_told)
 
     def connect(self, tool: str, *, as_of_run: str | None = None) -> Connection:
         """What a user pastes to read the tables from another tool, now and as of a release (the newest, or a run's).

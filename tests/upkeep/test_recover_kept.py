@@ -27,16 +27,24 @@ def _runs(house: Lakehouse) -> list[str]:
     return [str(summary.additional_properties[RUN]) for summary in summaries if summary is not None]
 
 
-def test_rows_whose_records_retention_removed_are_kept(lake: Path) -> None:
-    """Silver is made again from bronze, and what bronze has no records of any more stays as it was."""
-    settings = Settings(threads=1, bronze_retention_days=1)
-    later = now() + timedelta(days=10)
-    with Lakehouse.open(lake, settings, clock=lambda: later) as house:
+SETTINGS, LATER = Settings(threads=1, bronze_retention_days=1), now() + timedelta(days=10)
+
+
+def with_retention(lake: Path) -> None:
+    """Retention has removed all records from bronze."""
+    with Lakehouse.open(lake, SETTINGS, clock=lambda: LATER) as house:
         context = house.context(trigger="maintain")
         with context.engine.session():
             bronze = context.find(BRONZE)
             assert bronze is not None
             assert drop_records(context, Aged(tuple(live_files(bronze, head_of(bronze))))) is not None
+
+
+def test_rows_whose_records_retention_removed_are_kept(lake: Path) -> None:
+    """Silver is made again from bronze, and what bronze has no records of any more stays as it was."""
+    settings, later = SETTINGS, LATER
+    with_retention(lake)
+    with opened(lake) as house:
         before = rows_of(house, SILVER)
     gone = data_files(lake, STATE)[0]
     gone.unlink()

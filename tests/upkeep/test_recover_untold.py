@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.upkeep.damages import data_files, look, opened
+from tests.upkeep.damages import Contents, data_files, look, opened, table_folder
 from tests.upkeep.test_recover import Stopped, recovered
+from tests.upkeep.test_recover_kept import with_retention
 
+from carlake.landing.landed import LandedObject
 from carlake.upkeep.checks.doctor import diagnose
-from carlake.upkeep.recovery import tables
+from carlake.upkeep.recovery import land_again, tables
 from carlake.upkeep.recovery.plan import RecoveryStep
 from carlake.upkeep.recovery.recover import Recovery
-from lakes import ALERTS, BRONZE, SILVER, nested, put
+from carlake.upkeep.recovery.tables import Lost, Toll
+from carlake.upkeep.recovery.untold import Untold
+from lakes import ALERTS, BRONZE, SILVER, nested, put, rows_of
 
 Found = tuple[list[str], list[str]]
 
@@ -117,21 +125,179 @@ def test_around_a_commit(
     assert _found(recovered(lake)) == undisturbed[0]
 
 
+def _note(table: str, seen: int | None, run_id: str, toll: Toll) -> dict[str, Any]:
+    return {"table": table, "seen": seen, "run_id": run_id, "toll": asdict(toll), "done": False}
+
+
+def _write(lake: Path, *notes: dict[str, Any]) -> Path:
+    file = lake / ".carlake" / "recovery" / "before.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps({"notes": notes}))
+    return file
+
+
 def test_what_others_commit_meanwhile(lake: Path, undisturbed: tuple[Found, Callable[[], None]]) -> None:
     """Broken off before its first commit, and then a run: what was noted is found again, and counts once."""
-    note = '[{"table": "bronze_car_data", "seen": %d, "toll": {"damaged": [], "lost": [], "held": 50, "rows": {}}}]'
-    seen = look(lake).head(BRONZE)
-    assert seen is not None
-    (lake / ".carlake" / "recovery.json").write_text(note % seen)
+    _write(lake, _note(BRONZE, look(lake).head(BRONZE), "no run", Toll(held=50)))
     with opened(lake) as house:
         put(lake / "landing" / "more.json", nested("Z", "z1", "2025-10-01T00:00:00Z"))
         house.run()
-        assert look(lake).head(BRONZE) != seen
     assert _found(recovered(lake)) == undisturbed[0]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", '[{"table": 1}]', '{"a": 1}'])
-def test_a_file_that_says_nothing(lake: Path, content: str) -> None:
-    (lake / ".carlake" / "recovery.json").write_text(content)
+def test_a_run_between_the_commits_of_one_step(lake: Path, rows: Contents, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run makes silver again once the recovery has committed what can be read: the recovery's own is refused."""
+    with_retention(lake)
+    kept = [file for file in data_files(lake, SILVER) if file.exists()]
+    kept[0].unlink()
+    publish, commits = tables.publish, []
+
+    def beside(*what: Any, **how: Any) -> None:
+        publish(*what, **how)
+        commits.append(what)
+        if len(commits) == 1:
+            with opened(lake) as house:
+                assert [step.why for step in house.run().steps if step.table == SILVER] == ["history"]
+
+    monkeypatch.setattr(tables, "publish", beside)
     done = recovered(lake)
-    assert not done.damaged and not done.lost and not _untold(lake)
+    assert len(commits) > 1
+    assert [one.what for one in done.damaged] == [f"data file {kept[0]}"]
+    (lost,) = done.lost
+    assert lost.what.endswith(f" of {SILVER}")
+
+
+def test_rows_that_come_meanwhile_hide_none_that_are_lost(lake: Path) -> None:
+    with_retention(lake)
+    with opened(lake) as house:
+        before = len(rows_of(house, SILVER))
+    data_files(lake, SILVER)[0].unlink()
+    put(lake / "landing" / "more.json", *(nested("Z", f"z{n}", "2025-10-01T00:00:00Z") for n in range(100)))
+    (lost,) = recovered(lake).lost
+    with opened(lake) as house:
+        few = before - (len(rows_of(house, SILVER)) - 100)
+    assert lost.what == f"{few} row{'s' if few > 1 else ''} of {SILVER}"
+
+
+def test_bronze_without_metadata_just_before_its_commit(
+    lake: Path, undisturbed: tuple[Found, Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its empty table is made already, so that nothing of it is to be mended any more."""
+    shutil.rmtree(table_folder(lake, BRONZE) / "metadata")
+
+    def broken_off(*what: Any, **how: Any) -> None:
+        raise Stopped
+
+    kept = lake.with_name("again")
+    shutil.copytree(lake, kept, symlinks=True)
+    wanted = [one.what for one in recovered(lake).lost if one.what.startswith("object")]
+    assert wanted
+    shutil.rmtree(lake)
+    kept.rename(lake)
+    monkeypatch.setattr(tables, "publish", broken_off)
+    with pytest.raises(Stopped):
+        recovered(lake)
+    monkeypatch.undo()
+    assert [one.what for one in recovered(lake).lost if one.what.startswith("object")] == wanted
+
+
+def test_what_came_back_meanwhile_is_not_lost(lake: Path, tmp_path: Path) -> None:
+    """The archive is put back from a backup after a recovery has mourned for it, and was broken off."""
+    shutil.copytree(lake / "archive", tmp_path / "archive")
+    _damaged(lake)
+
+    def say(step: RecoveryStep) -> None:
+        if step.action == "remake":
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        recovered(lake, say=say)
+    shutil.rmtree(lake / "archive")
+    shutil.copytree(tmp_path / "archive", lake / "archive")
+    done = recovered(lake)
+    assert not done.lost and len(done.damaged) == 3
+
+
+def test_two_recoveries_leave_each_other_their_own(lake: Path, undisturbed: tuple[Found, Callable[[], None]]) -> None:
+    """One ends while the other has mended and is killed: what it has not read it does not remove."""
+    whole = lake.with_name("whole")
+    shutil.copytree(lake, whole, symlinks=True)
+    begun = Untold(look(lake).lake)
+
+    def say(step: RecoveryStep) -> None:
+        if step.action == "verify":
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        recovered(lake, say=say)
+    begun.note(SILVER, 1, "a run", Toll(held=1))
+    begun.told()
+    assert _untold(lake)
+    assert _found(recovered(lake)) == undisturbed[0]
+
+
+def test_what_the_command_could_not_say_is_said_again(lake: Path) -> None:
+    _damaged(lake)
+    command = [sys.executable, "-c", "from carlake.cli.app import call; import sys; sys.exit(call(sys.argv[1:]))"]
+    command += ["recover", "--yes", "--lake", str(lake)]
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False).returncode != 0
+    assert _untold(lake)
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 0 and "\nlost" in said.stdout and said.stdout.count("damaged  ") == 3
+    assert not _untold(lake)
+
+
+def test_a_damaged_copy_in_the_archive_is_named_before_it_gets_another_place(
+    lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_files(lake, BRONZE)[0].unlink()
+    for path in (lake / "archive").glob("*/*/*"):
+        path.write_bytes(path.read_bytes() + b'{"no": "contract"}\n')
+    rename = land_again.renamed_rightly
+
+    def broken_off(landed: LandedObject) -> str:
+        rename(landed)
+        raise Stopped
+
+    monkeypatch.setattr(land_again, "renamed_rightly", broken_off)
+    with pytest.raises(Stopped):
+        recovered(lake)
+    monkeypatch.undo()
+    assert any("its copy in the archive is damaged" in one.why for one in recovered(lake).lost)
+
+
+def test_a_name_that_is_forgotten_leaves_what_was_found(lake: Path) -> None:
+    """A car whose name is a number, or a word of the file."""
+    with opened(lake) as house:
+        put(
+            house.lake.landing / "more.json",
+            nested("28", "z1", "2025-10-01T00:00:00Z"),
+            nested("held", "z2", "2025-10-01T00:00:00Z"),
+        )
+        house.run()
+        file = _write(lake, _note("", None, "a", Toll(held=28, lost=[Lost("object held/28", "gone")])))
+        for name in ("28", "held"):
+            house.forget(name, unknown=True)
+    toll = json.loads(file.read_text())["notes"][0]["toll"]
+    assert toll["held"] == 28 and "28" not in toll["lost"][0]["what"] and "held" not in toll["lost"][0]["what"]
+
+
+def test_a_copy_of_a_lake_lands_nothing_of_the_other(lake: Path, tmp_path: Path) -> None:
+    left = put(tmp_path / "other" / "left.json", nested("Z", "z1", "2025-10-01T00:00:00Z"))
+    _write(lake, _note("", None, "a", Toll(land=[str(left)])))
+    recovered(lake)
+    with opened(lake) as house:
+        assert not any("left.json" in row["source_uri"] for row in rows_of(house, BRONZE))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[1]", '[{"table": 1}]', '{"a": 1}', '{"notes": [{"toll": {"rows": []}}]}', "\x00", '{"notes": [1]}'],
+)
+def test_a_file_that_cannot_be_read_is_set_aside(lake: Path, content: str) -> None:
+    file = _write(lake)
+    file.write_text(content)
+    done = recovered(lake)
+    assert [str(file) in one.what for one in done.lost] == [True] and not _untold(lake)
+    assert file.with_suffix(".unread").read_text() == content

@@ -121,6 +121,7 @@ def recover(
             invocation.lake,
             settings_file=invocation.settings,
             say=lambda step: change(f"{step.target}: {step.what}"),
+            until_told=True,
         )
     if invocation.json:
         invocation.document(
@@ -135,6 +136,8 @@ def recover(
             }
         )
     show_recovery(invocation, done)
+    sys.stdout.flush()
+    done.told()
     if not done.ok:
         raise typer.Exit(1)
 

@@ -148,7 +148,7 @@ def leftovers(lake: Inspection) -> list[Path]:
     for path in lake.lake.landing.glob(f"**/{MOVING}*"):
         if path.is_dir() and now - path.stat().st_mtime > _OLD_SECONDS and not any(path.iterdir()):
             found.append(path)
-    unfinished = [*halves(lake.lake.archive), *own.glob(".*.tmp")]
+    unfinished = [*halves(lake.lake.archive), *own.glob(".*.tmp"), *untold_folder(lake.lake).glob(".*.tmp")]
     found += [path for path in unfinished if now - path.stat().st_mtime > _OLD_SECONDS]
     return sorted(set(found))
 
@@ -158,14 +158,13 @@ def _crashed(lake: Inspection) -> Iterator[Found]:
         yield str(path), "was left by a process that died"
 
 
-def untold_file(lake: Lake) -> Path:
-    """Where a recovery writes down what it finds, until it tells it."""
-    return lake.scratch.parent / "recovery.json"
+def untold_folder(lake: Lake) -> Path:
+    """Where recoveries write down what they find, until they tell it."""
+    return lake.scratch.parent / "recovery"
 
 
 def _broken_off(lake: Inspection) -> Iterator[Found]:
-    file = untold_file(lake.lake)
-    if file.exists():
+    for file in sorted(untold_folder(lake.lake).glob("*.json")):
         yield str(file), "has what a recovery found that was broken off, or goes on, and that it has told nobody yet"
 
 
@@ -252,8 +251,9 @@ CHECKS = (
         "warning",
         "`carlake recover` ended before it said what is lost.",
         "It was killed, or goes on yet. What it has mended is right; which files were damaged, and what nothing gives "
-        "back, is in .carlake/recovery.json until it is told.",
-        "That file is there.",
+        "back, is in .carlake/recovery until it is told (of a lake in a store: in the state folder, on the machine that "
+        "recovered).",
+        "A file is in that folder.",
         "Recover again: it does the rest, and tells what both have found.",
         _broken_off,
         ("carlake recover",),

@@ -45,6 +45,7 @@ def _begun(found: Assembly) -> list[Lost]:
             f"object {one.uri} ({source_id})",
             f"no snapshot holds it, and its end may be missing: {count(len(one.rows), 'record')} of a landing that was "
             f"broken off, or still goes on, stay in {', '.join(sorted(map(str, one.files)))}; land the object again",
+            source_id,
         )
         for source_id, one in sorted(found.begun.items())
     ]
@@ -73,7 +74,7 @@ def put_together(context: Context, lake: Inspection, landing: str, note: Callabl
     markers = without_records(lake, absent, found.lost_files, told=found.told)
     gone = {source_id: absent[source_id] for source_id in absent if source_id not in markers}
     toll.lost += _gone(found, gone)
-    toll.gone = sum(one.rows for one in gone.values())
+    toll.gone = {source_id: one.rows for source_id, one in gone.items()}
     iceberg = context.load(BRONZE)
     if any(column.name not in {one.name for one in iceberg.schema().fields} for column in table.columns):
         context.evolve(BRONZE)
@@ -108,6 +109,8 @@ def _count(
         inside = any(first <= source_id <= last for first, last in ranges)
         if inside or source_id in found.here or source_id in known:
             toll.back[source_id] = found.here.get(source_id, 0)
+    # A backup of the archive may bring them yet, should this be broken off.
+    toll.back |= dict.fromkeys(toll.gone, 0)
 
 
 def _not_found(lake: Inspection, found: Assembly, known: Mapping[str, Known]) -> set[str]:
@@ -126,7 +129,9 @@ def _gone(found: Assembly, objects: Mapping[str, Known]) -> list[Lost]:
     """Objects that are lost whole, in words. A damaged copy in the archive is named where what it holds is landed."""
     where = "no file that can be read, nor the archive or landing, has it"
     return [
-        Lost(f"object {source_id}", f"{where}; silver and quarantine had {count(known.rows, 'record')} of it")
+        Lost(
+            f"object {source_id}", f"{where}; silver and quarantine had {count(known.rows, 'record')} of it", source_id
+        )
         for source_id, known in objects.items()
         if source_id not in found.copies.archive
     ]
@@ -222,7 +227,8 @@ def take_in(context: Context, lake: Inspection, note: Callable[[Toll], object]) 
     table = context.tables[BRONZE]
     found = assemble(lake)
     if not found.bring:
-        return 0, Toll(lost=_begun(found))
+        note(toll := Toll(lost=_begun(found)))
+        return 0, toll
     files = [file for file in found.keep.values() if file is not None]
     if found.cut or found.lost or len(files) != len(found.keep):
         return len(found.bring), put_together(context, lake, lake.landing, note)
@@ -232,5 +238,6 @@ def take_in(context: Context, lake: Inspection, note: Callable[[Toll], object]) 
     properties = context.properties(table, "land", mark, why="recover", files=len(found.bring))
     added = context.engine.keep(f"SELECT * FROM {_brought(context, found)}")
     staged = context.engine.stage(table, base, None, added, properties)
+    note(toll := Toll(lost=_begun(found)))
     publish(context, staged)
-    return len(found.bring), Toll(lost=_begun(found))
+    return len(found.bring), toll

@@ -13,8 +13,8 @@ from carlake.upkeep.recovery.tables import Lost, Toll, publish_afresh, write_row
 from carlake.words import count
 
 
-def bury_again(context: Context, lake: Inspection, note: Callable[[Toll], object]) -> list[Lost]:
-    """A snapshot of every tombstone that a readable data file holds; gives what is lost, and says it to `note` before.
+def bury_again(context: Context, lake: Inspection, toll: Toll, note: Callable[[Toll], object]) -> None:
+    """A snapshot of every tombstone that a readable data file holds; adds what is lost to `toll`, and tells `note` before.
 
     Raises CommitRefusedError when main moved meanwhile.
     """
@@ -24,10 +24,8 @@ def bury_again(context: Context, lake: Inspection, note: Callable[[Toll], object
     files = write_rows(context, table, context.engine.table(rows)) if rows.num_rows else []
     newest = examined.snapshot(lake.best(OPS_FORGOTTEN))
     told = newest.summary.additional_properties.get("total-records") if newest is not None and newest.summary else None
-    lost = []
     if told is not None and int(told) > rows.num_rows:
         why = "no file has them any more: forget these cars again, or their records are let in"
-        lost.append(Lost(f"{count(int(told) - rows.num_rows, 'row')} of {OPS_FORGOTTEN}", why))
-    note(Toll(lost=lost))
+        toll.lost.append(Lost(f"{count(int(told) - rows.num_rows, 'row')} of {OPS_FORGOTTEN}", why))
+    note(toll)
     publish_afresh(context, table, files, Bookmark(None, table.definition, None, table.parts), lake.head(OPS_FORGOTTEN))
-    return lost

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from carlake.errors import NotFoundError, ReadError
 from carlake.landing.archived import archived, is_named_rightly, renamed_rightly
 from carlake.landing.landed import LandedObject
+from carlake.landing.objects import hash_object
 from carlake.landing.removal import NotAsReadError
 from carlake.refresh.causes import cause
 from carlake.upkeep.checks.landing import held_ids
@@ -19,10 +20,9 @@ if TYPE_CHECKING:
     from carlake.lakehouse import Lakehouse
 
 
-def land_archive(house: Lakehouse, lake: Inspection, note: Callable[[Toll], object]) -> list[Lost]:
-    """Land the archived objects that bronze does not hold, from where they lie; gives those that are damaged.
-
-    note  told of these before anything lands
+def land_archive(house: Lakehouse, lake: Inspection, note: Callable[[Toll], object]) -> None:
+    """Land the archived objects that bronze does not hold, from where they lie. `note` is told of those that are damaged,
+    before anything is done with them.
     """
     held = held_ids(lake) or set()
     missing: list[str] = []
@@ -30,45 +30,49 @@ def land_archive(house: Lakehouse, lake: Inspection, note: Callable[[Toll], obje
     for source_id, places in archived(lake.archive):
         if source_id in held:
             continue
-        uri, why = _place_in_archive(places)
-        if why:
-            lost.append(Lost(f"object {places[0].uri.rpartition('/')[2]} ({source_id})", why))
-        if uri:
+
+        def damaged(why: str, name: str = places[0].uri.rpartition("/")[2], source_id: str = source_id) -> None:
+            lost.append(Lost(f"object {name} ({source_id})", why, source_id))
+            note(Toll(lost=list(lost)))
+
+        if uri := _place_in_archive(places, damaged):
             missing.append(uri)
-    if lost:
-        note(Toll(lost=lost))
     if missing:
         house.run(missing)
-    return lost
 
 
-def land_left(house: Lakehouse, toll: Toll) -> None:
+def land_left(house: Lakehouse, land: Collection[str]) -> None:
     """Land what is left of objects. By name: a run over landing would wait until such a file has settled."""
+    # What a recovery before this one has noted may lie at the place of which this lake is a copy.
+    here = [uri for uri in land if uri.startswith(f"{house.landing.rstrip('/')}/")]
     try:
-        if toll.land:
-            house.run(toll.land)
+        if here:
+            house.run(here)
     except NotFoundError:
         # Another process has taken one of them in meanwhile.
-        for uri in toll.land:
+        for uri in here:
             with contextlib.suppress(NotFoundError):
                 house.run([uri])
-    toll.land.clear()
 
 
-def _place_in_archive(places: Sequence[LandedObject]) -> tuple[str, str]:
-    """Where an archived object is to be landed from, "" where none of its copies can be read; and what is wrong with it."""
+def _place_in_archive(places: Sequence[LandedObject], damaged: Callable[[str], object]) -> str:
+    """Where an archived object is to be landed from, "" where none of its copies can be read; `damaged` is told why, before
+    a copy gets another place.
+    """
     unread: list[str] = []
     for landed in places:
         with _noting(unread):
             if is_named_rightly(landed):
-                return landed.uri, ""
+                return landed.uri
     unread.clear()
     for landed in places:
         with _noting(unread):
+            hash_object(landed)
             # It is another object than it was: under its own name it is no contradiction any more.
-            uri = renamed_rightly(landed)
-            return uri, f"its copy in the archive is damaged; what that holds was landed from {uri}"
-    return "", f"its copy in the archive cannot be read, and nothing else has it: {'; '.join(unread)}"
+            damaged("its copy in the archive is damaged; what that holds was landed as an object of its own")
+            return renamed_rightly(landed)
+    damaged(f"its copy in the archive cannot be read, and nothing else has it: {'; '.join(unread)}")
+    return ""
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import shutil
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ from carlake.upkeep.recovery.holds import lost_holds
 from carlake.upkeep.recovery.land_again import land_archive, land_left
 from carlake.upkeep.recovery.plan import RecoveryPlan, RecoveryStep, is_copy, plan
 from carlake.upkeep.recovery.relocate import relocate
-from carlake.upkeep.recovery.tables import Lost, Toll, expire, keep_readable, remake, unread_rows
+from carlake.upkeep.recovery.tables import Lost, Toll, expire, keep_readable, remake
 from carlake.upkeep.recovery.untold import Untold
 from carlake.words import count, number
 
@@ -62,6 +62,7 @@ class Recovery:
     lost          what could not be brought back
     aside         files that were set aside
     verification  the check at the end
+    told          to be called once somebody has heard of it, where it was asked to be kept until then
     """
 
     lake: str
@@ -70,6 +71,7 @@ class Recovery:
     lost: tuple[Lost, ...]
     aside: tuple[str, ...]
     verification: Verification
+    told: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -77,14 +79,16 @@ class Recovery:
         return self.verification.ok
 
 
-def recover(look: Look, open_house: Open, say: Say = lambda step: None) -> Recovery:
-    """Mend a lake. `say` hears each step as it begins.
+def recover(look: Look, open_house: Open, say: Say = lambda step: None, *, until_told: bool = False) -> Recovery:
+    """Mend a lake. `say` hears each step as it begins. `until_told`: what was found is kept until `Recovery.told` is called.
 
     Raises LakeError where something has to be mended by a person before.
     """
     done: list[RecoveryStep] = []
     toll = Toll()
     untold: Untold | None = None
+    records: dict[str, int] = {}
+    land: list[str] = []
     aside: list[str] = []
     more: tuple[RecoveryStep, ...] = ()
     verification, missing = None, 0
@@ -102,36 +106,42 @@ def recover(look: Look, open_house: Open, say: Say = lambda step: None) -> Recov
         with open_house() as house:
             if untold is None:
                 untold = Untold(house.lake)
-                toll = untold.toll(house.context(trigger="recover").find)
-                if holds := lost_holds(lake, planned, house.holds()):
-                    toll.add(untold.note("", None, Toll(lost=holds)))
+                untold.note("", None, "holds", Toll(lost=lost_holds(lake, planned, house.holds())))
+                land = untold.toll(house.context(trigger="recover").peek).land
             known = {(step.action, step.target) for step in planned.steps}
             steps = [step for step in more if (step.action, step.target) not in known]
             for step in _in_order([*planned.steps, *steps]):
                 if step.action in _FILE_ACTIONS or step.action == "verify":
                     continue
                 say(step)
-                _do(house, look, step, toll, untold)
+                _do(house, look, step, land, untold)
                 done.append(step)
             say(planned.steps[-1])
             verification = house.verify()
-            missing = toll.missing(_records_of(house, sorted(toll.back))) if toll.held else 0
+            toll = untold.toll(house.context(trigger="recover").peek)
+            objects = {*toll.back, *toll.gone, *(one.source_id for one in toll.lost)} - {""}
+            records = _records_of(house, sorted(objects)) if objects else {}
+            missing = toll.missing(records) if toll.held else 0
             short = toll.not_made_again(lambda name: house.table(name).rows, missing)
         more = mends_of(verification)
         if not more:
             break
     assert verification is not None
     assert untold is not None
+    lost = [one for one in toll.lost if not records.get(one.source_id)]
     if are_lost(look()):
         why = f"{BRONZE} has records of such cars, and nothing tells which cars: forget them again before more lands"
-        toll.lost.append(Lost("the tombstones of all forgotten cars", why))
+        lost.append(Lost("the tombstones of all forgotten cars", why))
     if missing:
         held = count(toll.held, "record")
         what = f"{number(missing)} of the {held} {'of' if toll.every else 'in the damaged data files of'} {BRONZE}"
-        toll.lost.append(Lost(what, "neither the archive nor another data file has them"))
-    toll.lost += short
-    untold.told()
-    return Recovery(look().location, tuple(done), tuple(toll.damaged), tuple(toll.lost), tuple(aside), verification)
+        lost.append(Lost(what, "neither the archive nor another data file has them"))
+    lost += short
+    location = look().location
+    if not until_told:
+        untold.told()
+    found = tuple(toll.damaged), tuple(lost), tuple(aside)
+    return Recovery(location, tuple(done), *found, verification, untold.told)
 
 
 def refuse_blocked(planned: RecoveryPlan) -> None:
@@ -234,24 +244,30 @@ def _part_from_links(lake: Inspection) -> None:
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 
-def _do(house: Lakehouse, look: Look, step: RecoveryStep, toll: Toll, untold: Untold) -> None:
-    """Execute one step; adds what it finds damaged or lost to the toll."""
+def _do(house: Lakehouse, look: Look, step: RecoveryStep, land: list[str], untold: Untold) -> None:
+    """Execute one step. What it finds damaged or lost is noted before it changes anything.
+
+    land  objects that are to be landed by name; it is added to and emptied
+    """
     if step.action == "sweep":
         for path in leftovers(look()):
             _remove(path)
         return
     if step.action == "run":
-        land_left(house, toll)
+        land_left(house, land)
+        land.clear()
         house.run()
         return
     if step.action == "archive":
-        toll.add(Toll(lost=land_archive(house, look(), lambda found: untold.note("", None, found))))
+        this = uuid.uuid4().hex
+        land_archive(house, look(), lambda found: untold.note("", None, this, found))
         return
     for _ in range(_REFUSALS):
         try:
-            toll.add(_commit(house, look(), step, untold))
+            land += [uri for uri in _commit(house, look(), step, untold) if uri not in land]
             if step.action == "outside":
-                land_left(house, toll)
+                land_left(house, land)
+                land.clear()
             return
         except CommitRefusedError:
             house.reopen()
@@ -268,12 +284,13 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep, untold: Untold) -> Toll:
+def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep, untold: Untold) -> list[str]:
+    """Execute a step that makes snapshots; gives objects that are to be landed, by where they lie."""
     context = house.context(trigger="recover")
-    toll = Toll()
+    name, head, toll = step.target, lake.head(step.target), Toll()
 
     def note(found: Toll) -> None:
-        untold.note(step.target, lake.head(step.target), found)
+        untold.note(name, head, context.run_id, found)
 
     with context.engine.session():
         if step.action == "bronze":
@@ -283,22 +300,21 @@ def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep, untold: Unto
             if came:
                 house.run()
         elif step.action == "remake":
-            good, toll.damaged = _good_files(lake, step.target)
-            toll.rows = unread_rows(context, context.tables[step.target], good)
-            note(toll)
-            toll.lost = remake(context, context.tables[step.target], good, lake.head(step.target))
-            note(toll)
+            good, toll.damaged = _good_files(lake, name)
+            whole = not untold.toll(context.peek).held
+            remake(context, context.tables[name], good, head, toll, note, whole=whole)
         elif step.action == "rows":
-            good, toll.damaged = _good_files(lake, step.target)
-            if step.target == OPS_FORGOTTEN:
-                toll.lost = bury_again(context, lake, note)
-                return toll
-            toll.lost = _rows_lost(lake, step.target, good, toll.damaged)
-            note(toll)
-            keep_readable(context, context.tables[step.target], good, lake.head(step.target))
+            good, toll.damaged = _good_files(lake, name)
+            if name == OPS_FORGOTTEN:
+                bury_again(context, lake, toll, note)
+            else:
+                toll.lost = _rows_lost(lake, name, good, toll.damaged)
+                note(toll)
+                keep_readable(context, context.tables[name], good, head)
         elif step.action == "expire":
-            _expire(context.find(step.target), lake, step.target, lambda going: expire(context, step.target, going))
-    return toll
+            _expire(context.find(name), lake, name, lambda going: expire(context, name, going))
+    untold.done(context.run_id)
+    return toll.land
 
 
 def _good_files(lake: Inspection, name: str) -> tuple[list[DataFile], list[Lost]]:

@@ -38,7 +38,8 @@ def salvage(context: Context, lake: Inspection, one: HeldObject, rows: str, land
     if edited:
         why += f"; {count(edited, 'record is', 'records are')} not as landed, for another program changed the text"
     place = f"{landing.rstrip('/')}/{name}"
-    return Toll(lost=[Lost(what, f"{why}; what is left was landed as {name}")], land=[place], salvaged=len(records))
+    lost = Lost(what, f"{why}; what is left was landed as {name}", one.source_id)
+    return Toll(lost=[lost], land=[place], salvaged=len(records))
 
 
 def _records(context: Context, source_id: str, rows: str) -> tuple[list[bytes], int]:

@@ -34,10 +34,14 @@ KIND = "recover"
 
 @dataclass(frozen=True)
 class Lost:
-    """What a recovery found damaged, or could not bring back: which file, object or rows, and what is known of it."""
+    """What a recovery found damaged, or could not bring back: which file, object or rows, and what is known of it.
+
+    source_id  of an object: it is not lost once bronze has records of it
+    """
 
     what: str
     why: str
+    source_id: str = ""
 
 
 @dataclass
@@ -49,11 +53,13 @@ class Toll:
     held     records that bronze's damaged data files held
     every    which these are is not known: `held` are all records of bronze, as its last snapshot counts them
     back     objects of which some of these may come back, each with how many records of it bronze did not lose
-    gone     records that silver and quarantine knew of objects that are lost whole: so many are missing at the least
+    gone     objects that are lost whole, each with the records that silver and quarantine knew of it: so many are missing
+             at the least
     land     objects that are to be landed, by where they lie
     salvaged  records in those of them that hold what was left of others, beyond what bronze did not lose
     rows     of tables of which retention may have left rows without a record: how many there were, and how many of
              these in files that cannot be read
+    short    how many of these could not be made again, where that is known already
     """
 
     damaged: list[Lost] = field(default_factory=list)
@@ -61,21 +67,24 @@ class Toll:
     held: int = 0
     every: bool = False
     back: dict[str, int] = field(default_factory=dict)
-    gone: int = 0
+    gone: dict[str, int] = field(default_factory=dict)
     land: list[str] = field(default_factory=list)
     salvaged: int = 0
     rows: dict[str, tuple[int, int]] = field(default_factory=dict)
+    short: dict[str, int] = field(default_factory=dict)
 
     def missing(self, records: Mapping[str, int]) -> int:
         """How many of the records that were held have not come back; `records` of each object in `back` are in bronze."""
         came = sum(max(records.get(source_id, 0) - had, 0) for source_id, had in self.back.items())
-        return min(max(self.held - came - self.salvaged, self.gone), self.held)
+        gone = sum(rows for source_id, rows in self.gone.items() if not records.get(source_id))
+        return min(max(self.held - came - self.salvaged, gone), self.held)
 
     def not_made_again(self, rows: Callable[[str], int], missing: int) -> list[Lost]:
         """What no record was left for: `rows` says how many a table has now; bronze has lost `missing` records itself."""
         why = "their data files are lost, and retention has removed their records from its source"
         why += ", or they are of the records that are missing there" if missing else ""
-        short = {name: min(bad, had - rows(name)) for name, (had, bad) in self.rows.items()}
+        short = {name: min(bad, had - rows(name)) for name, (had, bad) in self.rows.items() if name not in self.short}
+        short |= self.short
         return [Lost(f"{count(few, 'row')} of {name}", why) for name, few in short.items() if few > 0]
 
     def add(self, other: Toll) -> None:
@@ -85,10 +94,11 @@ class Toll:
         self.held += other.held
         self.every |= other.every
         self.back = other.back | self.back
-        self.gone += other.gone
+        self.gone = other.gone | self.gone
         self.land += [one for one in other.land if one not in self.land]
         self.salvaged += other.salvaged
         self.rows = other.rows | self.rows
+        self.short = other.short | self.short
 
 
 def stage_afresh(
@@ -138,21 +148,31 @@ def write_rows(context: Context, table: Table, rows: Relation) -> list[DataFile]
     return engine.write(table, context.load(table.name), rows)
 
 
-def unread_rows(context: Context, table: Table, good: Sequence[DataFile]) -> dict[str, tuple[int, int]]:
-    """As `Toll.rows`: of a table that is to be made again from records of which retention has removed some."""
+def _unread_rows(context: Context, table: Table, good: Sequence[DataFile], until: int | None) -> tuple[int, int] | None:
+    """As in `Toll.rows`, of a table whose records retention may have removed; None where it has not, or nothing is lost."""
     head = context.load(table.name).current_snapshot()
     told = head.summary.additional_properties.get("total-records") if head is not None and head.summary else None
     bad = int(told) - sum(file.record_count for file in good) if told else 0
-    if not told or bad <= 0 or not table.parses or table.source is None:
-        return {}
-    gone = gone_sources(context.engine, table, head_of(context.find(table.source)))
-    return {table.name: (int(told), bad)} if gone is not None else {}
+    if not told or bad <= 0 or gone_sources(context.engine, table, until) is None:
+        return None
+    return int(told), bad
 
 
-def remake(context: Context, table: Table, good: Sequence[DataFile], seen: int | None) -> list[Lost]:
+def remake(
+    context: Context,
+    table: Table,
+    good: Sequence[DataFile],
+    seen: int | None,
+    toll: Toll,
+    note: Callable[[Toll], object],
+    *,
+    whole: bool,
+) -> None:
     """Make a table again from all rows of its source. Its own rows are not read, but for those in its `good` files whose
-    record retention has removed from the source: nothing else could give them back. Gives what is lost.
+    record retention has removed from the source: nothing else could give them back.
 
+    toll   what is lost is added to it, and told to `note`, before each commit
+    whole  the source has everything already that it will have
     Raises CommitRefusedError when main moved since it was `seen`.
     """
     assert table.source is not None
@@ -165,22 +185,30 @@ def remake(context: Context, table: Table, good: Sequence[DataFile], seen: int |
     day = max(mark.day, context.day) if mark is not None and mark.day is not None and not context.today else context.day
     source = context.find(table.source)
     until = head_of(source)
+    if unread := _unread_rows(context, table, good, until):
+        toll.rows[table.name] = unread
+
+    def before_commit(rows: int | None) -> None:
+        if unread and rows is not None and whole:
+            toll.short[table.name] = min(unread[1], unread[0] - rows)
+        note(toll)
+
     if hold_on(own) and mark is not None and source is not None and source.metadata.snapshot_by_id(mark.source or 0):
         # What a rollback undid stays undone.
         try:
-            _remake(context, table, good, mark.source, day, seen)
-            return []
+            _remake(context, table, good, mark.source, day, seen, before_commit)
+            return
         except CommitRefusedError:
             raise
         except Exception:  # noqa: BLE001  (of the source's older snapshot something may be lost, too)
             why = f"what {table.source} held then cannot be read any more; the table has all of it, and is held still"
-            _remake(context, table, good, until, day, _after_own(context, table, seen))
-            return [Lost(f"the rollback of table {table.name}", why)]
-    _remake(context, table, good, until, day, seen)
+            toll.lost.append(Lost(f"the rollback of table {table.name}", why))
+            _remake(context, table, good, until, day, _after_own(context, table, seen), before_commit)
+            return
     if hold_on(own) and source is not None and not hold_on(source):
         why = f"the snapshot of {table.source} that it was held at is gone; the table has all of it, and is held still"
-        return [Lost(f"the rollback of table {table.name}", why)]
-    return []
+        toll.lost.append(Lost(f"the rollback of table {table.name}", why))
+    _remake(context, table, good, until, day, seen, before_commit)
 
 
 def _after_own(context: Context, table: Table, seen: int | None) -> int | None:
@@ -191,10 +219,18 @@ def _after_own(context: Context, table: Table, seen: int | None) -> int | None:
 
 
 def _remake(
-    context: Context, table: Table, good: Sequence[DataFile], until: int | None, day: date, seen: int | None
+    context: Context,
+    table: Table,
+    good: Sequence[DataFile],
+    until: int | None,
+    day: date,
+    seen: int | None,
+    before_commit: Callable[[int | None], None],
 ) -> None:
+    """As `remake`. `before_commit` is told of how many rows the table will have; of None where that is not known yet."""
     base = None
     if good and gone_sources(context.engine, table, until) is not None:
+        before_commit(None)
         # The bookmark is nobody's ancestor, so that a crash before the next commit leaves a table that a run makes again.
         base = publish_afresh(context, table, good, Bookmark(0, table.definition, day, table.parts), seen)
         context.load(table.name)
@@ -208,6 +244,7 @@ def _remake(
         anew=True,
     )
     files = write_rows(context, table, computed.added) if computed.added is not None else []
+    before_commit(sum(file.record_count for file in files))
     publish_afresh(
         context, table, files, Bookmark(until, table.definition, day, table.parts), seen if base is None else base
     )

@@ -1,25 +1,27 @@
 """What a recovery has found and not told yet, in a file of the lake: of what a stopped one has mended, nothing shows.
 
-A step's findings are written down before it commits. They count for the next recovery once that has happened: the
-snapshots of a recovery have no parent, so the one that the step saw leads to the table's newest no more. Else the damage
-is there yet, and is found again.
+A step's findings are written down before it commits, and count once it has: a note is done, or the table has a snapshot of
+its run. Else the damage is there yet, and is found again. Each recovery has a file of its own, so that two at once lose
+nothing of each other's. Of a lake in an object store they lie where its locks do, on the machine that recovers.
 """
 
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from pyiceberg.table import Table as IcebergTable
 
-from carlake.engines.manifests import is_ancestor
 from carlake.lake import Lake
-from carlake.refresh.plan import head_of
+from carlake.refresh.causes import cause
+from carlake.refresh.context import RUN_PROPERTY
 from carlake.storage.durable import write_atomically
-from carlake.upkeep.checks.landing import untold_file
+from carlake.upkeep.checks.landing import untold_folder
 from carlake.upkeep.recovery.tables import Lost, Toll
 
 Find = Callable[[str], IcebergTable | None]
@@ -28,64 +30,102 @@ Find = Callable[[str], IcebergTable | None]
 
 @dataclass(frozen=True)
 class _Note:
-    """What a step found that made `table` again, whose newest snapshot it saw; "" is a step without a commit of its own."""
+    """What a step found.
+
+    table   which it made again; "" where it has no commit of its own
+    seen    the newest snapshot that it saw; None where there was none: then nobody finds again what it has found
+    run_id  its run, which is in the snapshots that it makes
+    done    it has committed
+    """
 
     table: str
     seen: int | None
+    run_id: str
     toll: Toll
+    done: bool = False
 
 
 class Untold:
-    """The findings of recoveries that were broken off, and of this one."""
+    """The findings of this recovery, and of those that were broken off before."""
 
     def __init__(self, lake: Lake) -> None:
-        self._file = untold_file(lake)
+        self._own = untold_folder(lake) / f"{uuid.uuid4().hex}.json"
         self._notes: list[_Note] = []
-        # A file that cannot be read says nothing; it is replaced whole, so no crash leaves a part of it.
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            self._notes = [_read(note) for note in json.loads(self._file.read_text(encoding="utf-8"))]
+        self._before: list[_Note] = []
+        self._read: list[Path] = []
+        self._unread: list[Lost] = []
+        for file in sorted(self._own.parent.glob("*.json")):
+            try:
+                self._before += [_note(each) for each in json.loads(file.read_text(encoding="utf-8"))["notes"]]
+                self._read.append(file)
+            except FileNotFoundError:
+                continue  # another recovery has told it meanwhile
+            except Exception as error:  # noqa: BLE001  (whatever is in it must not stop a recovery, and is not thrown away)
+                self._set_aside(file, error)
+
+    def _set_aside(self, file: Path, error: Exception) -> None:
+        aside = file.with_suffix(".unread")
+        with suppress(OSError):
+            file.replace(aside)
+        why = f"it cannot be read ({type(error).__name__}: {cause(error).splitlines()[0]}); it is {aside} now"
+        self._unread.append(Lost(f"what a recovery that was broken off had found, in {file}", why))
 
     def toll(self, find: Find) -> Toll:
-        """What recoveries before this one have found, and mended since."""
-        self._notes = [note for note in self._notes if _counts(note, find)]
-        toll = Toll()
-        for note in self._notes:
-            toll.add(note.toll)
+        """All that was found, and mended since."""
+        toll = Toll(lost=list(self._unread))
+        runs: dict[str, set[str]] = {}
+        for note in [*self._before, *self._notes]:
+            if note.table and note.table not in runs:
+                runs[note.table] = _runs(find(note.table))
+            if note.done or not note.table or note.seen is None or note.run_id in runs[note.table]:
+                toll.add(note.toll)
         return toll
 
-    def note(self, table: str, seen: int | None, toll: Toll) -> Toll:
-        """Write down what a step found; again, it takes the place of what was written for this table and snapshot.
-
-        Gives `toll`. Raises OSError.
-        """
-        notes = [note for note in self._notes if not table or (note.table, note.seen) != (table, seen)]
+    def note(self, table: str, seen: int | None, run_id: str, toll: Toll) -> None:
+        """Write down what a step found, in place of what it has found so far. Raises OSError."""
+        again = {run_id} | {note.run_id for note in self._notes if note.table == table and seen is None is note.seen}
+        notes = [note for note in self._notes if note.table != table or note.run_id not in again]
         if toll != Toll():
-            notes.append(_Note(table, seen, replace(toll)))
-        if notes != self._notes:
-            self._notes = notes
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._file, json.dumps([asdict(note) for note in notes]).encode())
-        return toll
+            notes.append(_Note(table, seen, run_id, replace(toll)))
+        self._write(notes)
+
+    def done(self, run_id: str) -> None:
+        """The step of that run has committed what it had to."""
+        self._write([replace(note, done=True) if note.run_id == run_id else note for note in self._notes])
+
+    def _write(self, notes: list[_Note]) -> None:
+        if notes == self._notes:
+            return
+        self._notes = notes
+        self._own.parent.mkdir(parents=True, exist_ok=True)
+        # An object, so that `forget` takes its texts for texts: it overwrites a car's name in them, and numbers stay.
+        write_atomically(self._own, json.dumps({"notes": [asdict(note) for note in notes]}).encode())
 
     def told(self) -> None:
-        """All of it is in the outcome of this recovery."""
-        self._file.unlink(missing_ok=True)
+        """Somebody has heard all of it."""
+        for file in (*self._read, self._own):
+            file.unlink(missing_ok=True)
 
 
-def _counts(note: _Note, find: Find) -> bool:
-    """Whether the step has committed since."""
-    if not note.table:
-        return True
-    iceberg = find(note.table)
-    head = head_of(iceberg)
-    if iceberg is None or head is None or note.seen is None:
-        return head is not None
-    return not is_ancestor(iceberg, note.seen, head)
+def _runs(iceberg: IcebergTable | None) -> set[str]:
+    """The runs whose snapshots a table has."""
+    snapshots = iceberg.metadata.snapshots if iceberg is not None else []
+    return {str(each.summary.additional_properties.get(RUN_PROPERTY)) for each in snapshots if each.summary is not None}
 
 
-def _read(note: dict[str, Any]) -> _Note:
-    toll = dict(note["toll"])
+def _note(given: dict[str, Any]) -> _Note:
+    toll = dict(given["toll"])
     for name in ("damaged", "lost"):
         toll[name] = [Lost(**one) for one in toll[name]]
-    toll["rows"] = {name: (had, bad) for name, (had, bad) in toll["rows"].items()}
-    return _Note(note["table"], note["seen"], Toll(**toll))
+    toll["rows"] = {name: (int(had), int(bad)) for name, (had, bad) in toll["rows"].items()}
+    for name, kind in (
+        ("held", int),
+        ("salvaged", int),
+        ("back", dict),
+        ("gone", dict),
+        ("land", list),
+        ("short", dict),
+    ):
+        if not isinstance(toll[name], kind):
+            raise TypeError(f"{name} is {toll[name]!r}")
+    return _Note(given["table"], given["seen"], given["run_id"], Toll(**toll), given["done"])
