@@ -46,6 +46,7 @@ Act = Callable[[Boundary], None]
 
 # What a path under the lake is, by its relative path; the first that matches counts. `\1` is the table.
 _THINGS = [
+    (r"(?:.*/)?\.carlake-try-\d+(\.\w+)?", r"try of a folder\1"),
     (r"warehouse/[^/]+/([^/]+)/data/.*\.parquet", r"data file of \1"),
     (r"warehouse/[^/]+/([^/]+)/metadata/.*\.metadata\.json", r"metadata of \1"),
     (r"warehouse/[^/]+/([^/]+)/metadata/snap-.*", r"manifest list of \1"),

@@ -117,7 +117,7 @@ def _orphan(root: Path) -> str:
 
 
 def _broken_off(root: Path) -> str:
-    Untold(look(root).lake).note("", None, "a run", Toll(damaged=[Lost("data file a", "is missing")]))
+    Untold(look(root).lake).note("", "a run", Toll(damaged=[Lost("data file a", "is missing")]))
     return "it has told nobody yet"
 
 

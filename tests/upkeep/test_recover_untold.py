@@ -125,8 +125,8 @@ def test_around_a_commit(
     assert _found(recovered(lake)) == undisturbed[0]
 
 
-def _note(table: str, seen: int | None, run_id: str, toll: Toll) -> dict[str, Any]:
-    return {"table": table, "seen": seen, "run_id": run_id, "toll": asdict(toll), "done": False}
+def _note(table: str, run_id: str, toll: Toll) -> dict[str, Any]:
+    return {"table": table, "run_id": run_id, "toll": asdict(toll), "done": False}
 
 
 def _write(lake: Path, *notes: dict[str, Any]) -> Path:
@@ -138,7 +138,7 @@ def _write(lake: Path, *notes: dict[str, Any]) -> Path:
 
 def test_what_others_commit_meanwhile(lake: Path, undisturbed: tuple[Found, Callable[[], None]]) -> None:
     """Broken off before its first commit, and then a run: what was noted is found again, and counts once."""
-    _write(lake, _note(BRONZE, look(lake).head(BRONZE), "no run", Toll(held=50)))
+    _write(lake, _note(BRONZE, "no run", Toll(held=50)))
     with opened(lake) as house:
         put(lake / "landing" / "more.json", nested("Z", "z1", "2025-10-01T00:00:00Z"))
         house.run()
@@ -230,10 +230,46 @@ def test_two_recoveries_leave_each_other_their_own(lake: Path, undisturbed: tupl
 
     with pytest.raises(Stopped):
         recovered(lake, say=say)
-    begun.note(SILVER, 1, "a run", Toll(held=1))
+    begun.note(SILVER, "a run", Toll(held=1))
     begun.told()
     assert _untold(lake)
     assert _found(recovered(lake)) == undisturbed[0]
+
+
+def _lost(*names: str) -> Toll:
+    return Toll(lost=[Lost(name, "gone") for name in names])
+
+
+def _kept(lake: Path) -> list[str]:
+    return [one.what for one in Untold(look(lake).lake).toll(lambda name: None).lost]
+
+
+def test_a_step_without_a_commit_takes_no_other_steps_place(lake: Path) -> None:
+    untold = Untold(look(lake).lake)
+    untold.note("", "holds", _lost("a rollback"))
+    untold.note("", "archive", _lost("a copy"))
+    untold.note("", "archive", found := _lost("a copy", "another"))
+    found.lost.append(Lost("a third", "found meanwhile"))
+    untold.note("", "archive", found)
+    assert _kept(lake) == ["a rollback", "a copy", "another", "a third"]
+
+
+def test_what_another_recovery_found_since_it_was_read_stays(lake: Path) -> None:
+    goes_on = Untold(look(lake).lake)
+    goes_on.note("", "first", _lost("first"))
+    ends = Untold(look(lake).lake)
+    goes_on.note("", "second", _lost("second"))
+    ends.told()
+    assert _kept(lake) == ["first", "second"]
+    goes_on.told()
+    assert _kept(lake) == []
+
+
+def test_what_two_recoveries_could_not_make_again_adds_up(lake: Path) -> None:
+    toll = Toll(short={SILVER: 5})
+    toll.add(Toll(short={SILVER: 7}, rows={SILVER: (20, 3)}))
+    assert [one.what for one in toll.not_made_again(lambda name: 20, 0)] == [f"12 rows of {SILVER}"]
+    assert [one.what for one in toll.not_made_again(lambda name: 10, 0)] == [f"up to 15 rows of {SILVER}"]
 
 
 def test_what_the_command_could_not_say_is_said_again(lake: Path) -> None:
@@ -276,7 +312,7 @@ def test_a_name_that_is_forgotten_leaves_what_was_found(lake: Path) -> None:
             nested("held", "z2", "2025-10-01T00:00:00Z"),
         )
         house.run()
-        file = _write(lake, _note("", None, "a", Toll(held=28, lost=[Lost("object held/28", "gone")])))
+        file = _write(lake, _note("", "a", Toll(held=28, lost=[Lost("object held/28", "gone")])))
         for name in ("28", "held"):
             house.forget(name, unknown=True)
     toll = json.loads(file.read_text())["notes"][0]["toll"]
@@ -285,7 +321,7 @@ def test_a_name_that_is_forgotten_leaves_what_was_found(lake: Path) -> None:
 
 def test_a_copy_of_a_lake_lands_nothing_of_the_other(lake: Path, tmp_path: Path) -> None:
     left = put(tmp_path / "other" / "left.json", nested("Z", "z1", "2025-10-01T00:00:00Z"))
-    _write(lake, _note("", None, "a", Toll(land=[str(left)])))
+    _write(lake, _note("", "a", Toll(land=[str(left)])))
     recovered(lake)
     with opened(lake) as house:
         assert not any("left.json" in row["source_uri"] for row in rows_of(house, BRONZE))

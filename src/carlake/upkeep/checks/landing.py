@@ -149,8 +149,15 @@ def leftovers(lake: Inspection) -> list[Path]:
         if path.is_dir() and now - path.stat().st_mtime > _OLD_SECONDS and not any(path.iterdir()):
             found.append(path)
     unfinished = [*halves(lake.lake.archive), *own.glob(".*.tmp"), *untold_folder(lake.lake).glob(".*.tmp")]
-    found += [path for path in unfinished if now - path.stat().st_mtime > _OLD_SECONDS]
+    found += [path for path in unfinished if _is_old(path, now)]
     return sorted(set(found))
+
+
+def _is_old(path: Path, now: float) -> bool:
+    try:
+        return now - path.stat().st_mtime > _OLD_SECONDS
+    except FileNotFoundError:
+        return False  # its process goes on, and has given it its name
 
 
 def _crashed(lake: Inspection) -> Iterator[Found]:
@@ -241,7 +248,7 @@ CHECKS = (
         "Folders `duckdb-...` in .carlake/scratch, `.part` files in the archive, files `.carlake-try-...`.",
         "A process was killed. What it had not committed is done by the next run.",
         "Names that carry the id of a process that is not there any more, or that are older than an hour.",
-        "The next run removes its scratch files and goes on.",
+        "The next run removes its scratch files and goes on; `carlake recover` removes the rest.",
         _crashed,
         ("carlake run", "carlake recover"),
     ),

@@ -136,7 +136,8 @@ def clean_objects(
 
     with archive_lock(lake, alone=True):
         for half in list(halves(lake.archive)):
-            half.unlink(missing_ok=True)  # nobody else is at work there: of a process that died
+            if half.is_file():  # of a process that died: nobody else is at work there
+                half.unlink(missing_ok=True)
         archived = [path for path in _archived(lake, forgotten_objects(house)) if _holds(path, needle)]
         # What a run takes out of landing it lands without the car; only what stays there is written anew in its place.
         stays = list_landing(lake.landing).objects if house.settings.after_landing == "leave" else []

@@ -201,4 +201,6 @@ def _has_its_end(one: HeldObject) -> bool:
 
 def _is_told(lake: Inspection, files: SnapshotFiles) -> bool:
     """Whether bronze itself says which files are its own; else any file may have been, and what is left is salvaged."""
-    return lake.best(BRONZE) is not None and not files.broken and not files.deletes
+    # Without a snapshot it says so while nothing was made from it; else a recovery has begun anew, and was broken off.
+    begun = lake.head(BRONZE) is None and any(lake.head(other) for other in lake.made_from(BRONZE))
+    return lake.best(BRONZE) is not None and not begun and not files.broken and not files.deletes

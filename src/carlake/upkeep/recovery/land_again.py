@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from carlake.errors import NotFoundError, ReadError
 from carlake.landing.archived import archived, is_named_rightly, renamed_rightly
 from carlake.landing.landed import LandedObject
-from carlake.landing.objects import hash_object
+from carlake.landing.objects import hash_object, path_of
 from carlake.landing.removal import NotAsReadError
 from carlake.refresh.causes import cause
 from carlake.upkeep.checks.landing import held_ids
@@ -32,6 +32,8 @@ def land_archive(house: Lakehouse, lake: Inspection, note: Callable[[Toll], obje
             continue
 
         def damaged(why: str, name: str = places[0].uri.rpartition("/")[2], source_id: str = source_id) -> None:
+            # Another copy may have been tried before; the last word counts.
+            lost[:] = [one for one in lost if one.source_id != source_id]
             lost.append(Lost(f"object {name} ({source_id})", why, source_id))
             note(Toll(lost=list(lost)))
 
@@ -44,7 +46,7 @@ def land_archive(house: Lakehouse, lake: Inspection, note: Callable[[Toll], obje
 def land_left(house: Lakehouse, land: Collection[str]) -> None:
     """Land what is left of objects. By name: a run over landing would wait until such a file has settled."""
     # What a recovery before this one has noted may lie at the place of which this lake is a copy.
-    here = [uri for uri in land if uri.startswith(f"{house.landing.rstrip('/')}/")]
+    here = [uri for uri in land if (path_of(uri) or uri).startswith(f"{house.landing.rstrip('/')}/")]
     try:
         if here:
             house.run(here)

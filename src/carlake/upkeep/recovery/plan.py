@@ -206,7 +206,8 @@ def _table(lake: Inspection, name: str, damaged: set[str]) -> list[RecoveryStep]
     snapshot = table.snapshot(file)
     if file is None or snapshot is None:
         # A table that is gone: bronze comes back from what is left of it, the others by the next run.
-        gone = file is None and any(lake.tables[other].exists for other in lake.made_from(name))
+        # A table without a snapshot may be what a recovery has begun with, before it was broken off.
+        gone = any(lake.tables[other].exists if file is None else lake.head(other) for other in lake.made_from(name))
         left = declared.source == "landing" and gone
         if left or (file is None and name == BRONZE and outside(lake)):
             damaged.add(name)

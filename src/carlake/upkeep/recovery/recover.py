@@ -106,21 +106,24 @@ def recover(look: Look, open_house: Open, say: Say = lambda step: None, *, until
         with open_house() as house:
             if untold is None:
                 untold = Untold(house.lake)
-                untold.note("", None, "holds", Toll(lost=lost_holds(lake, planned, house.holds())))
+                untold.note("", "holds", Toll(lost=lost_holds(lake, planned, house.holds())))
                 land = untold.toll(house.context(trigger="recover").peek).land
             known = {(step.action, step.target) for step in planned.steps}
             steps = [step for step in more if (step.action, step.target) not in known]
+            # What these land, or put back into bronze, comes after what silver is made again from.
+            whole = not any(step.action in ("bronze", "archive", "outside") for step in (*planned.steps, *steps))
             for step in _in_order([*planned.steps, *steps]):
                 if step.action in _FILE_ACTIONS or step.action == "verify":
                     continue
                 say(step)
-                _do(house, look, step, land, untold)
+                _do(house, look, step, land, untold, whole=whole)
                 done.append(step)
             say(planned.steps[-1])
             verification = house.verify()
             toll = untold.toll(house.context(trigger="recover").peek)
             objects = {*toll.back, *toll.gone, *(one.source_id for one in toll.lost)} - {""}
-            records = _records_of(house, sorted(objects)) if objects else {}
+            with contextlib.suppress(Exception):  # a file of bronze that cannot be read yet: the check has named it
+                records = _records_of(house, sorted(objects)) if objects else {}
             missing = toll.missing(records) if toll.held else 0
             short = toll.not_made_again(lambda name: house.table(name).rows, missing)
         more = mends_of(verification)
@@ -244,10 +247,11 @@ def _part_from_links(lake: Inspection) -> None:
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 
-def _do(house: Lakehouse, look: Look, step: RecoveryStep, land: list[str], untold: Untold) -> None:
+def _do(house: Lakehouse, look: Look, step: RecoveryStep, land: list[str], untold: Untold, *, whole: bool) -> None:
     """Execute one step. What it finds damaged or lost is noted before it changes anything.
 
-    land  objects that are to be landed by name; it is added to and emptied
+    land   objects that are to be landed by name; it is added to and emptied
+    whole  no step brings back records that bronze has lost
     """
     if step.action == "sweep":
         for path in leftovers(look()):
@@ -260,11 +264,11 @@ def _do(house: Lakehouse, look: Look, step: RecoveryStep, land: list[str], untol
         return
     if step.action == "archive":
         this = uuid.uuid4().hex
-        land_archive(house, look(), lambda found: untold.note("", None, this, found))
+        land_archive(house, look(), lambda found: untold.note("", this, found))
         return
     for _ in range(_REFUSALS):
         try:
-            land += [uri for uri in _commit(house, look(), step, untold) if uri not in land]
+            land += [uri for uri in _commit(house, look(), step, untold, whole=whole) if uri not in land]
             if step.action == "outside":
                 land_left(house, land)
                 land.clear()
@@ -284,13 +288,13 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep, untold: Untold) -> list[str]:
+def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep, untold: Untold, *, whole: bool) -> list[str]:
     """Execute a step that makes snapshots; gives objects that are to be landed, by where they lie."""
     context = house.context(trigger="recover")
     name, head, toll = step.target, lake.head(step.target), Toll()
 
     def note(found: Toll) -> None:
-        untold.note(name, head, context.run_id, found)
+        untold.note(name, context.run_id, found)
 
     with context.engine.session():
         if step.action == "bronze":
@@ -301,7 +305,6 @@ def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep, untold: Unto
                 house.run()
         elif step.action == "remake":
             good, toll.damaged = _good_files(lake, name)
-            whole = not untold.toll(context.peek).held
             remake(context, context.tables[name], good, head, toll, note, whole=whole)
         elif step.action == "rows":
             good, toll.damaged = _good_files(lake, name)

@@ -25,9 +25,8 @@ def salvage(context: Context, lake: Inspection, one: HeldObject, rows: str, land
     records, edited = _records(context, one.source_id, rows)
     what = f"object {one.uri} ({one.source_id})"
     if not records:
-        return Toll(
-            lost=[Lost(what, "no record of it can be read, and neither the archive nor another data file has it")]
-        )
+        why = "no record of it can be read, and neither the archive nor another data file has it"
+        return Toll(lost=[Lost(what, why, one.source_id)])
     name = salvaged_name(one.source_id)
     longest = context.engine.max_record_bytes
     put_into(landing, name, b"".join(_line(record, longest) + b"\n" for record in records))

@@ -59,7 +59,7 @@ class Toll:
     salvaged  records in those of them that hold what was left of others, beyond what bronze did not lose
     rows     of tables of which retention may have left rows without a record: how many there were, and how many of
              these in files that cannot be read
-    short    how many of these could not be made again, where that is known already
+    short    how many rows of such tables could not be made again, where that is known
     """
 
     damaged: list[Lost] = field(default_factory=list)
@@ -83,9 +83,13 @@ class Toll:
         """What no record was left for: `rows` says how many a table has now; bronze has lost `missing` records itself."""
         why = "their data files are lost, and retention has removed their records from its source"
         why += ", or they are of the records that are missing there" if missing else ""
-        short = {name: min(bad, had - rows(name)) for name, (had, bad) in self.rows.items() if name not in self.short}
-        short |= self.short
-        return [Lost(f"{count(few, 'row')} of {name}", why) for name, few in short.items() if few > 0]
+        found = []
+        for name in {**self.rows, **self.short}:
+            had, bad = self.rows.get(name, (0, 0))
+            unknown, few = max(min(bad, had - rows(name)), 0), self.short.get(name, 0)
+            if unknown or few:
+                found.append(Lost(f"{'up to ' if unknown else ''}{count(unknown + few, 'row')} of {name}", why))
+        return found
 
     def add(self, other: Toll) -> None:
         """Take in what another step found."""
@@ -97,8 +101,11 @@ class Toll:
         self.gone = other.gone | self.gone
         self.land += [one for one in other.land if one not in self.land]
         self.salvaged += other.salvaged
-        self.rows = other.rows | self.rows
-        self.short = other.short | self.short
+        for name, (had, bad) in other.rows.items():
+            before = self.rows.get(name, (had, 0))
+            self.rows[name] = before[0], before[1] + bad
+        for name, rows in other.short.items():
+            self.short[name] = self.short.get(name, 0) + rows
 
 
 def stage_afresh(
@@ -190,7 +197,8 @@ def remake(
 
     def before_commit(rows: int | None) -> None:
         if unread and rows is not None and whole:
-            toll.short[table.name] = min(unread[1], unread[0] - rows)
+            toll.rows.clear()
+            toll.short[table.name] = max(min(unread[1], unread[0] - rows), 0)
         note(toll)
 
     if hold_on(own) and mark is not None and source is not None and source.metadata.snapshot_by_id(mark.source or 0):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,11 @@ class _Note:
     """What a step found.
 
     table   which it made again; "" where it has no commit of its own
-    seen    the newest snapshot that it saw; None where there was none: then nobody finds again what it has found
     run_id  its run, which is in the snapshots that it makes
     done    it has committed
     """
 
     table: str
-    seen: int | None
     run_id: str
     toll: Toll
     done: bool = False
@@ -52,41 +51,33 @@ class Untold:
         self._own = untold_folder(lake) / f"{uuid.uuid4().hex}.json"
         self._notes: list[_Note] = []
         self._before: list[_Note] = []
-        self._read: list[Path] = []
-        self._unread: list[Lost] = []
+        self._read: dict[Path, bytes] = {}
+        self._unread: dict[Path, Lost] = {}
         for file in sorted(self._own.parent.glob("*.json")):
             try:
-                self._before += [_note(each) for each in json.loads(file.read_text(encoding="utf-8"))["notes"]]
-                self._read.append(file)
+                content = file.read_bytes()
+                self._before += [_note(each) for each in json.loads(content)["notes"]]
+                self._read[file] = content
             except FileNotFoundError:
                 continue  # another recovery has told it meanwhile
             except Exception as error:  # noqa: BLE001  (whatever is in it must not stop a recovery, and is not thrown away)
-                self._set_aside(file, error)
-
-    def _set_aside(self, file: Path, error: Exception) -> None:
-        aside = file.with_suffix(".unread")
-        with suppress(OSError):
-            file.replace(aside)
-        why = f"it cannot be read ({type(error).__name__}: {cause(error).splitlines()[0]}); it is {aside} now"
-        self._unread.append(Lost(f"what a recovery that was broken off had found, in {file}", why))
+                why = f"it cannot be read ({type(error).__name__}: {cause(error).splitlines()[0]}), and is set aside beside it"
+                self._unread[file] = Lost(f"what a recovery that was broken off had found, in {file}", why)
 
     def toll(self, find: Find) -> Toll:
-        """All that was found, and mended since."""
-        toll = Toll(lost=list(self._unread))
-        runs: dict[str, set[str]] = {}
-        for note in [*self._before, *self._notes]:
-            if note.table and note.table not in runs:
-                runs[note.table] = _runs(find(note.table))
-            if note.done or not note.table or note.seen is None or note.run_id in runs[note.table]:
-                toll.add(note.toll)
+        """All that was found, and mended since. `find` gives tables as they are now."""
+        # Those of before once and for all: the snapshots that tell may expire.
+        self._before = [replace(note, done=True) for note in _counting(self._before, find)]
+        toll = Toll(lost=list(self._unread.values()))
+        for note in [*self._before, *_counting(self._notes, find)]:
+            toll.add(note.toll)
         return toll
 
-    def note(self, table: str, seen: int | None, run_id: str, toll: Toll) -> None:
+    def note(self, table: str, run_id: str, toll: Toll) -> None:
         """Write down what a step found, in place of what it has found so far. Raises OSError."""
-        again = {run_id} | {note.run_id for note in self._notes if note.table == table and seen is None is note.seen}
-        notes = [note for note in self._notes if note.table != table or note.run_id not in again]
+        notes = [note for note in self._notes if (note.table, note.run_id) != (table, run_id)]
         if toll != Toll():
-            notes.append(_Note(table, seen, run_id, replace(toll)))
+            notes.append(_Note(table, run_id, deepcopy(toll)))
         self._write(notes)
 
     def done(self, run_id: str) -> None:
@@ -103,8 +94,26 @@ class Untold:
 
     def told(self) -> None:
         """Somebody has heard all of it."""
-        for file in (*self._read, self._own):
-            file.unlink(missing_ok=True)
+        self._own.unlink(missing_ok=True)
+        for file, content in self._read.items():
+            with suppress(FileNotFoundError):
+                if file.read_bytes() == content:  # else a recovery that goes on has found more
+                    file.unlink()
+        for file in self._unread:
+            with suppress(OSError):
+                file.replace(file.with_suffix(".unread"))
+
+
+def _counting(notes: Iterable[_Note], find: Find) -> list[_Note]:
+    """The notes of steps that have committed, or had nothing to commit."""
+    runs: dict[str, set[str]] = {}
+    found = []
+    for note in notes:
+        if note.table and not note.done and note.table not in runs:
+            runs[note.table] = _runs(find(note.table))
+        if note.done or not note.table or note.run_id in runs[note.table]:
+            found.append(note)
+    return found
 
 
 def _runs(iceberg: IcebergTable | None) -> set[str]:
@@ -117,15 +126,10 @@ def _note(given: dict[str, Any]) -> _Note:
     toll = dict(given["toll"])
     for name in ("damaged", "lost"):
         toll[name] = [Lost(**one) for one in toll[name]]
-    toll["rows"] = {name: (int(had), int(bad)) for name, (had, bad) in toll["rows"].items()}
-    for name, kind in (
-        ("held", int),
-        ("salvaged", int),
-        ("back", dict),
-        ("gone", dict),
-        ("land", list),
-        ("short", dict),
-    ):
-        if not isinstance(toll[name], kind):
-            raise TypeError(f"{name} is {toll[name]!r}")
-    return _Note(given["table"], given["seen"], given["run_id"], Toll(**toll), given["done"])
+    for name in ("back", "gone", "short"):
+        toll[name] = {str(key): int(value) for key, value in toll[name].items()}
+    for name in ("held", "salvaged"):
+        toll[name] = int(toll[name])
+    toll["rows"] = {str(name): (int(had), int(bad)) for name, (had, bad) in toll["rows"].items()}
+    toll["land"] = [str(uri) for uri in [*toll["land"]]]
+    return _Note(str(given["table"]), str(given["run_id"]), Toll(**toll), bool(given["done"]))
