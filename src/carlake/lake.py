@@ -2,7 +2,8 @@
 
 Iceberg records absolute paths, so a lake works only where it was made. `carlake.toml` records that place, and a lake
 that lies elsewhere is recognised before anything of it is touched. `.carlake/` holds locks, logs, temporary files and what
-a recovery that was broken off has found; losing it loses no row. For a lake in a store (`carlake.lake_in_store`) it lies in a folder of this machine.
+a recovery that was broken off has found; losing it loses no row. For a lake in a store (`carlake.lake_in_store`) it
+lies in a folder of this machine.
 """
 
 from __future__ import annotations

@@ -25,15 +25,19 @@ def edited(lake: Path, rows: int) -> None:
         table.overwrite(held.set_column(place, held.schema.field("raw"), pa.array(raw, held["raw"].type)))
 
 
-@pytest.fixture
-def lake(small_folder: Path) -> Path:
-    """A lake of one object, without its archive."""
-    lake = small_folder / "lake"
+def of_one_object(lake: Path) -> Path:
+    """A lake of one object of four records, without its archive."""
     with opened(lake) as house:
         put(lake / "landing" / "a.ndjson", *(nested("A", f"e{number}", AT) for number in range(4)))
         house.run()
     shutil.rmtree(lake / "archive")
     return lake
+
+
+@pytest.fixture
+def lake(small_folder: Path) -> Path:
+    """A lake of one object, without its archive."""
+    return of_one_object(small_folder / "lake")
 
 
 def test_the_text_that_was_landed_counts_and_not_what_others_made_of_it(lake: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from tests.upkeep.damages import data_files, now, opened
-from tests.upkeep.test_recover_edited import edited
+from tests.upkeep.test_recover_edited import edited, of_one_object
 from tests.upkeep.test_recover_merged import _small, bronze_files
 
 from carlake.engines.duckdb import files as duckdb_files
@@ -86,11 +86,7 @@ def test_it_is_landed_at_once_whatever_tells_that_objects_are_whole(
 
 
 def test_records_that_are_not_as_landed_are_told(small_folder: Path) -> None:
-    lake = small_folder / "lake"
-    with opened(lake) as house:
-        put(lake / "landing" / "a.ndjson", *(nested("A", f"e{number}", AT) for number in range(4)))
-        house.run()
-    shutil.rmtree(lake / "archive")
+    lake = of_one_object(small_folder / "lake")
     (landed,) = data_files(lake, BRONZE)
     edited(lake, 3)
     landed.unlink()

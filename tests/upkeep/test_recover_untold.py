@@ -292,8 +292,8 @@ def test_a_damaged_copy_in_the_archive_is_named_before_it_gets_another_place(
         path.write_bytes(path.read_bytes() + b'{"no": "contract"}\n')
     rename = land_again.renamed_rightly
 
-    def broken_off(landed: LandedObject) -> str:
-        rename(landed)
+    def broken_off(landed: LandedObject, content_hash: str) -> str:
+        rename(landed, content_hash)
         raise Stopped
 
     monkeypatch.setattr(land_again, "renamed_rightly", broken_off)

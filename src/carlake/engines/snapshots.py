@@ -123,6 +123,12 @@ def stage_snapshot(
     )
 
 
+def total_records(snapshot: Snapshot | None) -> int | None:
+    """The rows of a table at a snapshot, as its summary counts them; None where it does not."""
+    told = snapshot.summary.additional_properties.get("total-records") if snapshot and snapshot.summary else None
+    return int(told) if told else None
+
+
 def hold_on(iceberg: IcebergTable) -> str:
     """The hold that the table is under, as its summary holds it; empty where there is none.
 

@@ -88,12 +88,11 @@ def is_own(uri: str, content_hash: Callable[[], str]) -> bool:
     return original_id(uri, found) != found
 
 
-def renamed_rightly(landed: LandedObject) -> str:
+def renamed_rightly(landed: LandedObject, content_hash: str) -> str:
     """Put an archived object under the name of the content that it has; gives where it lies then.
 
     Raises UnreadableError, NotAsReadError where it changes meanwhile, OSError.
     """
-    content_hash = hash_object(landed)
     before, _, name = landed.uri.rpartition("/")
     folder = f"{before.rpartition('/')[0]}/{content_hash}"
     path = path_of(landed.uri)

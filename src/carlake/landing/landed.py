@@ -10,6 +10,9 @@ from carlake.errors import ReadError
 VERSION = "?versionId="
 """What comes between uri and id in bronze's `source_uri` of an older version, as in S3's own addresses."""
 
+PROBE = ".carlake-try-"
+"""How a file or object begins by which it is tried what a place lets do. Hidden: no run takes it for data."""
+
 
 @dataclass(frozen=True, slots=True)
 class LandedObject:

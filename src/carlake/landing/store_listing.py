@@ -17,7 +17,7 @@ import obstore.exceptions as failures
 
 from carlake.errors import CarlakeError, NotFoundError, SettingsError
 from carlake.landing import odd_keys, versions
-from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
+from carlake.landing.landed import PROBE, LandedObject, Unreadable, UnreadableError
 from carlake.landing.stores import (
     FAILURES,
     RENAME,
@@ -141,8 +141,7 @@ def _without_marks(found: list[LandedObject]) -> list[LandedObject]:
 
 def try_prefix(prefix: str) -> str:
     """Do below a prefix what runs do: put an object, list it, read it, delete it as it was read. Says what fails."""
-    # Hidden, so that no run takes it for an object.
-    uri = f"{prefix.rstrip('/')}/.carlake-try-{secrets.token_hex(8)}"
+    uri = f"{prefix.rstrip('/')}/{PROBE}{secrets.token_hex(8)}"
     try:
         put(uri, b"carlake")
         try:

@@ -19,7 +19,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from carlake.landing import stores
-from carlake.landing.landed import LandedObject, Unreadable, UnreadableError
+from carlake.landing.landed import PROBE, LandedObject, Unreadable, UnreadableError
 from carlake.storage.clients import in_parts, options_for, s3_api
 
 Deleted = Literal["deleted", "gone", "changed"]
@@ -245,8 +245,7 @@ def heeds_conditions(base: str, folder: str) -> bool:
 
     Raises UnreadableError.
     """
-    # Its name begins as those of hidden files do, so no listing takes it for data.
-    key = f"{folder}/.carlake-try-{secrets.token_hex(8)}".lstrip("/")
+    key = f"{folder}/{PROBE}{secrets.token_hex(8)}".lstrip("/")
     uri = f"{base}/{key}"
     stores.put(uri, b"carlake")
     try:

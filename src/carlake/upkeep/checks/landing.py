@@ -9,14 +9,14 @@ from pathlib import Path
 from carlake.errors import CarlakeError
 from carlake.lake import Lake
 from carlake.landing.archived import archived, halves, is_named_rightly
+from carlake.landing.landed import PROBE
 from carlake.landing.listing import MOVING, list_landing
 from carlake.landing.objects import path_of
 from carlake.refresh.withdrawn import withdrawn_ids
 from carlake.storage.store_paths import AnyPath, modified_at, named_below, size_of
 from carlake.tables.declare import BRONZE
 from carlake.upkeep.checks.finding import Check, Found
-from carlake.upkeep.checks.machine import PROBE
-from carlake.upkeep.inspection.examined import SnapshotFiles
+from carlake.upkeep.checks.machine import folders_of_runs
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.upkeep.inspection.ledger import source_ids
 from carlake.words import count
@@ -25,26 +25,17 @@ from carlake.words import count
 _OLD_SECONDS = 3600
 # A file that no snapshot names may be of a commit under way for so long.
 ORPHAN_SECONDS = 3600
-# More rows than this are not read for a quick look.
-_QUICK_ROWS = 2_000_000
 _NAMED = 5
 
 _RECOVER = ("carlake recover --dry-run", "carlake recover")
-
-
-def bronze_files(lake: Inspection) -> SnapshotFiles:
-    """The files of bronze's newest snapshot, as the catalog has it or should."""
-    table = lake.tables.get(BRONZE)
-    snapshot = table.snapshot(lake.best(BRONZE)) if table else None
-    return table.snapshot_files(snapshot) if table and snapshot else SnapshotFiles()
 
 
 def held_ids(lake: Inspection) -> set[str] | None:
     """The objects that bronze holds, or that were taken back out of it; None where it cannot be read, or holds too many
     rows for a quick look.
     """
-    files = bronze_files(lake)
-    if files.broken or (not lake.deep and sum(file.record_count for file in files.data) > _QUICK_ROWS):
+    files = lake.files(BRONZE)
+    if files.broken or not lake.may_read(BRONZE):
         return None
     table = lake.tables.get(BRONZE)
     try:
@@ -127,7 +118,7 @@ def outside(lake: Inspection) -> list[AnyPath]:
     table = lake.tables.get(BRONZE)
     if table is None:
         return []
-    live = {table.place.path(file.file_path) for file in bronze_files(lake).data}
+    live = {table.place.path(file.file_path) for file in lake.files(BRONZE).data}
     return [path for path in named_below(table.folder / "data", "*.parquet") if path not in live]
 
 
@@ -138,15 +129,14 @@ def leftovers(lake: Inspection) -> list[Path]:
     """
     found = []
     own = lake.lake.scratch.parent
-    tried = (lake.root, lake.lake.landing, lake.lake.archive, lake.lake.warehouse, lake.lake.scratch)
-    probes = [path for folder in tried for path in folder.glob(f"{PROBE}*")]
+    probes = [path for folder in folders_of_runs(lake) for path in folder.glob(f"{PROBE}*")]
     for path in [*lake.lake.scratch.glob("*-*"), *own.glob("carlake.toml.*"), *probes]:
         owners = [part for part in path.name.replace(".", "-").split("-") if part.isdigit()]
         if owners and Path("/proc/self").exists() and not Path("/proc", owners[0]).exists():
             found.append(path)
     now = time.time()
     for path in lake.lake.landing.glob(f"**/{MOVING}*"):
-        if path.is_dir() and now - path.stat().st_mtime > _OLD_SECONDS and not any(path.iterdir()):
+        if path.is_dir() and _is_old(path, now) and not any(path.iterdir()):
             found.append(path)
     unfinished = [*halves(lake.lake.archive), *own.glob(".*.tmp"), *untold_folder(lake.lake).glob(".*.tmp")]
     found += [path for path in unfinished if _is_old(path, now)]

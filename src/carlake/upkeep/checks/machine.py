@@ -9,13 +9,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from carlake.landing.landed import PROBE
 from carlake.landing.listing import is_store
 from carlake.upkeep.checks.finding import Check, Found
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.words import count
-
-PROBE = ".carlake-try-"
-"""How a file begins by which it is tried what a folder lets do; the process follows. Hidden: no run takes it for an object."""
 
 _SKEW_SECONDS = 300
 _LITTLE_BYTES, _LITTLE_SHARE = 1 << 30, 0.05
@@ -52,7 +50,7 @@ def _full(lake: Inspection) -> Iterator[Found]:
 
 def _free(lake: Inspection, *, full: bool) -> Iterator[Found]:
     seen = set()
-    for folder in (lake.root, lake.lake.landing, lake.lake.archive, lake.lake.warehouse, lake.lake.scratch):
+    for folder in folders_of_runs(lake):
         if not folder.is_dir() or (device := folder.stat().st_dev) in seen:
             continue
         seen.add(device)
@@ -63,12 +61,17 @@ def _free(lake: Inspection, *, full: bool) -> Iterator[Found]:
             yield str(folder), f"{usage.free:,} bytes of {usage.total:,} are free"
 
 
+def folders_of_runs(lake: Inspection) -> tuple[Path, ...]:
+    """The folders in which runs write."""
+    return lake.root, lake.lake.landing, lake.lake.archive, lake.lake.warehouse, lake.lake.scratch
+
+
 def _permission(lake: Inspection) -> Iterator[Found]:
     if not lake.is_lake:
         return
     if lake.own_catalog and (file := lake.lake.catalog_db).exists() and not os.access(file, os.R_OK | os.W_OK):
         yield str(file), "may not be read and written"
-    for folder in (lake.root, lake.lake.landing, lake.lake.archive, lake.lake.warehouse, lake.lake.scratch):
+    for folder in folders_of_runs(lake):
         if folder.is_dir() and (trouble := try_folder(folder)):
             yield str(folder), trouble
     prefixes = [lake.archive] if lake.settings.after_landing == "leave" else [lake.landing, lake.archive]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pyiceberg.manifest import DataFile
 from pyiceberg.table.snapshots import Snapshot
 
 from carlake.engines.manifests import ancestry
@@ -23,8 +22,6 @@ from carlake.words import count
 
 _RECOVER = ("carlake recover --dry-run", "carlake recover")
 _NAMED = 5
-# More rows of bronze than this are not read for a quick look.
-_QUICK_ROWS = 2_000_000
 
 
 def _heads(lake: Inspection) -> Iterator[tuple[Table, ExaminedTable, MetadataFile, Snapshot]]:
@@ -150,15 +147,8 @@ def _tombstones(lake: Inspection) -> Iterator[Found]:
     if buried := unknown(lake):
         what = count(buried, "tombstone lies", "tombstones lie")
         yield OPS_FORGOTTEN, f"{what} in its data files alone, and no run asks for them"
-    small = sum(file.record_count for file in _newest(lake, BRONZE)) <= _QUICK_ROWS
-    if (lake.deep or small) and are_lost(lake):
+    if lake.may_read(BRONZE) and are_lost(lake):
         yield OPS_FORGOTTEN, f"has no tombstone at all, and {BRONZE} has records of forgotten cars"
-
-
-def _newest(lake: Inspection, name: str) -> list[DataFile]:
-    examined = lake.tables.get(name)
-    snapshot = examined.snapshot(lake.best(name)) if examined is not None else None
-    return examined.snapshot_files(snapshot).data if examined is not None and snapshot is not None else []
 
 
 def _circuits(lake: Inspection) -> Iterator[Found]:

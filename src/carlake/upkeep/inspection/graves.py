@@ -45,10 +45,7 @@ def are_lost(lake: Inspection) -> bool:
 
 
 def _files(lake: Inspection, name: str) -> list[AnyPath]:
-    table = lake.tables[name]
-    snapshot = table.snapshot(lake.best(name))
-    files = table.snapshot_files(snapshot).data if snapshot is not None else []
-    return [table.place.path(file.file_path) for file in files]
+    return [lake.tables[name].place.path(file.file_path) for file in lake.files(name).data]
 
 
 def _known(lake: Inspection) -> set[object]:

@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pyiceberg.table.snapshots import Snapshot
+
 from carlake import lake as lakes
 from carlake.catalogs.by_name import CATALOG_NAME, file_io_properties, open_catalog, warehouse_location
 from carlake.contracts.load import load as load_contracts
@@ -28,9 +30,12 @@ from carlake.storage.store_files import store_options
 from carlake.storage.store_paths import AnyPath, StorePath, any_path
 from carlake.tables.declare import declare
 from carlake.tables.table import Table
-from carlake.upkeep.inspection.examined import ExaminedTable
+from carlake.upkeep.inspection.examined import ExaminedTable, SnapshotFiles
 from carlake.upkeep.inspection.lineage import MetadataFile, ahead, choose, number_of, readable
 from carlake.upkeep.inspection.place import Place, local
+
+# More rows of a table than this are not read for a quick look.
+_QUICK_ROWS = 2_000_000
 
 _NOWHERE = Path(os.devnull, "no-lake")
 # The folder of this machine for a lake in a store that cannot be opened.
@@ -348,6 +353,20 @@ class Inspection:
         """The snapshot that main of a table is, or should be; None where it has none."""
         best = self.best(name)
         return best.head if best is not None else None
+
+    def newest(self, name: str) -> Snapshot | None:
+        """That snapshot; None where there is none, or no table."""
+        table = self.tables.get(name)
+        return table.snapshot(self.best(name)) if table is not None else None
+
+    def files(self, name: str) -> SnapshotFiles:
+        """The files of that snapshot."""
+        snapshot = self.newest(name)
+        return self.tables[name].snapshot_files(snapshot) if snapshot is not None else SnapshotFiles()
+
+    def may_read(self, name: str) -> bool:
+        """Whether all rows of a table may be read: a quick look reads only few."""
+        return self.deep or sum(file.record_count for file in self.files(name).data) <= _QUICK_ROWS
 
     def _choose(self, name: str) -> MetadataFile | None:
         table = self.tables[name]

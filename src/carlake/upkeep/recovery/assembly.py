@@ -21,7 +21,7 @@ from pyiceberg.manifest import DataFile
 from carlake.engines.bronze_files import may_go_on
 from carlake.storage.store_paths import AnyPath, named_below, parquet
 from carlake.tables.declare import BRONZE
-from carlake.upkeep.checks.landing import bronze_files, outside, withdrawn
+from carlake.upkeep.checks.landing import outside, withdrawn
 from carlake.upkeep.inspection.examined import SnapshotFiles, file_trouble
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.upkeep.inspection.ledger import HeldObject, objects_in, together
@@ -66,7 +66,7 @@ class Assembly:
 def assemble(lake: Inspection) -> Assembly:
     """Look at every data file of bronze, and decide."""
     found = Assembly(Copies(lake))
-    files = bronze_files(lake)
+    files = lake.files(BRONZE)
     listed: dict[AnyPath, DataFile | None] = {}
     if not files.broken and not files.deletes:
         listed = {lake.place.path(file.file_path): file for file in files.data}

@@ -20,6 +20,7 @@ from carlake.engines.duckdb.engine import DuckDBEngine
 from carlake.engines.duckdb.files import quoted, read_files
 from carlake.engines.protocol import Relation
 from carlake.engines.schemas import arrow_schema
+from carlake.engines.snapshots import total_records
 from carlake.landing.forgotten import FORGOTTEN_HASH, cars_in
 from carlake.refresh.context import Context
 from carlake.refresh.forgotten import tombstones
@@ -27,7 +28,7 @@ from carlake.refresh.plan import Bookmark
 from carlake.refresh.refresh import publish
 from carlake.storage.store_paths import AnyPath, StorePath, parquet
 from carlake.tables.declare import BRONZE
-from carlake.upkeep.checks.landing import bronze_files, withdrawn
+from carlake.upkeep.checks.landing import withdrawn
 from carlake.upkeep.inspection.lake import Inspection
 from carlake.upkeep.recovery.assembly import Assembly, assemble
 from carlake.upkeep.recovery.markers import Known, bounds_of, known_objects, markers_in, without_records
@@ -60,7 +61,7 @@ def put_together(context: Context, lake: Inspection, landing: str, note: Callabl
     """
     table = context.tables[BRONZE]
     found = assemble(lake)
-    files = bronze_files(lake)
+    files = lake.files(BRONZE)
     toll = Toll([Lost(f"data file {path}", why) for path, why in found.lost], _begun(found))
     toll.damaged += [Lost(f"manifest {path}", why) for path, why in files.broken]
     for one in found.partial.values():
@@ -94,10 +95,10 @@ def _count(
 ) -> None:
     """Count what bronze's damaged files held, and say which objects may bring it back. Marker rows are no records."""
     toll.held = sum(file.record_count - markers_in(lake, file) for file in found.lost_files)
-    snapshot = lake.tables[BRONZE].snapshot(lake.best(BRONZE))
-    if bronze_files(lake).broken and snapshot is not None and snapshot.summary is not None:
+    snapshot = lake.newest(BRONZE)
+    if lake.files(BRONZE).broken and snapshot is not None and snapshot.summary is not None:
         empty = f"(SELECT * FROM {rows} WHERE record_hash IS NULL)"
-        total = int(snapshot.summary.additional_properties.get("total-records", 0))
+        total = total_records(snapshot) or 0
         toll.held = max(total - (context.engine.count(empty) if rows is not None else 0), 0)
         toll.every = True
     if not toll.held:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from carlake.engines.snapshots import total_records
 from carlake.refresh.context import Context
 from carlake.refresh.plan import Bookmark
 from carlake.tables.declare import OPS_FORGOTTEN
@@ -18,14 +19,13 @@ def bury_again(context: Context, lake: Inspection, toll: Toll, note: Callable[[T
 
     Raises CommitRefusedError when main moved meanwhile.
     """
-    table, examined = context.tables[OPS_FORGOTTEN], lake.tables[OPS_FORGOTTEN]
+    table = context.tables[OPS_FORGOTTEN]
     rows = buried(lake)
     context.load(OPS_FORGOTTEN)  # made first where it is gone
     files = write_rows(context, table, context.engine.table(rows)) if rows.num_rows else []
-    newest = examined.snapshot(lake.best(OPS_FORGOTTEN))
-    told = newest.summary.additional_properties.get("total-records") if newest is not None and newest.summary else None
-    if told is not None and int(told) > rows.num_rows:
+    told = total_records(lake.newest(OPS_FORGOTTEN)) or 0
+    if told > rows.num_rows:
         why = "no file has them any more: forget these cars again, or their records are let in"
-        toll.lost.append(Lost(f"{count(int(told) - rows.num_rows, 'row')} of {OPS_FORGOTTEN}", why))
+        toll.lost.append(Lost(f"{count(told - rows.num_rows, 'row')} of {OPS_FORGOTTEN}", why))
     note(toll)
     publish_afresh(context, table, files, Bookmark(None, table.definition, None, table.parts), lake.head(OPS_FORGOTTEN))

@@ -69,10 +69,10 @@ def _place_in_archive(places: Sequence[LandedObject], damaged: Callable[[str], o
     unread.clear()
     for landed in places:
         with _noting(unread):
-            hash_object(landed)
+            content_hash = hash_object(landed)
             # It is another object than it was: under its own name it is no contradiction any more.
             damaged("its copy in the archive is damaged; what that holds was landed as an object of its own")
-            return renamed_rightly(landed)
+            return renamed_rightly(landed, content_hash)
     damaged(f"its copy in the archive cannot be read, and nothing else has it: {'; '.join(unread)}")
     return ""
 

@@ -43,12 +43,8 @@ def known_objects(lake: Inspection) -> dict[str, Known]:
     """The objects that silver and quarantine have rows of, as far as their files can be read."""
     found: dict[str, Known] = {}
     for name, since in _SINCE.items():
-        table = lake.tables.get(name)
-        snapshot = table.snapshot(lake.best(name)) if table else None
-        files = table.snapshot_files(snapshot).data if table and snapshot else []
-        for file in files:
-            assert table is not None
-            path = table.place.path(file.file_path)
+        for file in lake.files(name).data:
+            path = lake.tables[name].place.path(file.file_path)
             if file_trouble(path, None, deep=True):
                 continue
             rows = pa.table(pq.read_table(parquet(path), columns=["source_id", "source_row", since]))

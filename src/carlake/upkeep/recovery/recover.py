@@ -20,6 +20,7 @@ from pyiceberg.manifest import DataFile
 
 from carlake import lake as lakes
 from carlake.catalogs.by_name import file_io_properties
+from carlake.engines.snapshots import total_records
 from carlake.errors import CommitRefusedError, LakeError
 from carlake.landing.listing import MOVING
 from carlake.refresh.plan import head_of
@@ -322,12 +323,8 @@ def _commit(house: Lakehouse, lake: Inspection, step: RecoveryStep, untold: Unto
 
 def _good_files(lake: Inspection, name: str) -> tuple[list[DataFile], list[Lost]]:
     """The data files of a table's newest snapshot that can be read; and what cannot."""
-    table = lake.tables[name]
-    snapshot = table.snapshot(lake.best(name))
-    if snapshot is None:
-        return [], []
-    files = table.snapshot_files(snapshot)
-    bad = dict(table.damaged(files.data, deep=True))
+    files = lake.files(name)
+    bad = dict(lake.tables[name].damaged(files.data, deep=True))
     damaged = [Lost(f"data file {path}", why) for path, why in bad.items()]
     damaged += [Lost(f"manifest {path}", why) for path, why in files.broken]
     return [file for file in files.data if lake.place.path(file.file_path) not in bad], damaged
@@ -335,12 +332,10 @@ def _good_files(lake: Inspection, name: str) -> tuple[list[DataFile], list[Lost]
 
 def _rows_lost(lake: Inspection, name: str, good: list[DataFile], damaged: list[Lost]) -> list[Lost]:
     """The rows of a table that is made from no other, beside those in its good files."""
-    table = lake.tables[name]
-    snapshot = table.snapshot(lake.best(name))
-    if snapshot is None or not damaged:
+    if not damaged:
         return []
-    told = snapshot.summary.additional_properties.get("total-records") if snapshot.summary else None
-    rows = int(told) - sum(file.record_count for file in good) if told else None
+    told = total_records(lake.newest(name))
+    rows = told - sum(file.record_count for file in good) if told is not None else None
     what = f"rows of {name}" if rows is None else f"{count(rows, 'row')} of {name}"
     return [Lost(what, "nothing else has them")] if rows != 0 else []
 

@@ -19,7 +19,7 @@ from pyiceberg.table.update import AssertRefSnapshotId, RemoveSnapshotsUpdate
 from carlake.engines.duckdb.engine import DuckDBEngine
 from carlake.engines.manifests import HOLD
 from carlake.engines.protocol import Relation, Staged
-from carlake.engines.snapshots import hold_on, stage_snapshot
+from carlake.engines.snapshots import hold_on, stage_snapshot, total_records
 from carlake.errors import CommitRefusedError
 from carlake.refresh.compute import compute
 from carlake.refresh.context import RUN_PROPERTY, Context
@@ -157,12 +157,9 @@ def write_rows(context: Context, table: Table, rows: Relation) -> list[DataFile]
 
 def _unread_rows(context: Context, table: Table, good: Sequence[DataFile], until: int | None) -> tuple[int, int] | None:
     """As in `Toll.rows`, of a table whose records retention may have removed; None where it has not, or nothing is lost."""
-    head = context.load(table.name).current_snapshot()
-    told = head.summary.additional_properties.get("total-records") if head is not None and head.summary else None
-    bad = int(told) - sum(file.record_count for file in good) if told else 0
-    if not told or bad <= 0 or gone_sources(context.engine, table, until) is None:
-        return None
-    return int(told), bad
+    had = total_records(context.load(table.name).current_snapshot()) or 0
+    bad = had - sum(file.record_count for file in good)
+    return (had, bad) if bad > 0 and gone_sources(context.engine, table, until) is not None else None
 
 
 def remake(
